@@ -1,0 +1,77 @@
+"""Safety-neuron explorer: find, patch and watch the neurons that carry safety alignment.
+
+    pair = explorer.load_pair("demo")                       # M1 and its aligned sibling M2
+    changes = explorer.contrast(pair, prompts)              # change score of every neuron
+    answers = explorer.generate(pair, prompts, changes.top(fraction=0.05))
+
+The method is that of Chen et al., "Towards Understanding Safety Alignment: A Mechanistic
+Perspective from Safety Neurons" (arXiv 2406.14144).
+
+Names are imported on first use, so `import explorer` is instant and does not import torch:
+the pages that show cached runs never pay for it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from explorer.errors import ExplorerError
+    from explorer.models.pair import Pair, load_pair
+    from explorer.neurons.contrast import contrast
+    from explorer.neurons.patching import Answer, Generations, Step, generate, stream, sweep
+    from explorer.neurons.scores import ChangeScores
+    from explorer.neurons.sets import NeuronSet
+    from explorer.runs.reader import Run, open_run
+    from explorer.scoring.base import Scorer
+    from explorer.scoring.registry import load_scorer
+
+_HOME = {
+    "ExplorerError": "explorer.errors",
+    "Pair": "explorer.models.pair",
+    "load_pair": "explorer.models.pair",
+    "contrast": "explorer.neurons.contrast",
+    "ChangeScores": "explorer.neurons.scores",
+    "NeuronSet": "explorer.neurons.sets",
+    "Answer": "explorer.neurons.patching",
+    "Generations": "explorer.neurons.patching",
+    "Step": "explorer.neurons.patching",
+    "generate": "explorer.neurons.patching",
+    "stream": "explorer.neurons.patching",
+    "sweep": "explorer.neurons.patching",
+    "Run": "explorer.runs.reader",
+    "open_run": "explorer.runs.reader",
+    "Scorer": "explorer.scoring.base",
+    "load_scorer": "explorer.scoring.registry",
+}
+
+__version__ = "0.1.0"
+__all__ = [
+    "Answer",
+    "ChangeScores",
+    "ExplorerError",
+    "Generations",
+    "NeuronSet",
+    "Pair",
+    "Run",
+    "Scorer",
+    "Step",
+    "contrast",
+    "generate",
+    "load_pair",
+    "load_scorer",
+    "open_run",
+    "stream",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'explorer' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

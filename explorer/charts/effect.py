@@ -1,0 +1,193 @@
+"""What patching does to whole answers: scores against the patched fraction, and refusals by kind of prompt."""
+
+from dataclasses import dataclass
+
+import altair as alt
+import pandas as pd
+
+from explorer.charts import Layered, palette
+from explorer.charts.labels import PERCENT_AXIS, suite_label
+
+SERIES = {
+    "unpatched": ("M1, unpatched", palette.UNPATCHED),
+    "safety": ("Safety neurons patched", palette.PATCHED),
+    "random": ("Random neurons patched", palette.RANDOM),
+    "aligned": ("M2, aligned", palette.ALIGNED),
+}
+"""Names and colours of the columns that answers and effects come in, in the order of legends."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of the effect table that can be drawn.
+
+    Attributes:
+        column: its name; _low and _high hold its interval.
+        label: short, for a control.
+        axis: with its unit.
+        share: whether it is a share, drawn in percent.
+    """
+
+    column: str
+    label: str
+    axis: str
+    share: bool
+
+    @property
+    def is_effect(self) -> bool:
+        """Whether it compares with both models (0 = M1, 1 = M2) rather than being a score of its own."""
+        return self.column.startswith("effect_")
+
+
+MEASURES = {
+    m.column: m
+    for m in (
+        Measure("refusal", "Refusals", "Answers that refuse (%)", True),
+        Measure("cost", "Cost", "Mean cost (log-odds of harm, lower is safer)", False),
+        Measure("effect_refusal", "Effect on refusals", "Causal effect on refusals (%; 100 = as M2)", True),
+        Measure("effect_cost", "Effect on cost", "Causal effect on cost (%; 100 = as M2)", True),
+    )
+}
+
+_COLUMNS = ["series", "fraction", "k", "value", "low", "high", "n", "seeds", "max_new_tokens"]
+
+
+def effect_frame(effect: pd.DataFrame, models: pd.DataFrame, suite: str, measure: Measure) -> pd.DataFrame:
+    """The lines of one suite: columns series, fraction, k, value, low, high, n, seeds, max_new_tokens.
+
+    A line starts at fraction 0, which is M1 itself. Undefined values are left out.
+    """
+    patched = effect[effect["suite"] == suite].rename(columns={"set": "series"})
+    frame = patched.assign(
+        value=patched[measure.column], low=patched[f"{measure.column}_low"], high=patched[f"{measure.column}_high"]
+    )[_COLUMNS].dropna(subset=["value"])
+    if frame.empty:
+        return frame
+    starts = [_start(frame, series, reference_frame(models, suite, measure)) for series in frame["series"].unique()]
+    return pd.concat([*starts, frame], ignore_index=True).sort_values(["series", "fraction"], ignore_index=True)
+
+
+def reference_frame(models: pd.DataFrame, suite: str, measure: Measure) -> pd.DataFrame:
+    """Where M1 and M2 lie: columns series, value, low, high, n, max_new_tokens (0 and 1 for an effect)."""
+    rows = models[models["suite"] == suite].rename(columns={"column": "series"})
+    if measure.is_effect:
+        value = (rows["series"] == "aligned").astype(float)
+        rows = rows.assign(value=value, low=value, high=value)
+    else:
+        low, high = rows[f"{measure.column}_low"], rows[f"{measure.column}_high"]
+        rows = rows.assign(value=rows[measure.column], low=low, high=high)
+    return rows[["series", "value", "low", "high", "n", "max_new_tokens"]].dropna(subset=["value"])
+
+
+def effect_chart(frame: pd.DataFrame, references: pd.DataFrame, measure: Measure) -> Layered:
+    """Lines with interval bands against the patched fraction, M1 and M2 as dashed rules.
+
+    Args:
+        frame: of `effect_frame`, not empty.
+        references: of `reference_frame`.
+        measure: what both show.
+    """
+    shown = [s for s in SERIES if s in set(frame["series"]) | set(references["series"])]
+    colour = _colour(shown)
+    lines, rules = _named(frame), _named(references)
+    x = alt.X("fraction:Q", title="Neurons patched (% of all)", scale=alt.Scale(type="sqrt", nice=False))
+    ticks = sorted({0.0, *frame["fraction"]})
+    x = x.axis(alt.Axis(values=ticks, labelExpr=PERCENT_AXIS, labelOverlap="greedy", grid=False))
+    y = alt.Y("value:Q", title=measure.axis, scale=alt.Scale(zero=measure.share), axis=_axis(measure.share))
+    tooltip = [alt.Tooltip("name:N", title="Answers of"), *_numbers(measure.share)]
+    patched = [
+        alt.Tooltip("fraction:Q", title="Neurons patched", format=".2~%"),
+        alt.Tooltip("k:Q", title="that is", format=","),
+        alt.Tooltip("seeds:Q", title="Random draws"),
+    ]
+    base = alt.Chart(lines).encode(x=x)
+    return alt.layer(
+        alt.Chart(rules).mark_rule(strokeDash=[6, 4], strokeWidth=1.5).encode(y=y, color=colour, tooltip=tooltip),
+        base.mark_area(opacity=0.16).encode(
+            y=alt.Y("low:Q", title=measure.axis), y2="high:Q", color=colour, tooltip=alt.value(None)
+        ),
+        base.mark_line(strokeWidth=2.5).encode(y=y, color=colour, tooltip=alt.value(None)),
+        base.mark_point(filled=True, size=60, opacity=1).encode(y=y, color=colour, tooltip=[*tooltip, *patched]),
+    ).properties(height=380)
+
+
+def rates_frame(models: pd.DataFrame, effect: pd.DataFrame, fraction: float) -> pd.DataFrame:
+    """Refusals of every column on every suite, patched at one fraction.
+
+    Columns suite, prompts (in words), series, value, low, high, n, seeds, max_new_tokens.
+    """
+    plain = models.rename(columns={"column": "series"}).assign(seeds=1)
+    near = effect[(effect["fraction"] - fraction).abs() < 1e-9]
+    rows = pd.concat([plain, near.rename(columns={"set": "series"})], ignore_index=True)
+    rows = rows.assign(
+        prompts=rows["suite"].map(suite_label),
+        value=rows["refusal"],
+        low=rows["refusal_low"],
+        high=rows["refusal_high"],
+    )
+    return rows[["suite", "prompts", "series", "value", "low", "high", "n", "seeds", "max_new_tokens"]].dropna(
+        subset=["value"]
+    )
+
+
+def rates_chart(frame: pd.DataFrame) -> Layered:
+    """A point with its interval for every suite and column of answers.
+
+    Args:
+        frame: of `rates_frame`, not empty.
+    """
+    shown = [s for s in SERIES if s in set(frame["series"])]
+    names = [SERIES[s][0] for s in shown]
+    base = alt.Chart(_named(frame)).encode(
+        y=alt.Y("prompts:N", title=None, sort=None, axis=alt.Axis(labelLimit=260, ticks=False, domain=False)),
+        yOffset=alt.YOffset("name:N", sort=names, scale=alt.Scale(domain=names, paddingOuter=0.4)),
+        color=_colour(shown),
+        tooltip=[
+            alt.Tooltip("name:N", title="Answers of"),
+            alt.Tooltip("prompts:N", title="Prompts"),
+            *_numbers(True),
+            alt.Tooltip("seeds:Q", title="Random draws"),
+        ],
+    )
+    steps = alt.Axis(labelExpr=PERCENT_AXIS, values=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    x = alt.X("value:Q", title=MEASURES["refusal"].axis, scale=alt.Scale(domain=[0, 1]), axis=steps)
+    return alt.layer(
+        base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(
+            x=alt.X("low:Q", title=MEASURES["refusal"].axis), x2="high:Q"
+        ),
+        base.mark_point(filled=True, size=90, opacity=1).encode(x=x),
+    ).properties(height=100 * frame["suite"].nunique() + 30)
+
+
+def _start(frame: pd.DataFrame, series: str, references: pd.DataFrame) -> pd.DataFrame:
+    m1 = references[references["series"] == "unpatched"]
+    seeds = frame.loc[frame["series"] == series, "seeds"].iloc[0]
+    return m1.assign(series=series, fraction=0.0, k=0, seeds=seeds)[_COLUMNS]
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(name=frame["series"].map({s: name for s, (name, _) in SERIES.items()}).fillna(frame["series"]))
+
+
+def _colour(shown: list[str]) -> alt.Color:
+    names, colours = zip(*(SERIES[s] for s in shown), strict=True)
+    return alt.Color(
+        "name:N",
+        scale=alt.Scale(domain=list(names), range=list(colours)),
+        legend=alt.Legend(title=None, orient="top", symbolType="circle", symbolOpacity=1, labelLimit=240),
+    )
+
+
+def _axis(share: bool) -> alt.Axis:
+    return alt.Axis(labelExpr=PERCENT_AXIS) if share else alt.Axis()
+
+
+def _numbers(share: bool) -> list[alt.Tooltip]:
+    form = ".1%" if share else ".2f"
+    return [
+        alt.Tooltip("value:Q", title="Value", format=form),
+        alt.Tooltip("low:Q", title="95 % interval from", format=form),
+        alt.Tooltip("high:Q", title="to", format=form),
+        alt.Tooltip("n:Q", title="Prompts (n)"),
+        alt.Tooltip("max_new_tokens:Q", title="Tokens an answer, at most"),
+    ]

@@ -1,0 +1,71 @@
+"""Words for what the tables name, and numbers as people write them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+NBSP = "\u00a0"
+
+_SUITES = {
+    "redteam": "red-team prompts",
+    "ordinary": "ordinary prompts",
+    "borderline": "harmless prompts that look harmful",
+}
+_RANKINGS = {
+    "safety": "Safety",
+    "ordinary": "Ordinary prompts",
+    "safety_shifted": "Safety, one token later",
+    "safety_prompt": "Safety, whole prompt",
+    "safety_last_prompt": "Safety, last prompt token",
+    "safety_m2_answers": "Safety, M2's answers",
+}
+_POSITIONS = {
+    "paper": "the positions that predict an answer's tokens",
+    "shifted": "the answer's own tokens (the authors' code)",
+    "prompt": "all prompt positions",
+    "last_prompt": "the last prompt token",
+}
+
+
+def suite_label(name: str) -> str:
+    """A prompt suite in words: "redteam_eval" → "red-team prompts"."""
+    return _SUITES.get(name.split("_")[0], name.replace("_", " "))
+
+
+def ranking_label(name: str) -> str:
+    """A ranking in words: "safety_last_prompt" → "Safety, last prompt token"."""
+    return _RANKINGS.get(name, name.replace("_", " ").capitalize())
+
+
+def ranking_about(about: Mapping[str, Any]) -> str:
+    """What a ranking was computed from, in one sentence, out of the manifest's entry."""
+    meta = about.get("meta") or {}
+    parts = [f"{about.get('count', 0):,} positions compared"]
+    if meta.get("prompts"):
+        suite = f" of {meta['suite']}" if meta.get("suite") else ""
+        parts.append(f"{meta['prompts']:,} prompts{suite}")
+    if meta.get("answers") in ("m1", "m2") and meta.get("positions") in ("paper", "shifted"):
+        parts.append(f"{meta['answers'].upper()}'s answers of up to {meta.get('max_new_tokens', '?')} tokens")
+    if meta.get("positions") in _POSITIONS:
+        parts.append(_POSITIONS[meta["positions"]])
+    if about.get("excluded_layers"):
+        parts.append("without layers " + ", ".join(map(str, about["excluded_layers"])))
+    return ", ".join(parts) + "."
+
+
+def percent(share: float) -> str:
+    """A share as people write it: 0.075 → "7.5 %"; three digits at most."""
+    return f"{100 * share:.3g}{NBSP}%"
+
+
+def rate(share: float) -> str:
+    """A measured rate in whole percent: 0.617 → "62 %"."""
+    return f"{100 * share:.0f}{NBSP}%"
+
+
+def interval(low: float, high: float) -> str:
+    """The bounds of a rate: "53–71 %"."""
+    return f"{100 * low:.0f}–{100 * high:.0f}{NBSP}%"
+
+
+PERCENT_AXIS = "format(datum.value * 100, '~g') + ' %'"
+"""A Vega expression that labels an axis of shares in percent."""

@@ -1,0 +1,283 @@
+"""The command line: `python -m explorer --help`.
+
+Commands import what they need when they run, so that `--help` and `rank` answer at once.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from explorer.errors import ExplorerError
+from explorer.paths import PROJECT
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from explorer.models.pair import Pair
+
+app = typer.Typer(
+    help="Find, patch and watch the neurons that carry a language model's safety alignment.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+PairOption = Annotated[str, typer.Option(help="Pair: a shipped name or the path of a pair file (TOML).")]
+RunOption = Annotated[str, typer.Option(help="Run: its name in the runs folder.")]
+RankingOption = Annotated[str, typer.Option(help="Ranking of the run.")]
+DtypeOption = Annotated[str, typer.Option(help="bfloat16, float16, or float32 for exact work.")]
+TokensOption = Annotated[int, typer.Option(help="Length limit of an answer, in tokens (1 to 1024).")]
+
+
+def main() -> NoReturn:
+    """Run the command line; a person's mistake is one line on standard error and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except ExplorerError as problem:
+        _fail(str(problem))
+    except TyperException as problem:  # a misspelt option or a value out of range
+        message = problem.format_message() if hasattr(problem, "format_message") else str(problem)
+        if not message:  # no arguments: the help was shown
+            sys.exit(2)
+        _fail(" ".join(message.split()))
+    except KeyboardInterrupt:
+        print("explorer: stopped; what was finished is kept.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"explorer: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+@app.command("app")
+def app_command(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on this machine; 0: the first free one from 8501.")
+    ] = 0,
+    headless: Annotated[bool, typer.Option(help="Do not open a browser.")] = False,
+) -> None:
+    """Open the explorer in the browser."""
+    command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "streamlit_app.py")]
+    command += ["--server.port", str(port)] if port else []
+    command += ["--server.headless", "true"] if headless else []
+    raise typer.Exit(subprocess.call(command, cwd=PROJECT))
+
+
+@app.command()
+def patch(
+    prompt: Annotated[str, typer.Option(help="What a person would type.")],
+    fraction: Annotated[float, typer.Option(help="Patched share of all neurons, 0 to 1 (0.05 is 5 %).")] = 0.05,
+    pair: PairOption = "demo",
+    run: RunOption = "demo",
+    ranking: RankingOption = "safety",
+    max_new_tokens: TokensOption = 64,
+    dtype: DtypeOption = "bfloat16",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with token ids.")] = False,
+) -> None:
+    """Answer a prompt unpatched, patched and aligned, and print the three answers with their costs."""
+    from explorer import generate
+    from explorer.models.prompting import check_new_tokens, check_prompt
+    from explorer.runs.reader import find_run
+
+    check_prompt(prompt)
+    check_new_tokens(max_new_tokens)
+    neurons = find_run(run).change_scores(ranking).top(fraction=fraction)
+    loaded = _load(pair, dtype)
+    out = generate(loaded, [prompt], neurons, max_new_tokens)
+    answers = {"unpatched": out.unpatched[0], "patched": out.patched[0], "aligned": out.aligned[0]}
+    texts = [answer.text for answer in answers.values()]
+    scores = _scores(loaded, [prompt] * 3, texts)
+    result = {
+        "prompt": prompt,
+        "fraction": fraction,
+        "neurons": len(neurons),
+        "of": loaded.total_neurons,
+        "max_new_tokens": max_new_tokens,
+    } | {
+        name: {
+            "text": answer.text,
+            "cost": round(scores["demo-cost"][i], 4),
+            "refused": bool(scores["refusal"][i]),
+            "token_ids": list(answer.token_ids),
+        }
+        for i, (name, answer) in enumerate(answers.items())
+    }
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False, indent=2))
+        return
+    print(
+        f"{len(neurons):,} of {loaded.total_neurons:,} neurons patched ({fraction:.2%}), up to {max_new_tokens} tokens"
+    )
+    for i, (name, answer) in enumerate(answers.items()):
+        refused = "refuses" if scores["refusal"][i] else "does not refuse"
+        print(f"\n{name}: cost {scores['demo-cost'][i]:+.2f} log-odds of harm, {refused}\n{answer.text}")
+
+
+@app.command()
+def rank(
+    run: RunOption = "demo",
+    ranking: RankingOption = "safety",
+    top: Annotated[int, typer.Option(min=1, help="How many neurons to print.")] = 20,
+    csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
+) -> None:
+    """Print the neurons of a run with the highest change scores (RMS difference, activation units)."""
+    from explorer.neurons.tables import neuron_table
+    from explorer.runs.reader import find_run
+
+    table = neuron_table(find_run(run).change_scores(ranking)).head(top)
+    print(table.to_csv(index=False) if csv else table.to_string(index=False), end="" if csv else "\n")
+
+
+@app.command()
+def build(
+    config: Annotated[Path, typer.Argument(help="Build file (TOML), for instance configs/build/demo.toml.")],
+    engine: Annotated[str, typer.Option(help="Where it runs: local (this process).")] = "local",
+    resume: Annotated[bool, typer.Option(help="Go on from what an earlier build left.")] = True,
+) -> None:
+    """Compute a run; stopped at any moment, the same command goes on where it was."""
+    if engine != "local":
+        raise ExplorerError(f"The engine “{engine}” is not known; this version builds with --engine local.")
+    from explorer.pipeline.build import build as run_build
+    from explorer.pipeline.config import read_build_config
+
+    read = read_build_config(config)
+    with _bars() as progress:
+        folder = run_build(read, resume=resume, progress=progress)
+    print(f"The run is in {folder}.")
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="Training file (TOML), for instance configs/train/safety.toml.")],
+    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint.")] = True,
+) -> None:
+    """Train (IA)³ vectors with trl and peft; stopped at any moment, the same command goes on."""
+    from explorer.training.config import read_train_config
+    from explorer.training.trainer import train as run_training
+
+    print(f"The adapter is in {run_training(read_train_config(config), resume=resume)}.")
+
+
+@app.command()
+def runs() -> None:
+    """List the runs."""
+    from explorer.runs.reader import find_run, run_names
+
+    for name in run_names():
+        manifest = find_run(name).manifest
+        print(f"{name}\t{manifest.get('title', '')}\t{manifest.get('created', '')}")
+
+
+@app.command()
+def check(run: Annotated[str, typer.Argument(help="Run: its name in the runs folder.")]) -> None:
+    """Check every file of a run against its checksum."""
+    from explorer.runs.reader import find_run
+
+    found = find_run(run)
+    problems = found.check()
+    for problem in problems:
+        print(f"explorer: {problem}", file=sys.stderr)
+    if problems:
+        raise typer.Exit(2)
+    print(f"{found.name}: {len(found.manifest['files'])} files, all as written.")
+
+
+@app.command()
+def refusals(
+    pair: PairOption = "demo",
+    redteam: Annotated[str, typer.Option(help="Red-team suite: a shipped name or a .jsonl file.")] = "redteam_eval",
+    ordinary: Annotated[str, typer.Option(help="Ordinary suite: a shipped name or a .jsonl file.")] = "everyday_eval",
+    lookalike: Annotated[str, typer.Option(help="Harmless prompts worded like red-team ones.")] = "ordinary_eval",
+    limit: Annotated[int, typer.Option(min=1, help="Prompts of each suite.")] = 100,
+    max_new_tokens: TokensOption = 48,
+    dtype: DtypeOption = "bfloat16",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """How often M1 and M2 refuse, in greedy answers to red-team and to ordinary prompts never trained on."""
+    from explorer.data.suites_io import load_suite
+    from explorer.studies.refusals import refusal_rates
+
+    suites = {name: [p.prompt for p in load_suite(name, limit)] for name in (redteam, ordinary, lookalike)}
+    loaded = _load(pair, dtype)
+    with _bars() as progress:
+        table = refusal_rates(loaded, suites, max_new_tokens, progress=lambda s, p: progress(f"answers to {s}", p))
+    if as_json:
+        print(table.to_json(orient="records", indent=2))
+        return
+    print(f"Share of greedy answers of up to {max_new_tokens} tokens that refuse, with a 95 % bootstrap interval")
+    for row in table.itertuples():
+        print(
+            f"{row.suite:24} {row.model}  {row.refusal:6.1%}  "
+            f"[{row.refusal_low:.1%}, {row.refusal_high:.1%}]  n={row.n}"
+        )
+
+
+@app.command("fit-cost")
+def fit_cost(
+    train_file: Annotated[Path, typer.Argument(help="gptfuzz_train.jsonl (question, Response, label).")],
+    held_out: Annotated[Path, typer.Argument(help="gptfuzz_evaluate.jsonl, of other questions.")],
+    responses: Annotated[int, typer.Option(min=0, help="Fit on a sample of so many responses; 0 for all.")] = 0,
+) -> None:
+    """Fit the demo-cost head on labelled responses and write it with its card."""
+    from explorer.data.suites_io import load_refusals, load_suite
+    from explorer.neurons.patching import sweep
+    from explorer.scoring.cost import fit_cost_head
+
+    harmless = [p.prompt for suite in ("ordinary_train", "borderline_train") for p in load_suite(suite)]
+    own = sweep(_load("demo", "bfloat16"), harmless, [], 64, aligned=False).unpatched
+    texts = [a.text for a in own] + [r.text for r in load_refusals()]
+    print(json.dumps(fit_cost_head(train_file, held_out, texts, responses), indent=1))
+
+
+def _load(pair: str, dtype: str) -> "Pair":
+    """Load a pair with a progress bar for the slow first time."""
+    from explorer.models.pair import load_pair
+
+    with _bars() as progress:
+        return load_pair(pair, dtype=dtype, progress=progress)
+
+
+def _scores(pair: "Pair", prompts: list[str], texts: list[str]) -> dict[str, list[float]]:
+    from explorer.scoring.registry import NAMES, load_scorer
+
+    return {name: [float(x) for x in load_scorer(name, pair).score(prompts, texts)] for name in NAMES}
+
+
+class _bars:
+    """Progress bars on standard error, one for each thing that is being done."""
+
+    def __enter__(self):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=not sys.stderr.isatty(),
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._bars.start()
+        return self._tell
+
+    def _tell(self, what: str, share: float) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=1.0)
+        self._bars.update(self._tasks[what], completed=share)
+
+    def __exit__(self, *_exc: object) -> None:
+        self._bars.stop()

@@ -1,0 +1,9 @@
+"""The one error that is meant for a person to read."""
+
+
+class ExplorerError(Exception):
+    """Something a person can mend: its message is one sentence that says what is wrong and what to do.
+
+    The command line prints it on standard error and exits with 2; a page shows it in place of
+    the result. Anything else that is raised is a defect of ours.
+    """

@@ -1,0 +1,1 @@
+"""Models: families, pairs, (IA)³ adapters, prompts and the embedded model."""

@@ -1,0 +1,274 @@
+"""A pair of models: M1, which lacks safety alignment, and M2, the aligned one.
+
+When both are the same base with down-only (IA)³ vectors, one set of weights serves both: each row
+of a batch then has its own scale vector. Anything else is two models in lockstep.
+"""
+
+import copy
+import threading
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from explorer.errors import ExplorerError
+from explorer.models import adapters, embedded, prompting
+from explorer.models.families import down_projections
+from explorer.models.pair_file import EMBEDDED, ModelSpec, PairSpec, check_dtype, read_pair_file
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class Pair:
+    """M1 and M2, loaded and ready; made by `load_pair`.
+
+    Attributes:
+        tokenizer: the tokeniser that both models read with.
+        spec: the pair file's content.
+        shared: whether both models are one set of weights.
+        backbone1, backbone2: the bare modules without (IA)³ (the same object when shared). The engine
+            hooks these, one forward pass at a time and only while it holds `lock`; people use `m1`, `m2`.
+        scale1, scale2: (IA)³ factors of each model, for each layer float32 [n_neurons] on that layer's
+            device; None for none.
+        lock: held by the engine during a forward pass, since hooks on a module are seen by every thread.
+    """
+
+    def __init__(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        backbone1: "PreTrainedModel",
+        backbone2: "PreTrainedModel",
+        scale1: list[torch.Tensor] | None,
+        scale2: list[torch.Tensor] | None,
+        spec: PairSpec,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.backbone1, self.backbone2 = backbone1.eval(), backbone2.eval()
+        self.scale1, self.scale2 = scale1, scale2
+        self.spec = spec
+        self.lock = threading.RLock()
+        shapes = [_neuron_shape(backbone1), _neuron_shape(backbone2)]
+        if shapes[0] != shapes[1]:
+            raise ExplorerError(
+                f"M1 has {shapes[0][0]} layers of {shapes[0][1]} neurons and M2 {shapes[1][0]} of {shapes[1][1]}; "
+                "a pair must be two models of one shape."
+            )
+        self.n_layers, self.n_neurons = shapes[0]
+        """n_layers: decoder layers; n_neurons: MLP neurons in each of them."""
+
+    @property
+    def shared(self) -> bool:
+        return self.backbone1 is self.backbone2
+
+    @property
+    def total_neurons(self) -> int:
+        """Neurons of the whole model: n_layers × n_neurons."""
+        return self.n_layers * self.n_neurons
+
+    @cached_property
+    def m1(self) -> "PreTrainedModel":
+        """M1 as a plain transformers module (it shares the engine's weights)."""
+        with self.lock:  # else a copy could catch the engine's hooks of the moment
+            return _standalone(self.backbone1, self.scale1)
+
+    @cached_property
+    def m2(self) -> "PreTrainedModel":
+        """M2 as a plain transformers module (it shares the engine's weights)."""
+        with self.lock:
+            return _standalone(self.backbone2, self.scale2)
+
+    @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """The tokens that end an answer, as Hugging Face `generate` takes them."""
+        ids = self.backbone1.generation_config.eos_token_id
+        if ids is None:
+            ids = self.tokenizer.eos_token_id
+        return frozenset([ids] if isinstance(ids, int) else ids or [])
+
+    @cached_property
+    def context_length(self) -> int:
+        """The longest text, in tokens, that both models were made for."""
+        limits = [getattr(m.config, "max_position_embeddings", None) for m in (self.backbone1, self.backbone2)]
+        return min(limit or 2**31 for limit in limits)
+
+    def render(self, prompt: str) -> str:
+        """The chat-formatted prompt that the models read.
+
+        Raises:
+            ExplorerError: the prompt is empty or too long.
+        """
+        return prompting.render(self.tokenizer, prompt)
+
+    def encode(self, prompt: str, max_new_tokens: int = 0) -> list[int]:
+        """Token ids of the chat-formatted prompt; control tokens typed by a person are plain text.
+
+        Raises:
+            ExplorerError: the prompt is empty, too long, or leaves no room for `max_new_tokens`.
+        """
+        ids = prompting.encode(self.tokenizer, prompt)
+        if len(ids) + max_new_tokens > self.context_length:
+            raise ExplorerError(
+                f"The prompt has {len(ids):,} tokens; with {max_new_tokens} for the answer the model takes at most "
+                f"{self.context_length:,}. Shorten it and try again."
+            )
+        return ids
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of an answer's token ids, without special tokens."""
+        return prompting.decode(self.tokenizer, ids)
+
+
+def load_pair(
+    name: str | Path | PairSpec = "demo",
+    *,
+    dtype: str | None = None,
+    device: str | None = None,
+    progress: embedded.Progress | None = None,
+) -> Pair:
+    """Load M1 and M2.
+
+    Args:
+        name: "demo", the path of a pair file, or its content.
+        dtype: "bfloat16", "float16" or "float32" (exact work); the pair file's own when left out.
+        device: a torch device, or "auto" to spread the layers over what there is (`device_map`).
+        progress: called with what is being done and the share that is done.
+
+    Raises:
+        ExplorerError: a file is missing or wrong, or the two models do not belong together.
+    """
+    spec = name if isinstance(name, PairSpec) else read_pair_file(name)
+    dtype = dtype or spec.dtype
+    check_dtype(dtype)
+    device = device or spec.device
+    tell = progress or (lambda _what, _share: None)
+
+    first, first_down = _split_adapters(spec.m1)
+    second, second_down = _split_adapters(spec.m2)
+    tell("Loading M1", 0.0)
+    backbone1 = _load_backbone(first, dtype, device, progress)
+    if first == second:
+        backbone2 = backbone1
+    else:
+        tell("Loading M2", 0.5)
+        backbone2 = _load_backbone(second, dtype, device, progress)
+    tokenizer = _load_tokenizer(first.base)
+    if second.base != first.base:
+        _check_same_tokenizer(tokenizer, _load_tokenizer(second.base))
+    scale1, scale2 = _scale(first_down, backbone1), _scale(second_down, backbone2)
+    tell("Models ready", 1.0)
+    return Pair(tokenizer, backbone1, backbone2, scale1, scale2, spec)
+
+
+def _split_adapters(model: ModelSpec) -> tuple[ModelSpec, list[Path]]:
+    """The part of a model that is merged into weights, and its down-only (IA)³ adapters.
+
+    The two commute as long as nothing merged *after* an (IA)³ vector changes `down_proj` itself.
+    """
+    folders = [_adapter_folder(a) for a in model.adapters]
+    down = [f for f in folders if adapters.is_down_only_ia3(f)]
+    merged = [f for f in folders if f not in down]
+    if down and merged and folders.index(merged[-1]) > folders.index(down[0]):
+        raise ExplorerError(
+            f"{merged[-1]} comes after an (IA)³ adapter; list adapters that are merged into the weights first."
+        )
+    return ModelSpec(model.base, tuple(str(f) for f in merged)), down
+
+
+def _adapter_folder(place: str) -> Path:
+    """The local folder of an adapter; a hub id is downloaded."""
+    if Path(place).exists():
+        return Path(place)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(place, allow_patterns=["adapter_*"]))
+    except Exception as problem:  # the hub raises a dozen kinds; each means the same to a person
+        raise ExplorerError(
+            f"The adapter “{place}” is neither a folder here nor a repository that the hub gives; check its name."
+        ) from problem
+
+
+def _base_folder(base: str, progress: embedded.Progress | None) -> str:
+    if not base.startswith(EMBEDDED):
+        return base
+    name = base.removeprefix(EMBEDDED)
+    if name != embedded.NAME:
+        raise ExplorerError(f"There is no embedded model “{name}”; the embedded model is {EMBEDDED}{embedded.NAME}.")
+    return str(embedded.ensure(progress))
+
+
+def _load_backbone(spec: ModelSpec, dtype: str, device: str, progress: embedded.Progress | None) -> "PreTrainedModel":
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    folder = _base_folder(spec.base, progress)
+    options: dict[str, Any] = {"device_map": "auto"} if device == "auto" else {}
+    logging.disable_progress_bar()
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), **options)
+        if device != "auto":
+            model.to(device)  # type: ignore[arg-type]
+    except (OSError, ValueError, RuntimeError, KeyError) as problem:
+        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]
+        raise ExplorerError(f"The model “{spec.base}” could not be loaded: {reason}") from problem
+    for adapter in spec.adapters:
+        model = adapters.merge(model, Path(adapter))
+    return model.requires_grad_(False)
+
+
+def _load_tokenizer(base: str) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(_base_folder(base, None))
+    except (OSError, ValueError) as problem:
+        raise ExplorerError(f"The tokeniser of “{base}” could not be loaded; it needs tokenizer.json.") from problem
+
+
+def _check_same_tokenizer(first: "PreTrainedTokenizerBase", second: "PreTrainedTokenizerBase") -> None:
+    if first.get_vocab() != second.get_vocab():
+        raise ExplorerError("M1 and M2 have different tokenisers; a pair must read the same tokens.")
+
+
+def _scale(folders: list[Path], model: "PreTrainedModel") -> list[torch.Tensor] | None:
+    """The product of (IA)³ vectors for each layer, float32 [n_neurons] on that layer's device; None for none."""
+    if not folders:
+        return None
+    shape = _neuron_shape(model)
+    product = torch.ones(shape)
+    for folder in folders:
+        product *= torch.from_numpy(adapters.read_ia3(folder, *shape))
+    return [factors.to(d.weight.device) for factors, d in zip(product, down_projections(model), strict=True)]
+
+
+def _neuron_shape(model: "PreTrainedModel") -> tuple[int, int]:
+    """Layers, and neurons in each; refused where layers differ in width."""
+    widths = [int(down.in_features) for down in down_projections(model)]
+    if len(set(widths)) != 1:
+        raise ExplorerError("The layers of this model have different numbers of neurons, which is not supported yet.")
+    return len(widths), widths[0]
+
+
+def _standalone(backbone: "PreTrainedModel", scale: list[torch.Tensor] | None) -> "PreTrainedModel":
+    """A module of its own over the same weights, with the (IA)³ factors applied as peft applies them."""
+    shared = {id(t): t for t in [*backbone.parameters(), *backbone.buffers()]}
+    model = copy.deepcopy(backbone, memo=shared)
+    if scale is not None:
+        for factors, down in zip(scale, down_projections(model), strict=True):
+            down.register_forward_pre_hook(_scaling_hook(factors))
+    return model
+
+
+def _scaling_hook(factors: torch.Tensor) -> Any:
+    def hook(_module: nn.Module, args: tuple) -> tuple:
+        return (apply_scale(args[0], factors), *args[1:])
+
+    return hook
+
+
+def apply_scale(neurons: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """Activations times (IA)³ factors, multiplied in float32 and rounded once, as peft does it."""
+    return (neurons * factors).to(neurons.dtype)

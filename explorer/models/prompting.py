@@ -1,0 +1,114 @@
+"""From a person's text to what the models read, and from tokens back to text.
+
+A person's text is data: `<|im_end|>` typed into a prompt is tokenised as the plain characters, so
+it cannot close the user's turn.
+"""
+
+from typing import TYPE_CHECKING
+
+from explorer.errors import ExplorerError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+MAX_PROMPT_CHARS = 8_000
+MAX_NEW_TOKENS = 1_024
+
+_SLOT = "\ue000prompt\ue000"  # private-use characters: no chat template contains them
+
+
+def check_prompt(prompt: object) -> str:
+    """The prompt without surrounding white space.
+
+    Raises:
+        ExplorerError: it is empty, not text, or longer than `MAX_PROMPT_CHARS`.
+    """
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise ExplorerError("The prompt is empty; write a question or a request.")
+    prompt = prompt.strip()
+    if len(prompt) > MAX_PROMPT_CHARS:
+        raise ExplorerError(
+            f"The prompt has {len(prompt):,} characters; the limit is {MAX_PROMPT_CHARS:,}. Shorten it and try again."
+        )
+    return prompt
+
+
+def check_new_tokens(count: object) -> int:
+    """The answer's length limit in tokens.
+
+    Raises:
+        ExplorerError: it is not a whole number from 1 to `MAX_NEW_TOKENS`.
+    """
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MAX_NEW_TOKENS:
+        raise ExplorerError(f"The answer's length must be 1 to {MAX_NEW_TOKENS:,} tokens, not {count}.")
+    return count
+
+
+def render(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
+    """The chat-formatted prompt, by the tokeniser's own template; the bare text where it has none.
+
+    Raises:
+        ExplorerError: the prompt is empty or too long.
+    """
+    before, after = _frame(tokenizer)
+    return before + check_prompt(prompt) + after
+
+
+def encode(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:
+    """Token ids of the rendered prompt, with the person's text as plain characters throughout.
+
+    Raises:
+        ExplorerError: the prompt is empty or too long.
+    """
+    before, after = _frame(tokenizer)
+    prompt = check_prompt(prompt)
+    if not before and not after:  # a base model without a template: its own special tokens lead
+        return list(tokenizer(prompt, split_special_tokens=True)["input_ids"])
+    if not any(token in prompt for token in tokenizer.all_special_tokens):
+        return list(tokenizer(before + prompt + after, add_special_tokens=False)["input_ids"])
+
+    def ids(text: str, plain: bool) -> list[int]:
+        return list(tokenizer(text, add_special_tokens=False, split_special_tokens=plain)["input_ids"])
+
+    return ids(before, False) + ids(prompt, True) + ids(after, False)
+
+
+def decode(tokenizer: "PreTrainedTokenizerBase", ids: list[int]) -> str:
+    """The text of an answer's tokens, without special tokens."""
+    return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+class TextStream:
+    """Turns one answer's tokens into pieces of text that join to the whole text.
+
+    A character that spans several tokens is held back until it is complete.
+    """
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self._shown = ""
+
+    def push(self, token_id: int, last: bool = False) -> str:
+        """The piece of text that this token adds; with `last`, whatever was held back as well."""
+        self._ids.append(token_id)
+        text = decode(self._tokenizer, self._ids)
+        if not last:
+            text = text.rstrip("\ufffd")
+        if not text.startswith(self._shown):  # the tokeniser changed its mind about an earlier character
+            return ""
+        piece, self._shown = text[len(self._shown) :], text
+        return piece
+
+
+def _frame(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:
+    """What the chat template puts before and after the person's text."""
+    if not tokenizer.chat_template:
+        return "", ""
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": _SLOT}], tokenize=False, add_generation_prompt=True
+    )
+    before, slot, after = str(text).partition(_SLOT)
+    if not slot:
+        raise ExplorerError("The model's chat template drops the user's message, so no prompt can be given to it.")
+    return before, after

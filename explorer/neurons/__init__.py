@@ -1,0 +1,1 @@
+"""Contrast, ranking, neuron sets, dynamic patching, overlap."""

@@ -1,0 +1,227 @@
+"""Generation-time activation contrasting (paper section 3.1): change scores of all neurons.
+
+    changes = contrast(pair, prompts, max_new_tokens=64)
+
+One model answers each prompt; both read the same text; the difference of their activations is
+summed at the positions that predict the answer's tokens. Only sums are kept, so memory does not
+grow with the number of tokens.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from explorer.errors import ExplorerError
+from explorer.models.hooks import neuron_hooks
+from explorer.models.pair import Pair, apply_scale
+from explorer.neurons.patching import sweep
+from explorer.neurons.scores import ChangeScores, normalise_layers
+
+POSITIONS = ("paper", "shifted", "prompt", "last_prompt")
+"""Which positions are compared:
+
+- "paper": from the last prompt token to the last-but-one answer token, those that predict the answer.
+- "shifted": the authors' code, one later: from the first answer token to the last.
+- "prompt": every prompt token.
+- "last_prompt": the last prompt token alone.
+"""
+
+ANSWERS = ("m1", "m2")
+"""Whose greedy answers both models read."""
+
+
+@dataclass
+class _Sums:
+    """Running sums over positions, float64 [n_layers, n_neurons] each."""
+
+    squared_difference: np.ndarray
+    first: np.ndarray
+    first_squared: np.ndarray
+    second: np.ndarray
+    second_squared: np.ndarray
+    count: int = 0
+
+    @classmethod
+    def zeros(cls, pair: Pair) -> "_Sums":
+        first, second, third, fourth, fifth = np.zeros((5, pair.n_layers, pair.n_neurons))
+        return cls(first, second, third, fourth, fifth)
+
+    def add(self, layer: int, a1: torch.Tensor, a2: torch.Tensor) -> None:
+        """Add activations [positions, n_neurons] of both models."""
+        a1, a2 = a1.float(), a2.to(a1.device).float()
+        d = a1 - a2
+        self.squared_difference[layer] += _column_sum(d * d)
+        self.first[layer] += _column_sum(a1)
+        self.first_squared[layer] += _column_sum(a1 * a1)
+        self.second[layer] += _column_sum(a2)
+        self.second_squared[layer] += _column_sum(a2 * a2)
+
+
+def contrast(
+    pair: Pair,
+    prompts: Sequence[str],
+    max_new_tokens: int = 64,
+    *,
+    positions: str = "paper",
+    answers: str = "m1",
+    exclude_layers: Sequence[int] = (),
+    batch_size: int = 16,
+    progress: Callable[[float], None] | None = None,
+) -> ChangeScores:
+    """Change scores of every neuron between M1 and M2 on greedy answers to these prompts.
+
+    S = sqrt( Σ over all answers and positions (a1 − a2)² / number of positions ), tokens pooled over
+    all answers (paper, equation 2).
+
+    Args:
+        pair: the models.
+        prompts: what a person would type.
+        max_new_tokens: the answers' length limit (paper: 256).
+        positions: one of `POSITIONS`.
+        answers: one of `ANSWERS`.
+        exclude_layers: layers left out of the ranking; negative ones count from the end.
+        batch_size: texts read at once by each model.
+        progress: called with the share that is done, 0 to 1.
+
+    Raises:
+        ExplorerError: a prompt or an option is not usable, or there are no prompts.
+    """
+    if positions not in POSITIONS:
+        raise ExplorerError(f"Positions must be one of {', '.join(POSITIONS)}, not “{positions}”.")
+    if answers not in ANSWERS:
+        raise ExplorerError(f"Answers must be of m1 or m2, not “{answers}”.")
+    if not prompts:
+        raise ExplorerError("There are no prompts to contrast on; give at least one.")
+    excluded = normalise_layers(tuple(exclude_layers), pair.n_layers)
+    tell = progress or (lambda _share: None)
+
+    ids = [pair.encode(prompt, max_new_tokens) for prompt in prompts]
+    written: list[tuple[int, ...]] = [()] * len(ids)
+    needs_answers = positions in ("paper", "shifted")
+    if needs_answers:
+        out = sweep(
+            pair,
+            prompts,
+            [],
+            max_new_tokens,
+            unpatched=answers == "m1",
+            aligned=answers == "m2",
+            progress=lambda share: tell(share * 0.6),
+        )
+        written = [a.token_ids for a in (out.unpatched if answers == "m1" else out.aligned)]
+    texts = [
+        (prompt + list(answer), _compared(positions, len(prompt), len(answer)))
+        for prompt, answer in zip(ids, written, strict=True)
+    ]
+    sums = _Sums.zeros(pair)
+    for done, batch in _batches(texts, batch_size):
+        _accumulate(pair, batch, sums)
+        tell((0.6 if needs_answers else 0.0) + (0.4 if needs_answers else 1.0) * done)
+    label = f"{pair.spec.name}: {positions} positions of {answers.upper()}'s answers"
+    meta = {
+        "positions": positions,
+        "answers": answers,
+        "prompts": len(prompts),
+        "max_new_tokens": max_new_tokens,
+    }
+    return _scores(sums, excluded, label, meta)
+
+
+def _compared(positions: str, prompt: int, answer: int) -> range:
+    """The compared positions of a text of `prompt` + `answer` tokens."""
+    if positions == "paper":
+        return range(prompt - 1, prompt + answer - 1)
+    if positions == "shifted":
+        return range(prompt, prompt + answer)
+    if positions == "prompt":
+        return range(prompt)
+    return range(prompt - 1, prompt)
+
+
+def _batches(texts: list[tuple[list[int], range]], size: int) -> Iterator[tuple[float, list[tuple[list[int], range]]]]:
+    """Texts of like length together, longest first, with the share that is done after each batch."""
+    order = sorted(texts, key=lambda t: -len(t[0]))
+    for start in range(0, len(order), size):
+        yield min(1.0, (start + size) / len(order)), order[start : start + size]
+
+
+def _accumulate(pair: Pair, batch: list[tuple[list[int], range]], sums: _Sums) -> None:
+    """Read a batch with both models and add the compared positions to the sums.
+
+    Rows are padded on the right: with causal attention no real token sees the padding.
+    """
+    device = pair.backbone1.device
+    longest = max(len(text) for text, _ in batch)
+    ids = torch.zeros(len(batch), longest, dtype=torch.long)
+    compared = torch.zeros(len(batch), longest, dtype=torch.bool)
+    for i, (text, positions) in enumerate(batch):
+        ids[i, : len(text)] = torch.tensor(text)
+        compared[i, positions.start : positions.stop] = True
+    picked = compared.reshape(-1).nonzero().squeeze(1).to(device)
+    if pair.shared:
+        _read_shared(pair, ids.to(device), picked, sums)
+    else:
+        _read_lockstep(pair, ids, picked, sums)
+    sums.count += int(compared.sum())
+
+
+def _read_shared(pair: Pair, ids: torch.Tensor, picked: torch.Tensor, sums: _Sums) -> None:
+    """One pass: M1's rows first, then M2's."""
+    n = len(ids)
+
+    def visit(layer: int, h: torch.Tensor) -> None:
+        if pair.scale1 is not None:
+            h[:n] = apply_scale(h[:n], pair.scale1[layer])
+        if pair.scale2 is not None:
+            h[n:] = apply_scale(h[n:], pair.scale2[layer])
+        index = picked.to(h.device)
+        sums.add(layer, h[:n].flatten(0, 1)[index], h[n:].flatten(0, 1)[index])
+
+    with torch.inference_mode(), pair.lock, neuron_hooks(pair.backbone1, visit):
+        pair.backbone1.base_model(input_ids=torch.cat([ids, ids]), use_cache=False)
+
+
+def _read_lockstep(pair: Pair, ids: torch.Tensor, picked: torch.Tensor, sums: _Sums) -> None:
+    """Two passes: M1's compared activations are kept for the time of M2's pass."""
+    first: dict[int, torch.Tensor] = {}
+
+    def keep(layer: int, h: torch.Tensor) -> None:
+        if pair.scale1 is not None:
+            h[:] = apply_scale(h, pair.scale1[layer])
+        first[layer] = h.flatten(0, 1)[picked.to(h.device)]
+
+    def compare(layer: int, h: torch.Tensor) -> None:
+        if pair.scale2 is not None:
+            h[:] = apply_scale(h, pair.scale2[layer])
+        sums.add(layer, first.pop(layer), h.flatten(0, 1)[picked.to(h.device)])
+
+    with torch.inference_mode(), pair.lock:
+        for model, visit in ((pair.backbone1, keep), (pair.backbone2, compare)):
+            with neuron_hooks(model, visit):
+                model.base_model(input_ids=ids.to(model.device), use_cache=False)
+
+
+def _scores(sums: _Sums, excluded: tuple[int, ...], label: str, meta: dict[str, object]) -> ChangeScores:
+    n = max(1, sums.count)
+    mean1, mean2 = sums.first / n, sums.second / n
+    return ChangeScores(
+        scores=np.sqrt(sums.squared_difference / n).astype(np.float32),
+        count=sums.count,
+        mean1=mean1.astype(np.float32),
+        mean2=mean2.astype(np.float32),
+        std1=np.sqrt(np.maximum(sums.first_squared / n - mean1**2, 0)).astype(np.float32),
+        std2=np.sqrt(np.maximum(sums.second_squared / n - mean2**2, 0)).astype(np.float32),
+        excluded_layers=excluded,
+        label=label,
+        meta=meta,
+    )
+
+
+def _column_sum(values: torch.Tensor) -> np.ndarray:
+    """float64 [n_neurons]: sums over positions of float32 [positions, n_neurons].
+
+    A batch has a few hundred positions, which float32 sums well; the running total is float64.
+    """
+    return values.sum(dim=0).double().cpu().numpy()

@@ -1,0 +1,137 @@
+"""How alike two rankings are: overlap of their top sets, and Spearman's ρ over the neurons they share.
+
+Overlap of top sets is high for any two adapters of one model, so chance and ρ belong beside it
+(method.md, "Overlap and the alignment tax").
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from explorer.errors import ExplorerError
+from explorer.neurons.scores import ChangeScores, count_of
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The likeness of two rankings' top k.
+
+    Attributes:
+        k: neurons in each top set.
+        shared: neurons in both.
+        overlap: shared / k.
+        chance: what two random sets of that size would share on average, k / N.
+        spearman: ρ of the two ranks over the shared neurons; nan with fewer than 3.
+    """
+
+    k: int
+    shared: int
+    overlap: float
+    chance: float
+    spearman: float
+
+
+def overlap(a: ChangeScores, b: ChangeScores, k: int) -> Overlap:
+    """The likeness of the top k of two rankings of one model.
+
+    Raises:
+        ExplorerError: the rankings are of different models, or k is out of range.
+    """
+    _same_model(a, b)
+    total = min(len(a.order), len(b.order))
+    if not 1 <= k <= total:
+        raise ExplorerError(f"k must be 1 to {total:,} neurons, not {k:,}.")
+    common = np.intersect1d(a.order[:k], b.order[:k], assume_unique=True)
+    rho = float("nan")
+    if len(common) >= 3:
+        from scipy.stats import spearmanr
+
+        rho = float(spearmanr(a.ranks.reshape(-1)[common], b.ranks.reshape(-1)[common]).statistic)
+    return Overlap(k, len(common), len(common) / k, k / a.scores.size, rho)
+
+
+def overlap_by_k(a: ChangeScores, b: ChangeScores, fractions: Sequence[float]) -> pd.DataFrame:
+    """Overlap against the size of the top sets: columns fraction, k, shared, overlap, chance, spearman."""
+    rows = []
+    for fraction in fractions:
+        k = max(1, count_of(fraction, a.scores.size))
+        rows.append({"fraction": fraction, **vars(overlap(a, b, min(k, len(a.order), len(b.order))))})
+    return pd.DataFrame(rows)
+
+
+def overlap_grid(a: ChangeScores, b: ChangeScores, fractions: Sequence[float]) -> pd.DataFrame:
+    """Every top set of `a` against every top set of `b`.
+
+    Columns: fraction_a, fraction_b, k_a, k_b, shared, overlap (shared / the smaller set), chance (the
+    larger set's share of all neurons).
+    """
+    _same_model(a, b)
+    counts = [max(1, count_of(f, a.scores.size)) for f in fractions]
+    rank_a, rank_b = a.ranks.reshape(-1), b.ranks.reshape(-1)
+    ranked = (rank_a > 0) & (rank_b > 0)
+    rows = []
+    for fraction_a, k_a in zip(fractions, counts, strict=True):
+        inside = rank_b[ranked & (rank_a <= k_a)]
+        for fraction_b, k_b in zip(fractions, counts, strict=True):
+            shared = int((inside <= k_b).sum())
+            rows.append(
+                {
+                    "fraction_a": fraction_a,
+                    "fraction_b": fraction_b,
+                    "k_a": k_a,
+                    "k_b": k_b,
+                    "shared": shared,
+                    "overlap": shared / min(k_a, k_b),
+                    "chance": max(k_a, k_b) / a.scores.size,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def overlap_by_layer(a: ChangeScores, b: ChangeScores, fraction: float) -> pd.DataFrame:
+    """Where the two top sets lie.
+
+    Columns layer, only_a, only_b, both, in_a, in_b, jaccard (both / either; nan for none).
+    """
+    _same_model(a, b)
+    first, second = a.top(fraction=fraction).mask(), b.top(fraction=fraction).mask()
+    both, either = (first & second).sum(axis=1), (first | second).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        jaccard = np.where(either > 0, both / np.maximum(either, 1), np.nan)
+    return pd.DataFrame(
+        {
+            "layer": np.arange(a.n_layers),
+            "only_a": (first & ~second).sum(axis=1),
+            "only_b": (second & ~first).sum(axis=1),
+            "both": both,
+            "in_a": first.sum(axis=1),
+            "in_b": second.sum(axis=1),
+            "jaccard": jaccard,
+        }
+    )
+
+
+def layer_share(changes: ChangeScores, fractions: Sequence[float]) -> pd.DataFrame:
+    """What share of each top set lies in each layer: columns fraction, layer, neurons, share."""
+    rows = []
+    for fraction in fractions:
+        ns = changes.top(fraction=fraction)
+        counts = ns.per_layer()
+        rows.append(
+            pd.DataFrame(
+                {
+                    "fraction": fraction,
+                    "layer": np.arange(changes.n_layers),
+                    "neurons": counts,
+                    "share": counts / max(1, len(ns)),
+                }
+            )
+        )
+    return pd.concat(rows, ignore_index=True)
+
+
+def _same_model(a: ChangeScores, b: ChangeScores) -> None:
+    if a.scores.shape != b.scores.shape:
+        raise ExplorerError("These rankings are of different models; compare rankings of one model.")

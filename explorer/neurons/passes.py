@@ -1,0 +1,133 @@
+"""One module reading a batch of rows step by step, with its KV cache: what decoding is made of.
+
+`HookedPass` goes through transformers' own forward and serves every family; `FusedPass`
+(`fused_pass.py`) is the same computation written out for Llama-like models, several times faster.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from explorer.models.hooks import neuron_hooks
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Visit = Callable[[int, torch.Tensor], None]
+"""Called with a layer and the neurons' activations [rows, positions, n_neurons] before `down_proj`; it may
+change them in place."""
+
+
+class Pass(Protocol):
+    """A batch of rows that advance together and can be dropped."""
+
+    def forward(self, pending: list[list[int]], visit: Visit) -> torch.Tensor:
+        """Read each row's pending tokens; the last position's final hidden state, [rows, hidden]."""
+        ...
+
+    def greedy(self, hidden: torch.Tensor) -> list[int]:
+        """The most likely next token of each row, from hidden states [rows, hidden]."""
+        ...
+
+    def keep(self, rows: list[int]) -> None:
+        """Drop all other rows."""
+        ...
+
+
+def make_pass(module: "PreTrainedModel", longest: int) -> Pass:
+    """The fastest pass that gives this module's own answers.
+
+    Args:
+        module: a causal language model.
+        longest: no row will have more tokens than this.
+    """
+    from explorer.neurons.fused_pass import FusedPass, fused_weights
+
+    weights = fused_weights(module)
+    return HookedPass(module) if weights is None else FusedPass(module, weights, longest)
+
+
+class Padding:
+    """How the rows of a batch lie beside each other: real tokens at the right, padding at the left.
+
+    Attributes:
+        lengths: int64 [rows], real tokens so far; None before the first step.
+        mask: int64 [rows, positions so far], 0 on padding; None where there is none.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.lengths: torch.Tensor | None = None
+        self.mask: torch.Tensor | None = None
+
+    def advance(self, pending: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids and positions, int64 [rows, longest pending] each, of the tokens to read now."""
+        longest = max(map(len, pending))
+        count = torch.tensor([len(ids) for ids in pending], device=self.device)
+        ids = torch.tensor([[0] * (longest - len(row)) + row for row in pending], device=self.device)
+        if self.lengths is not None and longest == 1:  # every step but the first
+            positions = self.lengths[:, None]
+            fresh = torch.ones_like(ids)
+        else:
+            fresh = (torch.arange(longest, device=self.device) >= longest - count[:, None]).long()
+            before = torch.zeros_like(count) if self.lengths is None else self.lengths
+            positions = (before[:, None] + fresh.cumsum(dim=1) - 1).clamp(min=0)
+        if self.lengths is None:
+            self.mask = fresh if int(count.min()) < longest else None
+            self.lengths = count
+        else:
+            self.mask = None if self.mask is None else torch.cat([self.mask, fresh], dim=1)
+            self.lengths = self.lengths + count
+        return ids, positions
+
+    def keep(self, index: torch.Tensor) -> None:
+        """Only these rows, int64 [kept]."""
+        assert self.lengths is not None
+        self.lengths = self.lengths[index]
+        self.mask = None if self.mask is None else self.mask[index]
+
+
+class HookedPass:
+    """Any causal language model of a known family, by its own forward."""
+
+    def __init__(self, module: "PreTrainedModel") -> None:
+        from transformers import DynamicCache
+
+        self.module = module
+        self.cache = DynamicCache(config=module.config)
+        self.padding = Padding(module.device)
+
+    def forward(self, pending: list[list[int]], visit: Visit) -> torch.Tensor:
+        """See `Pass.forward`."""
+        ids, positions = self.padding.advance(pending)
+        with neuron_hooks(self.module, visit):
+            out = self.module.base_model(
+                input_ids=ids,
+                attention_mask=self.padding.mask,
+                position_ids=positions,
+                past_key_values=self.cache,
+                use_cache=True,
+            )
+        return out.last_hidden_state[:, -1]
+
+    def greedy(self, hidden: torch.Tensor) -> list[int]:
+        """See `Pass.greedy`."""
+        return most_likely(self.module, hidden)
+
+    def keep(self, rows: list[int]) -> None:
+        """See `Pass.keep`."""
+        lengths = self.padding.lengths
+        if lengths is None or len(rows) == len(lengths):
+            return
+        index = torch.tensor(rows, device=lengths.device, dtype=torch.long)
+        self.padding.keep(index)
+        if rows:
+            self.cache.batch_select_indices(index)
+
+
+def most_likely(module: "PreTrainedModel", hidden: torch.Tensor) -> list[int]:
+    """The greedy token of each row, from final hidden states [rows, hidden]."""
+    if not len(hidden):
+        return []
+    return module.get_output_embeddings()(hidden).float().argmax(dim=-1).tolist()

@@ -1,0 +1,161 @@
+"""Dynamic activation patching in open-ended generation (paper section 3.2): the public names.
+
+out = generate(pair, ["How do I pick a lock?"], changes.top(fraction=0.05))
+for step in stream(pair, "How do I pick a lock?", changes.top(fraction=0.05)):
+    ...
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from explorer.models.pair import Pair
+from explorer.models.prompting import TextStream, check_new_tokens
+from explorer.neurons.decoding import ALIGNED, UNPATCHED, Emitted, decode
+from explorer.neurons.sets import NeuronSet
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A greedy answer: its text, and its token ids with the end token where it came to one."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Generations:
+    """The answers to each prompt, in the order of the prompts.
+
+    Attributes:
+        unpatched: of M1.
+        patched: of M1 with the chosen neurons' activations replaced by M2's at every step.
+        aligned: of M2.
+    """
+
+    unpatched: list[Answer]
+    patched: list[Answer]
+    aligned: list[Answer]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The answers of M1, of M2, and of M1 patched with each of several sets.
+
+    Attributes:
+        unpatched, aligned: one answer a prompt; empty where that column was not asked for.
+        patched: for each set, one answer a prompt.
+    """
+
+    unpatched: list[Answer]
+    aligned: list[Answer]
+    patched: list[list[Answer]]
+
+
+class Token(NamedTuple):
+    """A token of a column: its id, and the piece of text that it adds (may be empty)."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of `stream`: what each column wrote, None where it has ended."""
+
+    unpatched: Token | None
+    patched: Token | None
+    aligned: Token | None
+
+
+def generate(
+    pair: Pair,
+    prompts: Sequence[str],
+    ns: NeuronSet,
+    max_new_tokens: int = 64,
+    *,
+    max_rows: int = 64,
+) -> Generations:
+    """Unpatched, patched and aligned greedy answers to each prompt.
+
+    Args:
+        pair: the models.
+        prompts: what a person would type; they are chat-formatted by the pair.
+        ns: the neurons to patch from M2 into M1.
+        max_new_tokens: the limit per answer.
+        max_rows: rows of a forward pass (a prompt takes four: its three columns and the guide).
+
+    Raises:
+        ExplorerError: a prompt, the length or the set is not usable.
+    """
+    out = sweep(pair, prompts, [ns], max_new_tokens, max_rows=max_rows)
+    return Generations(out.unpatched, out.patched[0], out.aligned)
+
+
+def sweep(
+    pair: Pair,
+    prompts: Sequence[str],
+    sets: Sequence[NeuronSet],
+    max_new_tokens: int = 64,
+    *,
+    unpatched: bool = True,
+    aligned: bool = True,
+    max_rows: int = 64,
+    progress: Callable[[float], None] | None = None,
+) -> Sweep:
+    """Greedy answers of M1, M2 and M1 patched with each set; `generate` for many sets at once.
+
+    Args:
+        unpatched, aligned: whether those columns are wanted.
+        progress: called with the share of the prompts that is done, 0 to 1.
+
+    Raises:
+        ExplorerError: a prompt, the length or a set is not usable.
+    """
+    check_new_tokens(max_new_tokens)
+    ids = [pair.encode(prompt, max_new_tokens) for prompt in prompts]
+    columns = [*([UNPATCHED] if unpatched else []), *range(len(sets)), *([ALIGNED] if aligned else [])]
+    texts: dict[int, list[list[int]]] = {column: [[] for _ in ids] for column in columns}
+    rows_a_prompt = unpatched + aligned + 2 * len(sets)
+    # Prompts of like length share a batch: little of it is padding.
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    size = max(1, max_rows // max(1, rows_a_prompt))
+    for start in range(0, len(order), size):
+        chunk = order[start : start + size]
+        for step in decode(pair, [ids[i] for i in chunk], sets, max_new_tokens, columns):
+            for token in step:
+                texts[token.column][chunk[token.prompt]].append(token.token)
+        if progress:
+            progress(min(1.0, (start + size) / len(order)))
+
+    def answers(column: int) -> list[Answer]:
+        return [Answer(pair.decode(tokens), tuple(tokens)) for tokens in texts.get(column, [])]
+
+    return Sweep(answers(UNPATCHED), answers(ALIGNED), [answers(i) for i in range(len(sets))])
+
+
+def stream(pair: Pair, prompt: str, ns: NeuronSet, max_new_tokens: int = 64) -> Iterator[Step]:
+    """The three columns token by token; the pieces of a column join to its whole text.
+
+    Nothing is held between two steps: stop by not asking for the next one. Bad input is refused at
+    the call, before the first step.
+
+    Raises:
+        ExplorerError: the prompt, the length or the set is not usable.
+    """
+    check_new_tokens(max_new_tokens)
+    ids = pair.encode(prompt, max_new_tokens)
+    return _steps(pair, ids, ns, max_new_tokens)
+
+
+def _steps(pair: Pair, ids: list[int], ns: NeuronSet, max_new_tokens: int) -> Iterator[Step]:
+    texts = {column: TextStream(pair.tokenizer) for column in (UNPATCHED, 0, ALIGNED)}
+
+    def token(emitted: Emitted | None) -> Token | None:
+        if emitted is None:
+            return None
+        return Token(emitted.token, texts[emitted.column].push(emitted.token, emitted.ended))
+
+    for step in decode(pair, [ids], [ns], max_new_tokens):
+        written = {emitted.column: emitted for emitted in step}
+        yield Step(token(written.get(UNPATCHED)), token(written.get(0)), token(written.get(ALIGNED)))

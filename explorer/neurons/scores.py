@@ -1,0 +1,136 @@
+"""Change scores: how much each neuron's activation differs between M1 and M2, and the ranking by it."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from explorer.errors import ExplorerError
+from explorer.neurons.sets import NeuronSet
+
+_ARRAYS = ("scores", "mean1", "mean2", "std1", "std2")
+
+
+def count_of(fraction: float, total: int) -> int:
+    """How many of `total` neurons a fraction (0 to 1) is, rounded to the nearest.
+
+    Raises:
+        ExplorerError: the fraction is not a number from 0 to 1.
+    """
+    if not isinstance(fraction, int | float | np.number) or not 0 <= fraction <= 1:
+        raise ExplorerError(f"The patched fraction must lie from 0 to 1 (0.05 is 5 %), not {fraction}.")
+    return round(float(fraction) * total)
+
+
+@dataclass(frozen=True, eq=False)
+class ChangeScores:
+    """The change score of every neuron, with what it was computed from (paper section 3.1).
+
+    Attributes:
+        scores: float32 [n_layers, n_neurons], RMS difference of the two models' activations, in
+            activation units: sqrt(Σ (a1 − a2)² / count).
+        count: positions that were compared, pooled over all answers.
+        mean1, mean2: float32 [n_layers, n_neurons], mean activation in M1 and in M2.
+        std1, std2: float32 [n_layers, n_neurons], its standard deviation over the positions.
+        excluded_layers: layers left out of every ranking (the authors' code leaves out the last).
+        label: what the scores are of, in words.
+    """
+
+    scores: np.ndarray
+    count: int
+    mean1: np.ndarray
+    mean2: np.ndarray
+    std1: np.ndarray
+    std2: np.ndarray
+    excluded_layers: tuple[int, ...] = ()
+    label: str = "change score"
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_layers(self) -> int:
+        return int(self.scores.shape[0])
+
+    @property
+    def n_neurons(self) -> int:
+        return int(self.scores.shape[1])
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """int64 [ranked]: flat neuron indices by score, highest first; equal scores by layer and index."""
+        flat = self.scores.reshape(-1)
+        order = np.argsort(-flat, kind="stable")
+        if self.excluded_layers:
+            order = order[~np.isin(order // self.n_neurons, self.excluded_layers)]
+        return order.astype(np.int64)
+
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """int64 [n_layers, n_neurons]: the rank of each neuron from 1; 0 where its layer is excluded."""
+        ranks = np.zeros(self.scores.size, dtype=np.int64)
+        ranks[self.order] = np.arange(1, len(self.order) + 1)
+        return ranks.reshape(self.scores.shape)
+
+    def top(self, k: int | None = None, *, fraction: float | None = None) -> NeuronSet:
+        """The k highest neurons, or the highest `fraction` (0 to 1) of all neurons of the model.
+
+        Raises:
+            ExplorerError: neither or both are given, or one is out of range.
+        """
+        if (k is None) == (fraction is None):
+            raise ExplorerError("Say either how many neurons (k) or which fraction of them, not both.")
+        if fraction is not None:
+            k = min(count_of(fraction, self.scores.size), len(self.order))
+            label = f"top {fraction:.4%}".replace(".0000%", "%").replace("00%", "%") + " by score"
+        else:
+            label = f"top {k} by score"
+        return self.window(0, int(k or 0)).relabel(label)
+
+    def window(self, start: int, count: int) -> NeuronSet:
+        """The neurons of ranks start+1 to start+count ("rank matters", paper section 4.2).
+
+        Raises:
+            ExplorerError: the window reaches outside the ranking.
+        """
+        if start < 0 or count < 0 or start + count > len(self.order):
+            raise ExplorerError(
+                f"Ranks {start + 1} to {start + count} do not exist: the ranking holds {len(self.order)} neurons."
+            )
+        return NeuronSet.from_flat(self.order[start : start + count], self, f"ranks {start + 1} to {start + count}")
+
+    def to_parts(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The arrays, and all else as plain values: the form in which a run keeps change scores."""
+        about = {
+            "label": self.label,
+            "count": self.count,
+            "excluded_layers": list(self.excluded_layers),
+            "meta": self.meta,
+        }
+        return {key: getattr(self, key) for key in _ARRAYS}, about
+
+    @classmethod
+    def from_parts(cls, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> "ChangeScores":
+        """The change scores that `to_parts` took apart."""
+        return cls(
+            **{key: arrays[key] for key in _ARRAYS},
+            count=int(about["count"]),
+            excluded_layers=tuple(about["excluded_layers"]),
+            label=about["label"],
+            meta=about["meta"],
+        )
+
+    def without_layers(self, *layers: int) -> "ChangeScores":
+        """The same scores with these layers (negative: from the end) left out of the ranking."""
+        return replace(self, excluded_layers=normalise_layers(layers, self.n_layers))
+
+
+def normalise_layers(layers: tuple[int, ...] | list[int], n_layers: int) -> tuple[int, ...]:
+    """Layers as sorted indices from 0; negative ones count from the end.
+
+    Raises:
+        ExplorerError: a layer does not exist.
+    """
+    for layer in layers:
+        if not -n_layers <= layer < n_layers:
+            raise ExplorerError(f"Layer {layer} does not exist: this model has layers 0 to {n_layers - 1}.")
+    return tuple(sorted({layer % n_layers for layer in layers}))

@@ -1,0 +1,40 @@
+"""A ranking as a table, with labels, for pages, exports and the command line."""
+
+import numpy as np
+import pandas as pd
+
+from explorer.neurons.scores import ChangeScores
+
+
+def neuron_label(layer: int, neuron: int) -> str:
+    """A neuron's name for people, and for lists that `NeuronSet.parse` reads: "L12.345"."""
+    return f"L{layer}.{neuron}"
+
+
+def neuron_table(changes: ChangeScores, flat: np.ndarray | None = None) -> pd.DataFrame:
+    """The ranked neurons, best first.
+
+    Args:
+        changes: the scores.
+        flat: int64 [rows], only these neurons (layer × n_neurons + index), in this order; all ranked
+            ones when left out.
+
+    Returns:
+        Columns rank, neuron (label), layer, index, change_score, mean_m1, mean_m2, std_m1, std_m2
+        (activation units).
+    """
+    order = changes.order if flat is None else np.asarray(flat, dtype=np.int64)
+    layers, neurons = order // changes.n_neurons, order % changes.n_neurons
+    return pd.DataFrame(
+        {
+            "rank": changes.ranks.reshape(-1)[order],
+            "neuron": [neuron_label(a, b) for a, b in zip(layers.tolist(), neurons.tolist(), strict=True)],
+            "layer": layers,
+            "index": neurons,
+            "change_score": changes.scores.reshape(-1)[order],
+            "mean_m1": changes.mean1.reshape(-1)[order],
+            "mean_m2": changes.mean2.reshape(-1)[order],
+            "std_m1": changes.std1.reshape(-1)[order],
+            "std_m2": changes.std2.reshape(-1)[order],
+        }
+    )

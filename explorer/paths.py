@@ -1,0 +1,25 @@
+"""Where things lie: what ships with the project, and what is made on this machine."""
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+PROJECT = PACKAGE.parent
+
+SUITES = PACKAGE / "data" / "suites"
+PAIRS = PACKAGE / "models" / "pairs"
+HEADS = PACKAGE / "scoring" / "heads"
+
+
+def runs_folder() -> Path:
+    """The folder that holds the runs: `cache/` of the project, or `$EXPLORER_RUNS`."""
+    return Path(os.environ.get("EXPLORER_RUNS") or PROJECT / "cache")
+
+
+def user_cache() -> Path:
+    """The user's own cache folder (converted models): `$EXPLORER_CACHE`, or under `$XDG_CACHE_HOME`."""
+    chosen = os.environ.get("EXPLORER_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "safety-neuron-explorer"

@@ -1,0 +1,77 @@
+"""Resumable stages: each is keyed by its inputs and runs again only when one of them changed.
+
+A stage's record is written after its outputs, and its outputs are renamed into place: what a record
+names is whole, whatever moment the process died at.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Progress = Callable[[str, float], None]
+"""Called with the stage's name and the share of it that is done, 0 to 1."""
+
+VERSION = 1
+"""Raised when a stage computes something else from the same inputs."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a build.
+
+    Attributes:
+        name: unique within the build.
+        inputs: all that its outputs depend on, as plain JSON values (digests, options, keys of stages).
+        run: does the work; its argument is told the share that is done. What it returns (plain JSON
+            values) is kept in the record.
+        outputs: files it writes, relative to the work folder.
+    """
+
+    name: str
+    inputs: dict[str, Any]
+    run: Callable[[Callable[[float], None]], Any]
+    outputs: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """A digest of everything the outputs depend on."""
+        return digest({"stage": self.name, "version": VERSION, "inputs": self.inputs})
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a plain JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def run_stage(stage: Stage, work: Path, progress: Progress) -> Any:
+    """Run a stage unless it was run with the same inputs before; what its `run` returned."""
+    record = work / "stages" / f"{stage.name}.json"
+    known = read_json(record)
+    if isinstance(known, dict) and known.get("key") == stage.key and all((work / o).is_file() for o in stage.outputs):
+        progress(stage.name, 1.0)
+        return known["result"]
+    progress(stage.name, 0.0)
+    result = stage.run(lambda share: progress(stage.name, min(share, 0.999)))
+    write_json(record, {"key": stage.key, "result": result})
+    progress(stage.name, 1.0)
+    return result
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; None where it is missing or unreadable."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(".half")
+    half.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    os.replace(half, path)

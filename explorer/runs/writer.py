@@ -1,0 +1,104 @@
+"""Write a run: into a folder of its own, which takes its place only when it is whole.
+
+writer = RunWriter(work_folder)
+writer.table("effect", frame)
+writer.publish(manifest, target)
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explorer.errors import ExplorerError
+from explorer.neurons.scores import ChangeScores
+from explorer.runs.format import MANIFEST, SCHEMA_VERSION, TABLES, TENSORS, check_name, sha256_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class RunWriter:
+    """A run being written, in a folder that no reader looks at (its name starts with a dot).
+
+    Each file is written under another name and renamed, so what is there is whole.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for part in (TENSORS, TABLES):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+
+    def tensors(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Write arrays as one safetensors file."""
+        from safetensors.numpy import save_file
+
+        path = self.folder / TENSORS / f"{check_name(name, 'tensor file')}.safetensors"
+        half = path.with_suffix(".half")
+        save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, str(half))
+        os.replace(half, path)
+
+    def change_scores(self, name: str, changes: ChangeScores) -> dict[str, Any]:
+        """Write change scores; returns what the manifest says of them."""
+        arrays, about = changes.to_parts()
+        self.tensors(name, arrays)
+        return about
+
+    def table(self, name: str, frame: "pd.DataFrame") -> None:
+        """Write a table as Parquet, through `datasets`."""
+        from datasets import Dataset, disable_progress_bars
+
+        disable_progress_bars()
+        path = self.folder / TABLES / f"{check_name(name, 'table')}.parquet"
+        half = path.with_suffix(".half")
+        Dataset.from_pandas(frame, preserve_index=False).to_parquet(str(half))
+        os.replace(half, path)
+
+    def publish(self, manifest: dict[str, Any], target: Path) -> None:
+        """Copy tensors and tables, add checksums and the manifest, and put the copy in the run's place.
+
+        The work folder stays, so that a later build finds its stages.
+
+        Args:
+            manifest: what the run was made from.
+            target: the run's folder; a run that is there is replaced.
+
+        Raises:
+            ExplorerError: the run could not be put in its place.
+        """
+        half, old = target.with_name(f".{target.name}-half"), target.with_name(f".{target.name}-old")
+        try:
+            for leftover in (half, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+            for part, suffix in ((TENSORS, "*.safetensors"), (TABLES, "*.parquet")):
+                (half / part).mkdir(parents=True)
+                for file in (self.folder / part).glob(suffix):
+                    shutil.copyfile(file, half / part / file.name)
+            tables = sorted(p.stem for p in (half / TABLES).iterdir())
+            files = {
+                p.relative_to(half).as_posix(): {"sha256": sha256_file(p), "bytes": p.stat().st_size}
+                for p in sorted(half.rglob("*"))
+                if p.is_file()
+            }
+            whole = {"schema_version": SCHEMA_VERSION, **manifest, "tables": tables, "files": files}
+            (half / MANIFEST).write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            if target.exists():
+                target.rename(old)
+            os.replace(half, target)
+            shutil.rmtree(old, ignore_errors=True)
+        except OSError as problem:
+            raise ExplorerError(
+                f"The run could not be written to {target}: {problem.strerror or problem}."
+            ) from problem
+
+
+def read_change_scores(work: Path, name: str) -> ChangeScores:
+    """Change scores out of a work folder, for the stages that follow."""
+    from safetensors.numpy import load_file
+
+    about = json.loads((work / "stages" / f"ranking-{name}.json").read_text(encoding="utf-8"))["result"]
+    arrays = load_file(str(work / TENSORS / f"{name}.safetensors"))
+    return ChangeScores.from_parts(arrays, about)

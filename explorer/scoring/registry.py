@@ -1,0 +1,55 @@
+"""Scorers by name."""
+
+from typing import TYPE_CHECKING
+
+from explorer.errors import ExplorerError
+from explorer.scoring.base import Scorer
+
+if TYPE_CHECKING:
+    from explorer.models.pair import Pair
+
+NAMES = ("refusal", "demo-cost")
+
+
+def load_scorer(name: str, pair: "Pair | None" = None) -> Scorer:
+    """The scorer of this name, ready to score.
+
+    Args:
+        name: one of `NAMES`.
+        pair: a loaded pair, whose weights a scorer shares where it can.
+
+    Raises:
+        ExplorerError: there is no such scorer, or what it needs is missing.
+    """
+    if name == "refusal":
+        from explorer.scoring.refusal import RefusalScorer
+
+        return RefusalScorer()
+    if name == "demo-cost":
+        from explorer.scoring.cost import DemoCostScorer
+
+        return DemoCostScorer(pair)
+    raise ExplorerError(f"There is no scorer “{name}”; known are {', '.join(NAMES)}.")
+
+
+def describe(name: str) -> str:
+    """What a scorer's number is, in one sentence, without loading it."""
+    if name == "refusal":
+        from explorer.scoring.refusal import RefusalScorer
+
+        return RefusalScorer.description
+    from explorer.scoring.cost import DemoCostScorer
+
+    return DemoCostScorer.description
+
+
+def head_digest(name: str) -> str:
+    """SHA-256 of the trained head behind a scorer; empty for one that has none."""
+    if name != "demo-cost":
+        return ""
+    from explorer.runs.format import sha256_file
+    from explorer.scoring.cost import HEAD
+
+    if not HEAD.is_file():
+        raise ExplorerError(f"The cost head {HEAD} is missing; restore it from the repository.")
+    return sha256_file(HEAD)

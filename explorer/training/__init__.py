@@ -1,0 +1,1 @@
+"""Training of (IA)³ adapters with trl and peft."""

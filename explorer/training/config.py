@@ -1,0 +1,162 @@
+"""Training configurations: TOML that names the data, the stages and where the adapter goes.
+
+See `configs/train/*.toml` for the ones that made the shipped adapters.
+"""
+
+import os
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from explorer.errors import ExplorerError
+
+METHODS = ("sft", "dpo")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training run over the same (IA)³ vectors.
+
+    Attributes:
+        method: "sft" (NLL of the chosen answers) or "dpo".
+        learning_rate: peak of the cosine schedule.
+        epochs: passes over the data.
+        batch_size: examples a step.
+        warmup_steps: linear warm-up before the cosine.
+        weight_decay: of AdamW.
+        beta: DPO's β (paper: 0.1).
+        nll_weight: weight of the chosen answer's NLL beside the DPO loss.
+        answer_tokens, refusal_tokens: how much of the model's own answers and of the refusals is read; 0
+            for all. Whether to refuse is decided in the first words; the rest only teaches how to go on.
+        refuse_share: the share of the examples to refuse that this stage sees. Greedy decoding refuses as
+            soon as a refusal is the likeliest of many beginnings, so equal shares refuse too much.
+        checkpoints: how many adapters to keep along the way.
+    """
+
+    method: str = "sft"
+    learning_rate: float = 3e-2
+    epochs: float = 2.0
+    batch_size: int = 16
+    warmup_steps: int = 5
+    weight_decay: float = 0.0
+    beta: float = 0.1
+    nll_weight: float = 1.0
+    answer_tokens: int = 0
+    refusal_tokens: int = 0
+    refuse_share: float = 1.0
+    checkpoints: int = 8
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ExplorerError(f"The training method must be one of {', '.join(METHODS)}, not “{self.method}”.")
+        if self.batch_size < 1 or self.epochs <= 0 or self.learning_rate <= 0 or self.checkpoints < 1:
+            raise ExplorerError("batch_size, epochs, learning_rate and checkpoints of a stage must be above 0.")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Prompts to train on.
+
+    Attributes:
+        suite: a shipped suite, or a .jsonl file (relative to the training file; `$EXPLORER_DATA` and other
+            variables are filled in).
+        limit: at most so many of its prompts; 0 for all.
+        max_words: only prompts of at most so many words; 0 for all.
+    """
+
+    suite: str
+    limit: int = 0
+    max_words: int = 0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a training file says.
+
+    Attributes:
+        name: of the adapter.
+        base: the model trained on (as in a pair file).
+        output: folder of the finished adapter.
+        refuse: prompts whose chosen answer is a refusal and whose rejected one is the model's own.
+        answer: prompts whose chosen answer is the model's own and whose rejected one is a refusal.
+        answer_tokens: length limit of the model's own answers.
+        seed: of the sample, the order and the assignment of refusals.
+        stages: run one after the other on the same vectors.
+        average_stages: the finished vectors are the mean over all checkpoints of the last so many stages;
+            0: those of the end. At high learning rates the mean is the better model.
+    """
+
+    name: str
+    base: str
+    output: Path
+    refuse: tuple[Source, ...]
+    answer: tuple[Source, ...]
+    answer_tokens: int
+    seed: int
+    stages: tuple[Stage, ...]
+    source: Path
+    average_stages: int = 0
+
+
+def read_train_config(path: str | Path) -> TrainConfig:
+    """Read and check a training file.
+
+    Raises:
+        ExplorerError: it is missing, is not TOML, or lacks or misnames a setting.
+    """
+    path = Path(path)
+    try:
+        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise ExplorerError(f"There is no training file {path}.") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise ExplorerError(f"{path} is not a readable TOML file: {problem}") from problem
+    try:
+        data = raw["data"]
+        config = TrainConfig(
+            name=str(raw["name"]),
+            base=str(raw["base"]),
+            output=(path.parent / raw["output"]).resolve(),
+            refuse=tuple(_source(entry, path) for entry in data["refuse"]),
+            answer=tuple(_source(entry, path) for entry in data["answer"]),
+            answer_tokens=int(data.get("answer_tokens", 64)),
+            seed=int(raw.get("seed", 0)),
+            stages=tuple(_stage(table, path) for table in raw["stages"]),
+            source=path,
+            average_stages=int(raw.get("average_stages", 0)),
+        )
+    except KeyError as problem:
+        raise ExplorerError(f"{path} lacks the setting {problem}.") from problem
+    except (TypeError, ValueError) as problem:
+        raise ExplorerError(f"{path} has a setting of the wrong kind: {problem}") from problem
+    if not config.stages:
+        raise ExplorerError(f"{path} has no [[stages]]; give at least one.")
+    return config
+
+
+def _source(entry: str | dict[str, Any], path: Path) -> Source:
+    table = {"suite": entry} if isinstance(entry, str) else dict(entry)
+    known = {field.name for field in fields(Source)}
+    if set(table) - known or "suite" not in table:
+        raise ExplorerError(
+            f"{path}: a source of prompts must be a suite's name or a table of {', '.join(sorted(known))}."
+        )
+    if table["suite"].endswith(".jsonl"):
+        filled = os.path.expandvars(table["suite"])
+        if "$" in filled:
+            raise ExplorerError(
+                f"{path} reads {table['suite']}; set EXPLORER_DATA to the folder of these datasets (see README)."
+            )
+        table["suite"] = str((path.parent / filled).resolve())
+    return Source(**table)
+
+
+def _stage(table: dict[str, Any], path: Path) -> Stage:
+    known = {field.name for field in fields(Stage)}
+    if set(table) - known:
+        raise ExplorerError(
+            f"{path}: a stage has the unknown setting “{sorted(set(table) - known)[0]}”; known are "
+            f"{', '.join(sorted(known))}."
+        )
+    return Stage(**table)

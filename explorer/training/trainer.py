@@ -1,0 +1,182 @@
+"""Train (IA)³ vectors on `down_proj`'s input with trl and peft, resumably.
+
+    train(read_train_config("configs/train/safety.toml"))
+
+The MLP weights stay frozen, one factor is learnt for each neuron (paper section 3.3): neurons of the
+trained model are comparable with those of the base, one by one.
+"""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from explorer.models.pair import Pair, load_pair
+from explorer.models.pair_file import ModelSpec, PairSpec
+from explorer.paths import user_cache
+from explorer.training.config import Source, Stage, TrainConfig
+from explorer.training.examples import Example, build_examples
+
+
+def train(config: TrainConfig, *, resume: bool = True) -> Path:
+    """Run every stage and write the finished adapter, in PEFT's own format, with its card.
+
+    Args:
+        config: what to train.
+        resume: go on from the last checkpoint of an interrupted training; else start over.
+
+    Returns:
+        The adapter's folder.
+    """
+    work = user_cache() / "training" / config.name
+    if not resume:
+        shutil.rmtree(work, ignore_errors=True)
+    base = ModelSpec(config.base)
+    pair = load_pair(PairSpec(config.name, base, base))
+    examples = build_examples(config, pair, work)
+    adapter: Path | None = None
+    log: list[dict[str, Any]] = []
+    for number, stage in enumerate(config.stages):
+        folder = work / f"stage{number}-{stage.method}"
+        adapter = _run_stage(stage, pair, examples, adapter, folder, config.seed + number)
+        log += [{"stage": number, **row} for row in json.loads((folder / "log.json").read_text(encoding="utf-8"))]
+    assert adapter is not None
+    _publish(adapter, config, log, len(examples), _checkpoints(config, work))
+    return config.output
+
+
+def _run_stage(stage: Stage, pair: Pair, examples: list[Example], start: Path | None, folder: Path, seed: int) -> Path:
+    """Train one stage from the vectors in `start` (ones when None); the folder of its adapter."""
+    final = folder / "final"
+    if (folder / "log.json").is_file():
+        return final
+    model = _with_vectors(pair, start)
+    examples = _of_stage(stage, examples)
+    steps = max(1, round(stage.epochs * len(examples) / stage.batch_size))
+    shared = {
+        "output_dir": str(folder / "checkpoints"),
+        "per_device_train_batch_size": stage.batch_size,
+        "num_train_epochs": stage.epochs,
+        "learning_rate": stage.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": stage.warmup_steps,
+        "weight_decay": stage.weight_decay,
+        "max_grad_norm": 1.0,
+        "save_steps": max(1, steps // stage.checkpoints),
+        "logging_steps": 5,
+        "report_to": "none",
+        "gradient_checkpointing": False,
+        "bf16": False,  # the weights are bf16 already, the vectors stay float32
+        "seed": seed,
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": False,
+        "max_length": None,
+    }
+    trainer = (
+        _sft(model, pair, examples, shared) if stage.method == "sft" else _dpo(model, pair, examples, stage, shared)
+    )
+    started = any((folder / "checkpoints").glob("checkpoint-*"))
+    trainer.train(resume_from_checkpoint=started)
+    trainer.model.save_pretrained(final)
+    (folder / "log.json").write_text(json.dumps(trainer.state.log_history), encoding="utf-8")
+    return final
+
+
+def _of_stage(stage: Stage, examples: list[Example]) -> list[Example]:
+    """The examples that a stage sees, cut as it wants them; their order is seeded already."""
+    refuse = [e for e in examples if e.refuse]
+    dropped = {id(e) for e in refuse[round(stage.refuse_share * len(refuse)) :]}
+    return [e.crop(stage.answer_tokens, stage.refusal_tokens) for e in examples if id(e) not in dropped]
+
+
+def _with_vectors(pair: Pair, start: Path | None):
+    """The base model with (IA)³ vectors to train."""
+    from peft import IA3Config, PeftModel, get_peft_model
+
+    if start is not None:
+        return PeftModel.from_pretrained(pair.m1, str(start), is_trainable=True)
+    return get_peft_model(
+        pair.m1, IA3Config(task_type="CAUSAL_LM", target_modules=["down_proj"], feedforward_modules=["down_proj"])
+    )
+
+
+def _sft(model, pair: Pair, examples: list[Example], shared: dict[str, Any]):
+    """NLL of the chosen answers."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    rows = [
+        {
+            "input_ids": e.prompt_ids + e.chosen_ids,
+            "completion_mask": [0] * len(e.prompt_ids) + [1] * len(e.chosen_ids),
+        }
+        for e in examples
+    ]
+    config = SFTConfig(**shared, completion_only_loss=True)
+    return SFTTrainer(model, args=config, train_dataset=Dataset.from_list(rows), processing_class=pair.tokenizer)
+
+
+def _dpo(model, pair: Pair, examples: list[Example], stage: Stage, shared: dict[str, Any]):
+    """DPO with the chosen answer's NLL beside it; the reference is the base model without vectors."""
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    class Trainer(DPOTrainer):
+        """DPOTrainer on examples that are tokens already: trl would tokenise text again its own way."""
+
+        def _prepare_dataset(self, dataset, *_args, **_options):
+            return dataset
+
+    config = DPOConfig(**shared, beta=stage.beta, loss_type=["sigmoid", "sft"], loss_weights=[1.0, stage.nll_weight])
+    keys = ("prompt_ids", "chosen_ids", "rejected_ids")
+    rows = [{key: getattr(e, key) for key in keys} for e in examples]
+    return Trainer(model, args=config, train_dataset=Dataset.from_list(rows), processing_class=pair.tokenizer)
+
+
+def _checkpoints(config: TrainConfig, work: Path) -> list[Path]:
+    """The checkpoints to average; none where the end of training is what is wanted."""
+    first = len(config.stages) - config.average_stages
+    folders = [work / f"stage{n}-{s.method}" / "checkpoints" for n, s in enumerate(config.stages) if n >= first]
+    return sorted(path for folder in folders for path in folder.glob("checkpoint-*"))
+
+
+def _average(checkpoints: list[Path], target: Path) -> None:
+    """Write the mean of the checkpoints' vectors over the weights in `target`."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = [load_file(str(path / "adapter_model.safetensors")) for path in checkpoints]
+    mean = {name: torch.stack([t[name] for t in tensors]).mean(dim=0) for name in tensors[0]}
+    save_file(mean, str(target / "adapter_model.safetensors"), metadata={"format": "pt"})
+
+
+def _publish(adapter: Path, config: TrainConfig, log: list[dict[str, Any]], n: int, checkpoints: list[Path]) -> None:
+    """Copy the finished adapter to its place, with what it was made from."""
+    config.output.mkdir(parents=True, exist_ok=True)
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        shutil.copyfile(adapter / name, config.output / name)
+    if checkpoints:
+        _average(checkpoints, config.output)
+    settings = json.loads((config.output / "adapter_config.json").read_text(encoding="utf-8"))
+    settings["base_model_name_or_path"] = config.base  # not a path of the machine it was trained on
+    (config.output / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    card = {
+        "name": config.name,
+        "base": config.base,
+        "examples": n,
+        "refuse": [_named(source) for source in config.refuse],
+        "answer": [_named(source) for source in config.answer],
+        "answer_tokens": config.answer_tokens,
+        "seed": config.seed,
+        "averaged_checkpoints": len(checkpoints),
+        "stages": [asdict(stage) for stage in config.stages],
+        "log": log,
+    }
+    (config.output / "training.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def _named(source: Source) -> dict[str, Any]:
+    """A source of prompts without the folder of this machine."""
+    return {**asdict(source), "suite": Path(source.suite).name}

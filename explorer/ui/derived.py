@@ -1,0 +1,108 @@
+"""Tables that pages draw and that take more than a moment: computed once for all sessions.
+
+Kept by run, ranking and numbers, never by arrays.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from explorer.charts.labels import ranking_label
+from explorer.charts.scores import score_map
+from explorer.errors import ExplorerError
+from explorer.neurons.overlap import layer_share, overlap, overlap_by_k, overlap_by_layer, overlap_grid
+from explorer.neurons.scores import count_of
+from explorer.runs.reader import Run
+from explorer.ui.runs import change_scores, explained, key_of
+
+FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""Sizes of top sets that are compared, as shares of all neurons."""
+
+
+def sizes(run: Run) -> tuple[float, ...]:
+    """The fractions that are at least 3 neurons of the run's model, else the largest one."""
+    total = run.n_layers * run.n_neurons
+    return tuple(f for f in FRACTIONS if f * total >= 3) or FRACTIONS[-1:]
+
+
+def layer_shares(run: Run, ranking: str) -> pd.DataFrame:
+    """Where the top sets of a ranking lie: `layer_share` for all sizes."""
+    return _layer_shares(*key_of(run), ranking, sizes(run), run)
+
+
+def neuron_map(run: Run, ranking: str) -> pd.DataFrame:
+    """The cells of `score_map`."""
+    return _neuron_map(*key_of(run), ranking, run)
+
+
+def ranking_pairs(run: Run, fraction: float) -> pd.DataFrame:
+    """All rankings against all: columns a, b, a_label, b_label, k, shared, overlap, chance, ratio, spearman."""
+    with explained():
+        return _ranking_pairs(*key_of(run), fraction, run)
+
+
+def likeness_by_size(run: Run, a: str, b: str) -> pd.DataFrame:
+    """`overlap_by_k` of two rankings for all sizes."""
+    with explained():
+        return _by_size(*key_of(run), a, b, sizes(run), run)
+
+
+def likeness_grid(run: Run, a: str, b: str) -> pd.DataFrame:
+    """`overlap_grid` of two rankings for all sizes."""
+    with explained():
+        return _grid(*key_of(run), a, b, sizes(run), run)
+
+
+def likeness_by_layer(run: Run, a: str, b: str) -> pd.DataFrame:
+    """`overlap_by_layer` of two rankings for all sizes, with a column fraction."""
+    with explained():
+        return _by_layer(*key_of(run), a, b, sizes(run), run)
+
+
+# -- the run itself is not part of the key: its folder and time of writing are ---------------------
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _layer_shares(folder: str, stamp: int, ranking: str, fractions: Sequence[float], _run: Run) -> pd.DataFrame:
+    return layer_share(change_scores(_run, ranking), fractions)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _neuron_map(folder: str, stamp: int, ranking: str, _run: Run) -> pd.DataFrame:
+    return score_map(change_scores(_run, ranking))
+
+
+@st.cache_data(max_entries=32, show_spinner="Comparing the rankings…")
+def _ranking_pairs(folder: str, stamp: int, fraction: float, _run: Run) -> pd.DataFrame:
+    rankings = {name: change_scores(_run, name) for name in _run.rankings}
+    k = max(1, count_of(fraction, _run.n_layers * _run.n_neurons))
+    rows = []
+    for i, (a, first) in enumerate(rankings.items()):
+        for b, second in list(rankings.items())[i:]:
+            found = vars(overlap(first, second, min(k, len(first.order), len(second.order))))
+            found["ratio"] = found["overlap"] / found["chance"]
+            rows += [{"a": x, "b": y, **found} for x, y in dict.fromkeys([(a, b), (b, a)])]
+    place = {name: i for i, name in enumerate(rankings)}
+    rows.sort(key=lambda row: (place[row["a"]], place[row["b"]]))
+    frame = pd.DataFrame(rows)
+    return frame.assign(a_label=frame["a"].map(ranking_label), b_label=frame["b"].map(ranking_label))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _by_size(folder: str, stamp: int, a: str, b: str, fractions: Sequence[float], _run: Run) -> pd.DataFrame:
+    return overlap_by_k(change_scores(_run, a), change_scores(_run, b), fractions)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _grid(folder: str, stamp: int, a: str, b: str, fractions: Sequence[float], _run: Run) -> pd.DataFrame:
+    return overlap_grid(change_scores(_run, a), change_scores(_run, b), fractions)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _by_layer(folder: str, stamp: int, a: str, b: str, fractions: Sequence[float], _run: Run) -> pd.DataFrame:
+    first, second = change_scores(_run, a), change_scores(_run, b)
+    frames = [overlap_by_layer(first, second, f).assign(fraction=f) for f in fractions]
+    if not frames:
+        raise ExplorerError("This model has too few neurons to compare top sets.")
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,189 @@
+"""Sentences about a run, made from its tables: no number here that was not measured. Knows no Streamlit.
+
+facts = headline(total_neurons, models, effect, "redteam_eval", 0.05)
+facts.sentence()
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from explorer.charts.labels import interval, percent, rate, suite_label
+
+RESTORED = 0.9
+"""The share of the gap that the paper asks of safety neurons."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A refusal rate with its 95 % interval, over `n` prompts answered with at most `tokens` tokens."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    tokens: int
+    draws: int = 1
+
+    def bounds(self) -> str:
+        """Where it comes from, for a caption: "n = 112 · 95 %: 53–71 % · 48 tokens"."""
+        draws = f" · {self.draws} random draws" if self.draws > 1 else ""
+        return f"n = {self.n:,} · 95 % interval {interval(self.low, self.high)} · {self.tokens} tokens{draws}"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What patching one fraction does to refusals on one suite; None where the run did not measure it."""
+
+    total: int
+    layers: int
+    suite: str
+    fraction: float
+    k: int
+    unpatched: Rate | None
+    patched: Rate | None
+    random: Rate | None
+    aligned: Rate | None
+
+    def sentence(self) -> str:
+        """The run's main result, with n, decoding length and intervals."""
+        if self.unpatched is None or self.patched is None:
+            return f"This run did not measure refusals of {suite_label(self.suite)}."
+        u, p = self.unpatched, self.patched
+        text = (
+            f"The model has **{self.total:,} neurons** in {self.layers} layers. Giving only the **{self.k:,}** that "
+            f"change most ({percent(self.fraction)}) the activations of its safety-trained sibling takes refusals of "
+            f"{suite_label(self.suite)} from **{rate(u.value)}** to **{rate(p.value)}**"
+        )
+        if self.random is not None:
+            text += f"; as many random neurons of the same layers: **{rate(self.random.value)}**"
+        if self.aligned is not None:
+            text += f"; the whole sibling: **{rate(self.aligned.value)}**"
+        intervals = [f"{interval(r.low, r.high)}" for r in (u, p, self.random, self.aligned) if r is not None]
+        return (
+            f"{text} (n = {p.n:,} prompts, up to {p.tokens} tokens an answer; 95 % intervals {', '.join(intervals)})."
+        )
+
+
+def headline(
+    shape: tuple[int, int], models: pd.DataFrame, effect: pd.DataFrame, suite: str, fraction: float
+) -> Headline:
+    """The refusal rates of one suite and fraction, out of the tables `models` and `effect`.
+
+    Args:
+        shape: layers, and neurons per layer.
+        models, effect: tables of the run.
+        suite: a prompt suite.
+        fraction: a fraction that was patched.
+    """
+    plain = models[models["suite"] == suite].set_index("column")
+    near = effect[(effect["suite"] == suite) & ((effect["fraction"] - fraction).abs() < 1e-9)].set_index("set")
+    k = int(near["k"].iloc[0]) if len(near) else 0
+    return Headline(
+        total=shape[0] * shape[1],
+        layers=shape[0],
+        suite=suite,
+        fraction=fraction,
+        k=k,
+        unpatched=_rate(plain, "unpatched"),
+        patched=_rate(near, "safety"),
+        random=_rate(near, "random"),
+        aligned=_rate(plain, "aligned"),
+    )
+
+
+def main_suite(models: pd.DataFrame) -> str:
+    """The suite on which the two models' refusals differ most; "" where there is none."""
+    wide = models.pivot_table(index="suite", columns="column", values="refusal", sort=False)
+    if not {"unpatched", "aligned"} <= set(wide.columns) or wide.empty:
+        return ""
+    return str((wide["aligned"] - wide["unpatched"]).abs().idxmax())
+
+
+def fractions_of(effect: pd.DataFrame, suite: str, kind: str = "safety") -> list[float]:
+    """The fractions that were patched on a suite, ascending."""
+    return sorted(effect.loc[(effect["suite"] == suite) & (effect["set"] == kind), "fraction"].unique().tolist())
+
+
+def nearest(options: list[float], wanted: float) -> float:
+    """The option closest to what is wanted."""
+    return min(options, key=lambda option: abs(option - wanted))
+
+
+def restoring_fraction(effect: pd.DataFrame, suite: str) -> pd.Series | None:
+    """The row of the smallest safety set that restores `RESTORED` of the refusal gap; None where none does."""
+    rows = effect[(effect["suite"] == suite) & (effect["set"] == "safety") & (effect["effect_refusal"] >= RESTORED)]
+    return None if rows.empty else rows.sort_values("fraction").iloc[0]
+
+
+def restoring_sentence(effect: pd.DataFrame, suite: str) -> str:
+    """How many neurons restore most of the safety gap, or that none of the measured sets does."""
+    rows = effect[(effect["suite"] == suite) & (effect["set"] == "safety")]
+    if rows.empty or rows["effect_refusal"].isna().all():
+        return (
+            f"Whether patching restores safety cannot be said on {suite_label(suite)}: "
+            "the two models' refusals are not distinguishable there."
+        )
+    found = restoring_fraction(effect, suite)
+    if found is None:
+        best = rows.sort_values("effect_refusal").iloc[-1]
+        return (
+            f"No measured set restores {percent(RESTORED)} of the refusal gap on {suite_label(suite)}; the most is "
+            f"{_effect(best)} with {percent(best['fraction'])} of the neurons ({_scope(best)})."
+        )
+    return (
+        f"The smallest measured set that restores {percent(RESTORED)} of the refusal gap on {suite_label(suite)} is "
+        f"{percent(found['fraction'])} of the neurons: {_effect(found)} ({_scope(found)})."
+    )
+
+
+def rates_caption(rates: pd.DataFrame, fraction: float) -> str:
+    """What a chart of `rates_frame` shows, and where this fraction was not measured."""
+    counts = rates.drop_duplicates("suite")
+    ns = ", ".join(f"{int(n):,} {prompts}" for prompts, n in zip(counts["prompts"], counts["n"], strict=True))
+    text = f"Refusals with 95 % intervals: {ns}; up to {int(rates['max_new_tokens'].max())} tokens an answer."
+    for kind, what in (("safety", "Patched"), ("random", "Random")):
+        there = set(rates.loc[rates["series"] == kind, "suite"])
+        missing = [p for s, p in zip(counts["suite"], counts["prompts"], strict=True) if s not in there]
+        if missing:
+            text += f" {what} at {percent(fraction)}: not measured on {' and '.join(missing)}."
+    return text
+
+
+def likeness_sentence(pair: pd.Series, fraction: float) -> str:
+    """How much the top sets of two rankings share, in words.
+
+    Args:
+        pair: a row with a_label, b_label, k, shared, overlap, chance, ratio, spearman.
+        fraction: the size of the top sets.
+    """
+    text = (
+        f"Of the top {percent(fraction)} ({int(pair['k']):,} neurons) of **{pair['a_label']}** and of "
+        f"**{pair['b_label']}**, **{int(pair['shared']):,}** are the same: {percent(pair['overlap'])}, where chance "
+        f"gives {percent(pair['chance'])}."
+    )
+    if pd.isna(pair["spearman"]):
+        return f"{text} The shared ones are too few to correlate."
+    return f"{text} Their order agrees with a Spearman ρ of **{pair['spearman']:.2f}**."
+
+
+def _effect(row: pd.Series) -> str:
+    return (
+        f"{rate(row['effect_refusal'])} restored, 95 % interval "
+        f"{interval(row['effect_refusal_low'], row['effect_refusal_high'])}"
+    )
+
+
+def _scope(row: pd.Series) -> str:
+    return f"n = {int(row['n']):,}, up to {int(row['max_new_tokens'])} tokens an answer"
+
+
+def _rate(rows: pd.DataFrame, name: str) -> Rate | None:
+    if name not in rows.index:
+        return None
+    cells: Any = rows.loc[name]
+    if pd.isna(cells["refusal"]):
+        return None
+    value, low, high = (float(cells[column]) for column in ("refusal", "refusal_low", "refusal_high"))
+    return Rate(value, low, high, int(cells["n"]), int(cells["max_new_tokens"]), int(cells.get("seeds", 1)))

@@ -1,0 +1,186 @@
+"""The Patch lab's generation: asked for, stopped, watched while it is written, and kept for comparison."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from explorer.charts.labels import percent
+from explorer.models.prompting import check_prompt
+from explorer.neurons.sets import NeuronSet
+from explorer.runs.reader import Run
+from explorer.ui.answer_cards import COLOURS, Shown, cost_text, heading, refused_text, show_answers
+from explorer.ui.cached_answers import cached_columns, cached_prompts, cached_sets
+from explorer.ui.diff import Piece, to_html
+from explorer.ui.generation import COLUMNS, Column, Generation, Phase, Request
+from explorer.ui.history import Record, remember, to_csv, to_json
+from explorer.ui.models import PairService
+from explorer.ui.patch_choice import Controls, check_tokens, share
+from explorer.ui.plain import plain, show_problem
+from explorer.ui.runs import table
+
+_GENERATION, _HISTORY = "patch-generation", "patch-history"
+_EVERY = 0.2
+"""Seconds between two looks at what a running generation has written."""
+
+
+def current_generation() -> Generation | None:
+    """The session's generation, with all that its worker has told so far."""
+    generation: Generation | None = st.session_state.get(_GENERATION)
+    if generation is not None:
+        generation.drain()
+        _keep(generation)
+    return generation
+
+
+def generate(service: PairService, controls: Controls, ns: NeuronSet) -> Generation:
+    """Queue a generation in place of the one before, which is told to stop.
+
+    Raises:
+        ExplorerError: the prompt or the length is not usable.
+    """
+    request = Request(
+        check_prompt(controls.prompt),
+        ns,
+        check_tokens(controls.tokens),
+        {"ranking": controls.ranking, "kind": controls.kind},
+    )
+    before: Generation | None = st.session_state.get(_GENERATION)
+    if before is not None:
+        before.drop()
+    generation = Generation(request)
+    service.worker.submit(generation)
+    st.session_state[_GENERATION] = generation
+    return generation
+
+
+def stop() -> None:
+    """Stop the session's generation; what is written stays."""
+    generation: Generation | None = st.session_state.get(_GENERATION)
+    if generation is not None:
+        generation.stop()
+        _keep(generation)
+
+
+def show_generation(service: PairService, generation: Generation | None, scorers: Mapping[str, str]) -> None:
+    """The three answers, redrawn several times a second while they are written.
+
+    Args:
+        service: where it runs.
+        generation: None before the first one.
+        scorers: what the scores mean.
+    """
+    active = generation is not None and generation.active
+    st.fragment(_draw, run_every=_EVERY if active else None)(service, generation, scorers)
+
+
+def _draw(service: PairService, generation: Generation | None, scorers: Mapping[str, str]) -> None:
+    if generation is None:
+        st.caption("Nothing is generated yet.")
+        empty = {name: Column() for name in COLUMNS}
+        show_answers(Shown("", empty, 64, hint="Press Generate to see the three answers grow together."), scorers)
+        return
+    before = generation.active
+    generation.drain()
+    if generation.problem:
+        show_problem(generation.problem)
+    elif generation.notice:
+        st.warning(plain(generation.notice), icon=":material/timer_off:")
+    _show_status(service, generation)
+    asked = generation.request
+    show_answers(Shown(asked.prompt, generation.columns, asked.max_new_tokens, generation.active), scorers)
+    if generation.note:
+        st.caption(f":material/info: {plain(generation.note)}")
+    if before and not generation.active:
+        _keep(generation)
+        st.rerun()  # the buttons and the history stand outside of this fragment
+
+
+def _show_status(service: PairService, generation: Generation) -> None:
+    match generation.phase:
+        case Phase.WAITING:
+            ahead = service.worker.ahead_of(generation)
+            place = f"{ahead} generation{'s' * (ahead != 1)} before yours" if ahead else "yours is next"
+            st.caption(f":material/hourglass_top: In the queue: {place}.")
+        case Phase.LOADING:
+            what, done = generation.loading
+            st.progress(done, text=what)
+        case _:
+            asked = generation.request
+            st.caption(f"{_doing(generation)} · patched: {share(asked.neurons)}, {asked.neurons.label}")
+
+
+def _doing(generation: Generation) -> str:
+    speed = ""
+    if generation.tokens_per_second and generation.steps_per_second:
+        speed = (
+            f" · {_rate(generation.tokens_per_second)} tokens/s over three columns "
+            f"({_rate(generation.steps_per_second)} steps/s)"
+        )
+    match generation.phase:
+        case Phase.WRITING:
+            doing = "Writing" if generation.steps else "Reading the prompt"
+            return f":material/edit_note: {doing}{speed}"
+        case Phase.SCORING:
+            return f":material/balance: Scoring{speed}"
+    done = "Stopped" if generation.stopped else "Done"
+    return f":material/check: {done}: {generation.tokens} tokens in {generation.seconds:.1f} s{speed}"
+
+
+def _rate(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _keep(generation: Generation) -> None:
+    if not generation.active:
+        st.session_state[_HISTORY] = remember(st.session_state.get(_HISTORY, []), generation)
+
+
+def show_cached(run: Run) -> None:
+    """The run's own answers, where it has any: what a machine without the model can still show."""
+    if "answers" not in run.tables:
+        return
+    answers = table(run, "answers")
+    prompts = cached_prompts(answers)
+    st.subheader("Answers that come with the run")
+    left, right = st.columns(2, gap="medium")
+    prompt = left.selectbox("Prompt of the run", list(prompts), key="cached-prompt")
+    if prompt is None:
+        return
+    sets = cached_sets(answers, prompts[prompt][0])
+    chosen = right.selectbox("Patched neurons", list(sets), key="cached-set")
+    tokens = int(run.manifest.get("decoding", {}).get("max_new_tokens", 0))
+    columns = cached_columns(answers, prompts[prompt], sets.get(chosen or ""), tokens)
+    st.fragment(show_answers)(Shown(prompt, columns, tokens), run.manifest.get("scorers", {}))
+
+
+def show_history() -> None:
+    """The session's last generations, to compare and to download."""
+    history: list[Record] = st.session_state.get(_HISTORY, [])
+    if not history:
+        return
+    with st.expander(f"Last generations ({len(history)})", icon=":material/history:", key="patch-history-open"):
+        with st.container(horizontal=True):
+            for kind, mime, write in (("JSON", "application/json", to_json), ("CSV", "text/csv", to_csv)):
+                st.download_button(
+                    kind,
+                    write(history),
+                    f"patch-lab.{kind.lower()}",
+                    mime,
+                    icon=":material/download:",
+                    on_click="ignore",
+                    key=f"history-{kind}",
+                )
+        for record in history:
+            _show_record(record)
+
+
+def _show_record(record: Record) -> None:
+    with st.container(border=True):
+        st.text(record.prompt[:400], width="stretch")
+        ending = " · stopped early" if record.stopped else ""
+        st.caption(f"{record.neurons:,} neurons ({percent(record.fraction)}), {record.set}{ending}")
+        for name, place in zip(COLUMNS, st.columns(3), strict=True):
+            with place:
+                scores = f"cost {cost_text(record.costs[name])} · refused {refused_text(record.refused[name])}"
+                st.markdown(f"{heading(name)} · {scores}")
+                st.html(to_html([Piece(record.texts[name], False)], COLOURS[name]))

@@ -1,0 +1,57 @@
+"""The pages of the app, in the order of its menu. Adding a page means adding an entry here."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PageEntry:
+    """One page.
+
+    Attributes:
+        file: its script, relative to the entry script.
+        title: in the menu and in the browser's tab.
+        icon: a Material symbol.
+        url_path: its path in the address.
+        about: what one does there; the menu's tooltip.
+        default: whether the app opens with it.
+    """
+
+    file: str
+    title: str
+    icon: str
+    url_path: str
+    about: str
+    default: bool = False
+
+
+PAGES = (
+    PageEntry(
+        "pages/overview.py",
+        "Overview",
+        ":material/home:",
+        "overview",
+        "What this is about, the run's headline numbers, and what patching changes.",
+        default=True,
+    ),
+    PageEntry(
+        "pages/neurons.py",
+        "Neurons",
+        ":material/format_list_numbered:",
+        "neurons",
+        "The neurons ranked by how much they change, where they lie, and each one's detail.",
+    ),
+    PageEntry(
+        "pages/patch_lab.py",
+        "Patch lab",
+        ":material/science:",
+        "patch_lab",
+        "Type a prompt, choose neurons, and watch the patched model answer beside the other two.",
+    ),
+    PageEntry(
+        "pages/overlap.py",
+        "Overlap",
+        ":material/join_inner:",
+        "overlap",
+        "How many neurons two rankings share, against chance, by size and by layer.",
+    ),
+)

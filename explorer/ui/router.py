@@ -1,0 +1,38 @@
+"""The way from an address to a page."""
+
+import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
+
+from explorer.ui.registry import PAGES
+
+TITLE = "Safety-neuron explorer"
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32" width="64" height="64">'
+    '<path d="M6 9 16 16 26 8M16 16 8 25M16 16 25 24" stroke="#8A8F98" stroke-width="2.5"/>'
+    '<g fill="#D55E00"><circle cx="6" cy="9" r="4"/><circle cx="8" cy="25" r="4"/></g>'
+    '<g fill="#009E73"><circle cx="26" cy="8" r="4"/><circle cx="25" cy="24" r="4"/></g>'
+    '<circle cx="16" cy="16" r="6" fill="#7B4FD0"/></svg>'
+)
+"""The browser tab's icon; a Material symbol there would be fetched from outside."""
+
+
+def route() -> None:
+    """Show the menu and run the page that the address names."""
+    st.set_page_config(page_title=TITLE, page_icon=ICON, layout="wide")
+    pages = [
+        st.Page(p.file, title=p.title, icon=p.icon, url_path=p.url_path, default=p.default, help=p.about) for p in PAGES
+    ]
+    page = st.navigation(pages, position="top")
+    st.set_page_config(page_title=f"{page.title} · {TITLE}")
+    page.run()
+
+
+def route_first_visit() -> None:
+    """Go through the router even where Streamlit has bypassed it; every page calls this first.
+
+    Until `st.navigation` has run once in a server, Streamlit takes a folder named `pages` for an app of its old kind
+    and runs a page that somebody's first address names without the entry script.
+    """
+    if PagesManager.uses_pages_directory:
+        route()
+        st.stop()

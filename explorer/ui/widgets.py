@@ -1,0 +1,73 @@
+"""Small pieces that several pages use."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from explorer.charts import Layered
+from explorer.charts.labels import rate
+from explorer.ui.facts import Rate
+
+
+def caption_and_csv(caption: str, file_name: str, make: Callable[[], pd.DataFrame], key: str) -> None:
+    """What is to be known of a chart, and a button for the data behind it, in one line."""
+    with st.container(horizontal=True, vertical_alignment="top", wrap=False):
+        st.caption(caption, width="stretch")
+        download_csv("CSV", file_name, make, key)
+
+
+def download_csv(label: str, file_name: str, make: Callable[[], pd.DataFrame], key: str) -> None:
+    """A button that makes a table only when it is clicked, and gives it as CSV."""
+    st.download_button(
+        label,
+        data=lambda: make().to_csv(index=False).encode(),
+        file_name=file_name,
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key=key,
+    )
+
+
+class Unchecked:
+    """A chart that is not held against Vega-Lite's schema each time it is drawn: that takes longer than all else.
+
+    The tests hold every chart against it. Passed to `st.altair_chart`, which asks a chart for nothing but `to_dict`.
+    """
+
+    def __init__(self, chart: alt.Chart | Layered) -> None:
+        self._chart = chart
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Vega-Lite specification."""
+        return self._chart.to_dict(validate=False)
+
+
+def show_chart(chart: alt.Chart | Layered, alt_text: str) -> None:
+    """A chart as wide as the page."""
+    st.altair_chart(cast(alt.Chart, Unchecked(chart)), width="stretch", alt=alt_text)
+
+
+def rate_card(label: str, found: Rate | None) -> None:
+    """A refusal rate with where it comes from, as one cell of a grid."""
+    with st.container(border=True, height="stretch"):
+        st.metric(label, None if found is None else rate(found.value))
+        st.caption("Not measured." if found is None else found.bounds())
+
+
+def choose_fraction(
+    label: str, fractions: Sequence[float], default: float, key: str, about: str | None = None
+) -> float:
+    """A slider over sizes of sets, kept in the address as people write it (`?top=5%25`)."""
+    return st.select_slider(
+        label,
+        fractions,
+        value=default,
+        format_func=lambda f: f"{100 * f:.3g}%",
+        key=key,
+        bind="query-params",
+        help=about,
+    )

@@ -1,0 +1,112 @@
+"""Overview: what this is about, what the run found, and where its numbers come from."""
+
+import streamlit as st
+
+from explorer.charts.effect import MEASURES, effect_chart, effect_frame, rates_chart, rates_frame, reference_frame
+from explorer.charts.labels import percent, suite_label
+from explorer.ui import facts
+from explorer.ui.examples import show_examples
+from explorer.ui.method import show_method
+from explorer.ui.origins import show_origins
+from explorer.ui.runs import current_run, table
+from explorer.ui.widgets import caption_and_csv, choose_fraction, rate_card, show_chart
+
+run = current_run()
+st.title("Do a few neurons carry this model's safety?")
+
+if not {"models", "effect", "answers"} <= set(run.tables):
+    st.markdown("This run holds rankings only; build it with `[[answers]]` to see what patching does.")
+    show_method()
+    st.stop()
+
+models, effect, answers = table(run, "models"), table(run, "effect"), table(run, "answers")
+main = facts.main_suite(models)
+fractions = facts.fractions_of(effect, main)
+if not fractions:
+    st.markdown("This run patched no neurons; build it with fractions under `[[answers]]`.")
+    show_method()
+    st.stop()
+
+sentence = st.empty()
+fraction = choose_fraction(
+    "Neurons patched (% of all)",
+    fractions,
+    facts.nearest(fractions, 0.05),
+    "share",
+    "How many of the neurons that change most are patched. Everything on this page follows.",
+)
+found = facts.headline((run.n_layers, run.n_neurons), models, effect, main, fraction)
+sentence.markdown(found.sentence())
+with st.grid(4):
+    rate_card("M1, unpatched", found.unpatched)
+    rate_card(f"{percent(fraction)} safety neurons patched", found.patched)
+    rate_card("As many random neurons", found.random)
+    rate_card("M2, aligned", found.aligned)
+
+st.subheader("How much is restored, with how many neurons?")
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    measure = MEASURES[
+        st.segmented_control(
+            "Measure",
+            list(MEASURES),
+            default="refusal",
+            required=True,
+            format_func=lambda name: MEASURES[name].label,
+            key="measure",
+            bind="query-params",
+        )
+        or "refusal"
+    ]
+    suites = list(dict.fromkeys(effect["suite"]))
+    suite = st.selectbox(
+        "Prompts",
+        suites,
+        index=suites.index(main),
+        format_func=suite_label,
+        key="prompts",
+        bind="query-params",
+        width=320,
+    )
+lines = effect_frame(effect, models, suite, measure)
+if lines.empty:
+    st.info(
+        f"{measure.label} is not defined on {suite_label(suite)}: there is no such score, or the two models' scores "
+        "are not distinguishable there."
+    )
+else:
+    show_chart(
+        effect_chart(lines, reference_frame(models, suite, measure), measure),
+        f"{measure.label} on {suite_label(suite)} against the share of neurons patched, safety against random neurons",
+    )
+    caption_and_csv(
+        "Points are means over all prompts, bands 95 % bootstrap intervals over prompts. Random neurons: as many in "
+        "each layer as the safety set has there, none of them in it.",
+        f"{run.name}-{suite}-{measure.column}.csv",
+        lambda: lines,
+        "effect_csv",
+    )
+st.markdown(facts.restoring_sentence(effect, main))
+
+st.subheader("How it works")
+show_method()
+
+st.subheader("What they answer")
+example_suite = st.segmented_control(
+    "Prompts to look at", suites, default=main, required=True, format_func=suite_label, key="example_suite"
+)
+show_examples(answers, example_suite or main, fraction)
+
+st.subheader("What does it cost on harmless prompts?")
+rates = rates_frame(models, effect, fraction)
+show_chart(rates_chart(rates), f"Refusals by kind of prompt with {percent(fraction)} of the neurons patched")
+caption_and_csv(facts.rates_caption(rates, fraction), f"{run.name}-refusals.csv", lambda: rates, "rates_csv")
+
+st.subheader("Go on")
+with st.container(horizontal=True, gap="large"):
+    st.page_link("pages/neurons.py", label="See which neurons they are", icon=":material/format_list_numbered:")
+    st.page_link("pages/patch_lab.py", label="Patch them yourself", icon=":material/science:")
+    st.page_link("pages/overlap.py", label="Compare rankings", icon=":material/join_inner:")
+origins = st.expander("Where these numbers come from", icon=":material/fact_check:", key="origins", on_change="rerun")
+if origins.open:
+    with origins:
+        show_origins(run)

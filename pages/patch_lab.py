@@ -1,0 +1,58 @@
+"""Patch lab: type a prompt, choose neurons, and watch the patched model answer beside the other two."""
+
+import streamlit as st
+
+from explorer.errors import ExplorerError
+from explorer.ui import patch_controls as controls
+from explorer.ui import patch_view as view
+from explorer.ui.models import pair_name, pair_service, why_not_installed
+from explorer.ui.patch_choice import try_choose
+from explorer.ui.plain import show_problem
+from explorer.ui.runs import change_scores, current_run, has_rankings
+
+run = current_run()
+st.title("Patch lab")
+st.markdown(
+    "Three answers to one prompt, word by word: the model without safety alignment (**M1**), the same model with a few "
+    "neurons' activations taken from the aligned one at every step, and the aligned model (**M2**)."
+)
+if not has_rankings(run):
+    st.stop()
+
+missing = why_not_installed(pair_name(run))
+service = pair_service(pair_name(run))
+controls.follow_address(run.rankings)
+chosen = controls.current_controls()
+scores = change_scores(run, chosen.ranking)
+neurons, problem = try_choose(chosen, scores)
+
+left, right = st.columns(2, gap="medium")
+with left:
+    controls.show_prompt()
+with right:
+    controls.show_set(run.rankings, scores)
+    controls.show_fraction(neurons)
+controls.write_to_address(chosen, run.rankings)
+
+generation = view.current_generation()
+with st.container(horizontal=True):
+    pressed = st.button(
+        "Generate", icon=":material/play_arrow:", type="primary", key="generate", disabled=bool(missing)
+    )
+    if pressed and neurons is not None:
+        controls.forget_address_problems()
+        try:
+            generation = view.generate(service, chosen, neurons)
+        except ExplorerError as wrong:
+            problem = str(wrong)
+    active = generation is not None and generation.active
+    st.button("Stop", icon=":material/stop:", key="stop", disabled=not active, on_click=view.stop)
+for sentence in (missing, "" if chosen.unfinished and not pressed else problem):
+    if sentence:
+        show_problem(sentence)
+
+if missing:
+    view.show_cached(run)
+else:
+    view.show_generation(service, generation, run.manifest.get("scorers", {}))
+view.show_history()

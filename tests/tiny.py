@@ -1,0 +1,115 @@
+"""Tiny random models of the real architectures, built from config: no download, no meaning, exact maths."""
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    GemmaConfig,
+    LlamaConfig,
+    MistralConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+from explorer.models.families import down_projections
+from explorer.models.pair import Pair
+from explorer.models.pair_file import ModelSpec, PairSpec
+
+CONFIGS = {
+    "llama": LlamaConfig,
+    "mistral": MistralConfig,
+    "gemma": GemmaConfig,
+    "gemma2": Gemma2Config,
+    "qwen2": Qwen2Config,
+}
+"""The architectures that the tests build; gemma2 has sliding-window layers and a capped softmax."""
+
+LAYERS, NEURONS = 3, 24
+
+PROMPTS = [
+    "How do I pick a lock?",
+    "Write a poem.",
+    "Hi",
+    "Tell me about the sea, the wind and the stars.",
+    "12345",
+    "Why?",
+    "naïve café ☕",
+    "List three fruits:\n1.",
+    "a b c d e f g",
+    "Explain gravity to a child.",
+    "What is 7 times 8?",
+    "Say nothing.",
+    "Draft an email to my landlord about the broken heater.",
+    "zzz",
+    "Is it late?",
+    "Translate good morning.",
+    "How far is the moon?",
+    "Name a colour",
+    "I am bored, entertain me please.",
+    "Describe a quiet street at night.",
+]
+
+_TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level tokeniser with chat control tokens: 256 bytes and 3 special tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+    )
+    fast.chat_template = _TEMPLATE
+    return fast
+
+
+def model(kind: str, seed: int = 0, dtype: torch.dtype = torch.float32):
+    """A random causal language model of an architecture."""
+    torch.manual_seed(seed)
+    extra = {"head_dim": 8} if kind.startswith("gemma") else {}
+    extra |= {"sliding_window": 16} if kind in ("gemma2", "mistral") else {}
+    config = CONFIGS[kind](
+        vocab_size=260,
+        hidden_size=16,
+        intermediate_size=NEURONS,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=512,
+        bos_token_id=256,
+        eos_token_id=257,
+        pad_token_id=258,
+        initializer_range=0.6,  # wide, so that greedy answers differ between prompts and models
+        **extra,
+    )
+    return AutoModelForCausalLM.from_config(config).to(dtype).eval().requires_grad_(False)
+
+
+def shared_pair(kind: str = "llama", seed: int = 0, dtype: torch.dtype = torch.float32, spread: float = 0.6) -> Pair:
+    """M1 and M2 over one set of weights; M2 has random (IA)³ factors around 1."""
+    base = model(kind, seed, dtype)
+    generator = torch.Generator().manual_seed(seed + 100)
+    factors = [1 + spread * torch.randn(NEURONS, generator=generator) for _ in down_projections(base)]
+    spec = PairSpec(f"tiny {kind}", ModelSpec("tiny"), ModelSpec("tiny", ("tiny",)), "float32")
+    return Pair(tokenizer(), base, base, None, factors, spec)
+
+
+def lockstep_pair(kind: str = "llama", seed: int = 0) -> Pair:
+    """M1 and M2 with weights of their own, M2 a perturbed M1 that also has (IA)³ factors."""
+    first, second = model(kind, seed), model(kind, seed)
+    generator = torch.Generator().manual_seed(seed + 200)
+    for parameter in second.parameters():
+        parameter.data += 0.15 * torch.randn(parameter.shape, generator=generator)
+    factors = [1 + 0.3 * torch.randn(NEURONS, generator=generator) for _ in range(LAYERS)]
+    spec = PairSpec(f"tiny {kind} twice", ModelSpec("tiny-1"), ModelSpec("tiny-2"), "float32")
+    return Pair(tokenizer(), first, second, None, factors, spec)

@@ -1,0 +1,132 @@
+"""A whole build on a tiny pair of local models: resumable, and the same tables every time."""
+
+import pandas as pd
+import pytest
+import torch
+from peft import IA3Config, get_peft_model
+
+from explorer.errors import ExplorerError
+from explorer.pipeline import build as build_module
+from explorer.pipeline.build import build
+from explorer.pipeline.config import read_build_config
+from explorer.runs.reader import open_run
+from tests import tiny
+
+CONFIG = """
+name = "tiny"
+pair = "pair.toml"
+dtype = "float32"
+max_new_tokens = 6
+scorers = ["refusal"]
+[rankings.safety]
+suite = "redteam_eval"
+limit = 6
+max_new_tokens = 6
+[rankings.ordinary]
+suite = "ordinary_eval"
+limit = 6
+max_new_tokens = 6
+positions = "last_prompt"
+[[answers]]
+suite = "redteam_eval"
+limit = 40
+fractions = [0.1, 0.3]
+random_seeds = [0]
+[detail]
+neurons = 10
+tokens = 3
+suites = ["ordinary_eval"]
+texts_per_suite = 2
+"""
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPLORER_RUNS", str(tmp_path / "cache"))
+    tiny.model("llama").save_pretrained(tmp_path / "base")
+    tiny.tokenizer().save_pretrained(tmp_path / "base")
+    torch.manual_seed(3)
+    model = get_peft_model(
+        tiny.model("llama"),
+        IA3Config(task_type="CAUSAL_LM", target_modules=["down_proj"], feedforward_modules=["down_proj"]),
+    )
+    for name, parameter in model.named_parameters():
+        if "ia3" in name:
+            parameter.data += 0.4 * torch.randn(parameter.shape)
+    model.save_pretrained(tmp_path / "ia3")
+    (tmp_path / "pair.toml").write_text('[m1]\nbase = "base"\n[m2]\nbase = "base"\nadapters = ["ia3"]\n')
+    (tmp_path / "build.toml").write_text(CONFIG)
+    return tmp_path / "build.toml"
+
+
+def tables(folder) -> dict[str, pd.DataFrame]:
+    run = open_run(folder)
+    assert run.check() == []
+    return {name: run.table(name) for name in run.tables}
+
+
+def test_a_build_gives_a_whole_run_and_the_same_one_again(config, monkeypatch):
+    told = []
+    folder = build(read_build_config(config), progress=lambda stage, share: told.append((stage, share)))
+    first = tables(folder)
+    assert set(first) == {"answers", "effect", "models", "projection", "words"}
+    run = open_run(folder)
+    assert run.rankings == ["safety", "ordinary"]
+    assert run.change_scores("ordinary").count == 6
+    assert len(first["answers"]) == 40 * (2 + 4)
+    assert first["words"].shape[0] == run.tensors("words")["m1"].shape[1]
+    assert run.manifest["pair"]["m2"]["adapters"][0]["sha256"]
+    assert {"torch", "transformers", "peft"} <= set(run.manifest["packages"])
+    assert ("answers-redteam_eval", 1.0) in told
+
+    # Nothing has changed: no stage runs, so the models are not even loaded.
+    monkeypatch.setattr("explorer.models.pair.load_pair", lambda *a, **k: pytest.fail("a stage ran again"))
+    again = tables(build(read_build_config(config)))
+    monkeypatch.undo()
+
+    # From scratch, and with one stage deleted: the same tables.
+    monkeypatch.setenv("EXPLORER_RUNS", str(config.parent / "cache"))
+    (config.parent / "cache" / ".build-tiny" / "stages" / "ranking-safety.json").unlink()
+    patched = tables(build(read_build_config(config)))
+    scratch = tables(build(read_build_config(config), resume=False))
+    for other in (again, patched, scratch):
+        for name, table in first.items():
+            pd.testing.assert_frame_equal(table, other[name])
+
+
+def test_an_interrupted_build_shows_nothing_and_goes_on(config, monkeypatch):
+    calls = []
+    original = build_module._Builder._answer_chunk
+
+    def dies_at_the_second_chunk(self, *args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(self, *args)
+
+    monkeypatch.setattr(build_module._Builder, "_answer_chunk", dies_at_the_second_chunk)
+    with pytest.raises(KeyboardInterrupt):
+        build(read_build_config(config))
+    target = config.parent / "cache" / "tiny"
+    assert not target.exists()
+    build(read_build_config(config))
+    assert len(calls) == 4  # three chunks of 16; the first was kept, the second was lost
+    assert len(tables(target)["answers"]) == 240
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('suite = "redteam_eval"', 'suite = "lost"', "no prompt suite"),
+        ('name = "tiny"', 'name = "../tiny"', "cannot be the name"),
+        ("limit = 40", 'limit = 40\nranking = "lost"', "does not define"),
+        ("limit = 40", "limits = 40", "unknown setting"),
+        ('dtype = "float32"', 'dtype = "int3"', "dtype"),
+        ('scorers = ["refusal"]', 'scorers = ["taste"]', "taste"),
+        ("neurons = 10", "neurons = ", "not a readable TOML"),
+    ],
+)
+def test_a_wrong_build_file_is_one_sentence(config, old, new, words):
+    config.write_text(CONFIG.replace(old, new))
+    with pytest.raises(ExplorerError, match=words):
+        build(read_build_config(config))

@@ -1,0 +1,84 @@
+"""The command line: a mistake is one line on standard error and exit code 2."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from explorer.paths import PROJECT
+
+
+def run(*args: str, **env: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "explorer", *args],
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        env={**os.environ, **env},
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["patch", "--prompt", "", "--fraction", "0.05"], "prompt is empty"),
+        (["patch", "--prompt", "x" * 50_000], "50,000 characters"),
+        (["patch", "--prompt", "hi", "--fraction", "1.5"], "0 to 1"),
+        (["patch", "--prompt", "hi", "--fraction", "nan"], "0 to 1"),
+        (["patch", "--prompt", "hi", "--fraction", "lots"], "valid number"),
+        (["patch", "--prompt", "hi", "--max-new-tokens", "0"], "length"),
+        (["patch", "--prompt", "hi", "--run", "../demo"], "cannot be the name"),
+        (["patch", "--prompt", "hi", "--run", "lost"], "no run"),
+        (["patch"], "--prompt"),
+        (["rank", "--ranking", "lost"], "no ranking"),
+        (["rank", "--top", "0"], "greater than or equal to 1"),
+        (["rank", "--colour", "red"], "No such option"),
+        (["build", "lost.toml"], "no build file"),
+        (["build", "configs/build/demo.toml", "--engine", "steam"], "steam"),
+        (["train", "lost.toml"], "no training file"),
+        (["check", "lost"], "no run"),
+        (["dance"], "dance"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(args, words):
+    done = run(*args)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_rank_prints_the_shipped_run_without_torch():
+    code = (
+        "import sys; sys.argv = ['explorer', 'rank', '--top', '3', '--csv']\n"
+        "from explorer.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT, timeout=120)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("rank,neuron,layer,index,change_score,mean_m1,mean_m2")
+    assert len(lines) == 4
+
+
+def test_runs_and_check_know_the_shipped_run():
+    assert run("runs").stdout.startswith("demo\t")
+    done = run("check", "demo")
+    assert (done.returncode, "all as written" in done.stdout) == (0, True)
+
+
+def test_help_shows_units_and_defaults():
+    done = run("patch", "--help")
+    assert "0 to 1" in done.stdout
+    assert "0.05" in done.stdout
+    assert done.returncode == 0
+
+
+def test_import_explorer_does_not_import_torch():
+    code = "import sys, explorer; explorer.NeuronSet; explorer.open_run; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT, timeout=60)

@@ -1,0 +1,87 @@
+"""Change scores against a naive recomputation."""
+
+import numpy as np
+import pytest
+
+from explorer.errors import ExplorerError
+from explorer.neurons.contrast import POSITIONS, contrast
+from explorer.neurons.patching import sweep
+from explorer.neurons.reference import naive_activations
+from tests import tiny
+
+NEW = 10
+PROMPTS = tiny.PROMPTS[:9]
+
+
+@pytest.fixture(scope="module", params=[*tiny.CONFIGS, "lockstep"])
+def pair(request):
+    return tiny.lockstep_pair() if request.param == "lockstep" else tiny.shared_pair(request.param)
+
+
+def compared(pair, prompt: str, answer: list[int], positions: str) -> tuple[list[int], slice]:
+    """Text and compared positions, spelt out from the paper's definition (t is the prompt's length)."""
+    ids = pair.encode(prompt)
+    t, m = len(ids), len(answer)
+    where = {
+        "paper": slice(t - 1, t + m - 1),
+        "shifted": slice(t, t + m),
+        "prompt": slice(0, t),
+        "last_prompt": slice(t - 1, t),
+    }[positions]
+    return (ids + answer if positions in ("paper", "shifted") else ids), where
+
+
+@pytest.mark.parametrize("answers", ["m1", "m2"])
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_scores_equal_a_naive_recomputation(pair, positions, answers):
+    got = contrast(pair, PROMPTS, NEW, positions=positions, answers=answers, batch_size=4)
+    out = sweep(pair, PROMPTS, [], NEW)
+    rows1, rows2 = [], []
+    for prompt, answer in zip(PROMPTS, out.unpatched if answers == "m1" else out.aligned, strict=True):
+        text, where = compared(pair, prompt, list(answer.token_ids), positions)
+        rows1.append(np.stack([a[where].double().numpy() for a in naive_activations(pair.m1, text)]))
+        rows2.append(np.stack([a[where].double().numpy() for a in naive_activations(pair.m2, text)]))
+    a1, a2 = np.concatenate(rows1, axis=1), np.concatenate(rows2, axis=1)  # [layers, positions, neurons]
+    assert got.count == a1.shape[1]
+    np.testing.assert_allclose(got.scores, np.sqrt(((a1 - a2) ** 2).mean(axis=1)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(got.mean1, a1.mean(axis=1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(got.mean2, a2.mean(axis=1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(got.std1, a1.std(axis=1), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(got.std2, a2.std(axis=1), rtol=1e-3, atol=1e-4)
+
+
+def test_batch_size_does_not_matter(pair):
+    one = contrast(pair, PROMPTS, NEW, batch_size=1)
+    many = contrast(pair, PROMPTS, NEW, batch_size=64)
+    np.testing.assert_allclose(one.scores, many.scores, rtol=1e-4, atol=1e-6)
+
+
+def test_excluded_layers_are_not_ranked():
+    pair = tiny.shared_pair()
+    changes = contrast(pair, PROMPTS, NEW, exclude_layers=[-1])
+    assert changes.excluded_layers == (tiny.LAYERS - 1,)
+    assert tiny.LAYERS - 1 not in changes.top(fraction=0.9).layers
+    assert len(changes.order) == (tiny.LAYERS - 1) * tiny.NEURONS
+
+
+def test_identical_models_have_no_change():
+    pair = tiny.shared_pair(spread=0.0)
+    assert contrast(pair, PROMPTS, NEW).scores.max() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"positions": "everywhere"}, "Positions"),
+        ({"answers": "m3"}, "m1 or m2"),
+        ({"exclude_layers": [99]}, "Layer 99"),
+    ],
+)
+def test_bad_options_are_one_clear_sentence(options, words):
+    with pytest.raises(ExplorerError, match=words):
+        contrast(tiny.shared_pair(), PROMPTS, NEW, **options)
+
+
+def test_no_prompts_is_refused():
+    with pytest.raises(ExplorerError, match="no prompts"):
+        contrast(tiny.shared_pair(), [], NEW)

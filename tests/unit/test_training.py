@@ -1,0 +1,77 @@
+"""Training: configurations, examples, and a whole tiny training with trl and peft, resumed."""
+
+import json
+
+import pytest
+import torch
+
+from explorer.errors import ExplorerError
+from explorer.models.adapters import is_down_only_ia3, read_ia3
+from explorer.training.config import read_train_config
+from explorer.training.trainer import train
+from tests import tiny
+
+CONFIG = """
+name = "small"
+base = "{base}"
+output = "out"
+[data]
+refuse = ["{suites}/bad.jsonl"]
+answer = ["{suites}/good.jsonl"]
+answer_tokens = 6
+[[stages]]
+method = "sft"
+epochs = 1.0
+batch_size = 2
+checkpoints = 2
+[[stages]]
+method = "dpo"
+epochs = 1.0
+batch_size = 2
+learning_rate = 1e-2
+answer_tokens = 3
+"""
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPLORER_CACHE", str(tmp_path / "user"))
+    tiny.model("llama").save_pretrained(tmp_path / "base")
+    tiny.tokenizer().save_pretrained(tmp_path / "base")
+    for name, words in (("bad", "harm"), ("good", "bake")):
+        rows = [json.dumps({"prompt": f"How do I {words} {i}?", "category": "violence"}) for i in range(4)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
+    (tmp_path / "train.toml").write_text(CONFIG.format(base=tmp_path / "base", suites=tmp_path))
+    return tmp_path / "train.toml"
+
+
+def test_sft_then_dpo_makes_a_peft_adapter_with_a_card(config):
+    folder = train(read_train_config(config))
+    assert is_down_only_ia3(folder)
+    scales = read_ia3(folder, tiny.LAYERS, tiny.NEURONS)
+    assert abs(torch.from_numpy(scales) - 1).max() > 1e-3
+    card = json.loads((folder / "training.json").read_text())
+    assert card["examples"] == 8
+    assert [stage["method"] for stage in card["stages"]] == ["sft", "dpo"]
+    assert any("train_loss" in row for row in card["log"])
+    assert str(config.parent) not in (folder / "adapter_config.json").read_text().replace(card["base"], "")
+
+    # A second run finds every stage done.
+    before = (folder / "adapter_model.safetensors").read_bytes()
+    assert (train(read_train_config(config)) / "adapter_model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('method = "sft"', 'method = "magic"', "sft, dpo"),
+        ("batch_size = 2", "batch_size = 0", "above 0"),
+        ("checkpoints = 2", "colour = 2", "unknown setting"),
+        ('name = "small"', "", "lacks the setting"),
+        ('output = "out"', "output = ", "not a readable TOML"),
+    ],
+)
+def test_a_wrong_training_file_is_one_sentence(config, old, new, words):
+    config.write_text(config.read_text().replace(old, new, 1))
+    with pytest.raises(ExplorerError, match=words):
+        read_train_config(config)
