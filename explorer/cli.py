@@ -31,7 +31,9 @@ app = typer.Typer(
 PairOption = Annotated[str, typer.Option(help="Pair: a shipped name or the path of a pair file (TOML).")]
 RunOption = Annotated[str, typer.Option(help="Run: its name in the runs folder.")]
 RankingOption = Annotated[str, typer.Option(help="Ranking of the run.")]
-DtypeOption = Annotated[str, typer.Option(help="bfloat16, float16, or float32 for exact work.")]
+DtypeOption = Annotated[
+    str, typer.Option(help="bfloat16, float16, float32 (exact work), or auto: the fastest that this machine has.")
+]
 TokensOption = Annotated[int, typer.Option(help="Length limit of an answer, in tokens (1 to 1024).")]
 
 
@@ -82,7 +84,7 @@ def patch(
     run: RunOption = "demo",
     ranking: RankingOption = "safety",
     max_new_tokens: TokensOption = 64,
-    dtype: DtypeOption = "bfloat16",
+    dtype: DtypeOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with token ids.")] = False,
 ) -> None:
     """Answer a prompt unpatched, patched and aligned, and print the three answers with their costs."""
@@ -201,7 +203,7 @@ def refusals(
     lookalike: Annotated[str, typer.Option(help="Harmless prompts worded like red-team ones.")] = "ordinary_eval",
     limit: Annotated[int, typer.Option(min=1, help="Prompts of each suite.")] = 100,
     max_new_tokens: TokensOption = 48,
-    dtype: DtypeOption = "bfloat16",
+    dtype: DtypeOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """How often M1 and M2 refuse, in greedy answers to red-team and to ordinary prompts never trained on."""
@@ -235,7 +237,7 @@ def fit_cost(
     from explorer.scoring.cost import fit_cost_head
 
     harmless = [p.prompt for suite in ("ordinary_train", "borderline_train") for p in load_suite(suite)]
-    own = sweep(_load("demo", "bfloat16"), harmless, [], 64, aligned=False).unpatched
+    own = sweep(_load("demo", "auto"), harmless, [], 64, aligned=False).unpatched
     texts = [a.text for a in own] + [r.text for r in load_refusals()]
     print(json.dumps(fit_cost_head(train_file, held_out, texts, responses), indent=1))
 

@@ -17,6 +17,7 @@ from explorer.errors import ExplorerError
 from explorer.models import adapters, embedded, prompting
 from explorer.models.families import down_projections
 from explorer.models.pair_file import EMBEDDED, ModelSpec, PairSpec, check_dtype, read_pair_file
+from explorer.models.precision import resolve_dtype
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -58,6 +59,11 @@ class Pair:
             )
         self.n_layers, self.n_neurons = shapes[0]
         """n_layers: decoder layers; n_neurons: MLP neurons in each of them."""
+
+    @property
+    def dtype(self) -> str:
+        """What the models compute in: "bfloat16", "float16" or "float32"."""
+        return str(self.backbone1.dtype).removeprefix("torch.")
 
     @property
     def shared(self) -> bool:
@@ -132,7 +138,7 @@ def load_pair(
 
     Args:
         name: "demo", the path of a pair file, or its content.
-        dtype: "bfloat16", "float16" or "float32" (exact work); the pair file's own when left out.
+        dtype: "bfloat16", "float16", "float32" (exact work) or "auto"; the pair file's own when left out.
         device: a torch device, or "auto" to spread the layers over what there is (`device_map`).
         progress: called with what is being done and the share that is done.
 
@@ -140,9 +146,9 @@ def load_pair(
         ExplorerError: a file is missing or wrong, or the two models do not belong together.
     """
     spec = name if isinstance(name, PairSpec) else read_pair_file(name)
-    dtype = dtype or spec.dtype
-    check_dtype(dtype)
+    check_dtype(dtype or spec.dtype)
     device = device or spec.device
+    dtype = resolve_dtype(dtype or spec.dtype, device)
     tell = progress or (lambda _what, _share: None)
 
     first, first_down = _split_adapters(spec.m1)

@@ -1,7 +1,7 @@
 """Pair files: the TOML that names M1 and M2.
 
     name = "SmolLM2-135M-Instruct, safety"
-    dtype = "bfloat16"
+    dtype = "auto"
 
     [m1]
     base = "embedded:smollm2-135m-instruct"
@@ -21,7 +21,7 @@ from pathlib import Path
 from explorer.errors import ExplorerError
 from explorer.paths import PAIRS
 
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 EMBEDDED = "embedded:"
 
 
@@ -40,7 +40,7 @@ class PairSpec:
     Attributes:
         name: for people.
         m1, m2: the model that lacks safety alignment, and the aligned one.
-        dtype: "bfloat16", "float16" or "float32".
+        dtype: "bfloat16", "float16", "float32", or "auto" for the fastest that this machine computes natively.
         device: a torch device ("cpu", "cuda:0"), or "auto" to let transformers place the layers.
         source: the file.
     """
@@ -48,7 +48,7 @@ class PairSpec:
     name: str
     m1: ModelSpec
     m2: ModelSpec
-    dtype: str = "bfloat16"
+    dtype: str = "auto"
     device: str = "cpu"
     source: Path | None = None
 
@@ -85,7 +85,7 @@ def read_pair_file(name: str | Path) -> PairSpec:
         raise ExplorerError(
             f"{path} has an unknown setting “{sorted(unknown)[0]}”; known are name, m1, m2, dtype, device."
         )
-    dtype = raw.get("dtype", "bfloat16")
+    dtype = raw.get("dtype", "auto")
     check_dtype(dtype)
     return PairSpec(
         name=str(raw.get("name", path.stem)),

@@ -106,7 +106,7 @@ def read_build_config(path: str | Path) -> BuildConfig:
         title=str(raw.get("title", path.stem)),
         description=str(raw.get("description", "")),
         pair=_pair(raw.get("pair", "demo"), path),
-        dtype=raw.get("dtype", "bfloat16"),
+        dtype=raw.get("dtype", "auto"),
         max_new_tokens=int(raw.get("max_new_tokens", 48)),
         rankings=tuple(_read(RankingSpec, {"name": check_name(n, "ranking"), **t}, path) for n, t in rankings.items()),
         answers=tuple(_read(AnswerSpec, table, path) for table in raw.get("answers", [])),

@@ -26,16 +26,16 @@ _models: "list[tuple[PreTrainedModel, PreTrainedTokenizerBase]]" = []
 def feature_model(pair: Pair | None = None) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """The embedded model without adapters, and its tokeniser.
 
-    It shares the weights of `pair` where that is the embedded bf16 pair; else it is loaded once a process.
+    It shares the weights of `pair` where that is the embedded pair; else it is loaded once a process.
 
     Raises:
         ExplorerError: the embedded model is not installed.
     """
     name = EMBEDDED + embedded.NAME
-    if pair is not None and pair.spec.m1 == ModelSpec(name) and pair.backbone1.dtype == torch.bfloat16:
+    if pair is not None and pair.spec.m1 == ModelSpec(name):
         return pair.m1, pair.tokenizer
     if not _models:
-        own = load_pair(PairSpec("features", ModelSpec(name), ModelSpec(name)), dtype="bfloat16")
+        own = load_pair(PairSpec("features", ModelSpec(name), ModelSpec(name)))
         _models.append((own.m1, own.tokenizer))
     return _models[0]
 

@@ -85,6 +85,7 @@ class TrainConfig:
         stages: run one after the other on the same vectors.
         average_stages: the finished vectors are the mean over all checkpoints of the last so many stages;
             0: those of the end. At high learning rates the mean is the better model.
+        start: folder of the adapter to start from (DPO after SFT, paper section 3.3); None for vectors of ones.
     """
 
     name: str
@@ -97,6 +98,7 @@ class TrainConfig:
     stages: tuple[Stage, ...]
     source: Path
     average_stages: int = 0
+    start: Path | None = None
 
 
 def read_train_config(path: str | Path) -> TrainConfig:
@@ -125,11 +127,14 @@ def read_train_config(path: str | Path) -> TrainConfig:
             stages=tuple(_stage(table, path) for table in raw["stages"]),
             source=path,
             average_stages=int(raw.get("average_stages", 0)),
+            start=(path.parent / raw["start"]).resolve() if "start" in raw else None,
         )
     except KeyError as problem:
         raise ExplorerError(f"{path} lacks the setting {problem}.") from problem
     except (TypeError, ValueError) as problem:
         raise ExplorerError(f"{path} has a setting of the wrong kind: {problem}") from problem
+    if config.start is not None and not (config.start / "adapter_config.json").is_file():
+        raise ExplorerError(f"{path} starts from {config.start}, which is no PEFT adapter; train that one first.")
     if not config.stages:
         raise ExplorerError(f"{path} has no [[stages]]; give at least one.")
     return config

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from explorer.models.adapters import digest
 from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import ModelSpec, PairSpec
 from explorer.paths import user_cache
@@ -37,7 +38,7 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     base = ModelSpec(config.base)
     pair = load_pair(PairSpec(config.name, base, base))
     examples = build_examples(config, pair, work)
-    adapter: Path | None = None
+    adapter = config.start
     log: list[dict[str, Any]] = []
     for number, stage in enumerate(config.stages):
         folder = work / f"stage{number}-{stage.method}"
@@ -69,7 +70,7 @@ def _run_stage(stage: Stage, pair: Pair, examples: list[Example], start: Path | 
         "logging_steps": 5,
         "report_to": "none",
         "gradient_checkpointing": False,
-        "bf16": False,  # the weights are bf16 already, the vectors stay float32
+        "bf16": False,  # the weights have their type already, the vectors stay float32
         "seed": seed,
         "use_cpu": not torch.cuda.is_available(),
         "dataloader_pin_memory": False,
@@ -170,6 +171,7 @@ def _publish(adapter: Path, config: TrainConfig, log: list[dict[str, Any]], n: i
         "answer": [_named(source) for source in config.answer],
         "answer_tokens": config.answer_tokens,
         "seed": config.seed,
+        "start": None if config.start is None else {"name": config.start.name, "sha256": digest(config.start)},
         "averaged_checkpoints": len(checkpoints),
         "stages": [asdict(stage) for stage in config.stages],
         "log": log,
