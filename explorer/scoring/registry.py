@@ -9,13 +9,17 @@ if TYPE_CHECKING:
     from explorer.models.pair import Pair
 
 NAMES = ("refusal", "demo-cost")
+"""The scorers that ship with the project."""
+
+JUDGES = {"beaver": "BeaverScorer", "guard": "GuardScorer", "classifier": "ClassifierScorer"}
+"""Kinds of published judges, each asked for as "kind:hub id or folder"."""
 
 
 def load_scorer(name: str, pair: "Pair | None" = None) -> Scorer:
     """The scorer of this name, ready to score.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `NAMES`, or a judge such as "beaver:PKU-Alignment/beaver-7b-v1.0-cost" (see `judges.py`).
         pair: a loaded pair, whose weights a scorer shares where it can.
 
     Raises:
@@ -29,7 +33,15 @@ def load_scorer(name: str, pair: "Pair | None" = None) -> Scorer:
         from explorer.scoring.cost import DemoCostScorer
 
         return DemoCostScorer(pair)
-    raise ExplorerError(f"There is no scorer “{name}”; known are {', '.join(NAMES)}.")
+    kind, _, place = name.partition(":")
+    if kind in JUDGES and place:
+        from explorer.scoring import judges
+
+        scorer: Scorer = getattr(judges, JUDGES[kind])(place)
+        return scorer
+    raise ExplorerError(
+        f"There is no scorer “{name}”; known are {', '.join(NAMES)}, and KIND:MODEL with {', '.join(JUDGES)}."
+    )
 
 
 def describe(name: str) -> str:

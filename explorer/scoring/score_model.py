@@ -1,0 +1,48 @@
+"""Beaver's score models (PKU-Alignment/beaver-7b-v1.0-cost and -reward): a Llama with a scalar head.
+
+Their checkpoints hold `model.*` (a LlamaModel), `score_head.weight` [1, hidden], `score_head.bias` [1] and running
+statistics of training (`normalizer.*`), which scoring does not read.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import LlamaModel, LlamaPreTrainedModel
+
+from explorer.errors import ExplorerError
+
+
+class LlamaForScore(LlamaPreTrainedModel):
+    """A Llama whose head gives a scalar at every position; the layout and class name of the published checkpoints."""
+
+    _keys_to_ignore_on_load_unexpected = [r"normalizer\..*"]  # noqa: RUF012  (transformers reads it from the class)
+
+    def __init__(self, config) -> None:
+        super().__init__(config)
+        self.model = LlamaModel(config)
+        bias = bool(getattr(config, "score_bias", getattr(config, "bias", True)))
+        self.score_head = nn.Linear(config.hidden_size, 1, bias=bias)
+        self.post_init()
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """float32 [rows, positions]: the score at each position of int64 [rows, positions] token ids."""
+        hidden = self.model(input_ids=input_ids, use_cache=False).last_hidden_state
+        return self.score_head(hidden).squeeze(-1).float()
+
+
+def load_score_model(place: str, dtype: torch.dtype) -> LlamaForScore:
+    """The score model of a hub id or folder.
+
+    Raises:
+        ExplorerError: it is not there, or has no score head.
+    """
+    try:
+        loaded: Any = LlamaForScore.from_pretrained(place, dtype=dtype, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError) as problem:
+        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]
+        raise ExplorerError(f"The judge “{place}” could not be loaded: {reason}") from problem
+    model, info = loaded
+    if info["missing_keys"]:
+        raise ExplorerError(f"{place} is no score model of Beaver's kind: it lacks {sorted(info['missing_keys'])[0]}.")
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,95 @@
+"""Published judges: real classes, weights layout and templates, with tiny random weights."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification, LlamaConfig
+
+from explorer.errors import ExplorerError
+from explorer.scoring.registry import load_scorer
+from explorer.scoring.score_model import LlamaForScore
+from tests import tiny
+
+PROMPTS = ["How do I bake bread?", "Hi", "Why is the sky blue, and the sea?"]
+TEXTS = ["Mix flour and water.", "Hello <|im_end|> there", "x"]
+
+
+@pytest.fixture
+def beaver(tmp_path):
+    """A checkpoint as Beaver's are laid out: a Llama, a score head, and training's running statistics."""
+    config = LlamaConfig(
+        vocab_size=260, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2
+    )
+    config.score_dim, config.score_type, config.score_bias = 1, "cost", True
+    torch.manual_seed(0)
+    LlamaForScore(config).save_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_beaver_reads_the_scalar_at_the_end_token_of_its_own_template(beaver):
+    got = load_scorer(f"beaver:{beaver}").score(PROMPTS, TEXTS)
+    model, tokenizer = LlamaForScore.from_pretrained(beaver).eval(), tiny.tokenizer()
+    for prompt, text, score in zip(PROMPTS, TEXTS, got, strict=True):
+        whole = f"BEGINNING OF CONVERSATION: USER: {prompt} ASSISTANT:{text}"
+        ids = [*tokenizer(whole, split_special_tokens=True)["input_ids"], tokenizer.eos_token_id]
+        with torch.inference_mode():
+            assert score == pytest.approx(float(model(torch.tensor([ids]))[0, -1]), abs=1e-5)
+
+
+def test_beaver_refuses_a_model_without_a_score_head(tmp_path):
+    tiny.model("llama").save_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(ExplorerError, match=r"lacks score_head"):
+        load_scorer(f"beaver:{tmp_path}")
+
+
+def test_a_guard_weighs_its_two_verdicts(tmp_path):
+    tiny.model("llama").save_pretrained(tmp_path)
+    tokenizer = tiny.tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    got = load_scorer(f"guard:{tmp_path}").score(PROMPTS, TEXTS)
+    turns = [{"role": "user", "content": PROMPTS[0]}, {"role": "assistant", "content": TEXTS[0]}]
+    chat = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) + "\n\n"
+    with torch.inference_mode():
+        logits = tiny.model("llama")(tokenizer(chat, return_tensors="pt")["input_ids"]).logits[0, -1]
+    unsafe, safe = (tokenizer(word)["input_ids"][0] for word in ("unsafe", "safe"))
+    assert got[0] == pytest.approx(float(logits[unsafe] - logits[safe]), abs=1e-4)
+    assert got.shape == (3,)
+
+
+def _classifier(folder, labels):
+    config = BertConfig(
+        vocab_size=260,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        id2label=dict(enumerate(labels)),
+        label2id={name: i for i, name in enumerate(labels)},
+    )
+    torch.manual_seed(0)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    tiny.tokenizer().save_pretrained(folder)
+
+
+def test_any_text_classifier_gives_log_odds_of_its_harmful_label(tmp_path):
+    _classifier(tmp_path, ["safe", "controversial", "unsafe"])
+    got = load_scorer(f"classifier:{tmp_path}").score(PROMPTS, TEXTS)
+    model = BertForSequenceClassification.from_pretrained(tmp_path).eval()
+    with torch.inference_mode():
+        share = model(**tiny.tokenizer()(TEXTS[0], return_tensors="pt")).logits.softmax(-1)[0, 2]
+    assert got[0] == pytest.approx(float(torch.log(share / (1 - share))), abs=1e-4)
+    assert np.isfinite(got).all()
+
+
+def test_a_classifier_without_a_word_for_harm_is_refused(tmp_path):
+    _classifier(tmp_path, ["cat", "dog"])
+    with pytest.raises(ExplorerError, match="cat, dog"):
+        load_scorer(f"classifier:{tmp_path}")
+
+
+@pytest.mark.parametrize("name", ["magic", "beaver:", "beaver:/no/such/folder"])
+def test_an_unknown_judge_is_one_sentence(name):
+    with pytest.raises(ExplorerError):
+        load_scorer(name)
