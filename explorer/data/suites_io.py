@@ -63,18 +63,18 @@ def load_suite(name: str, limit: int | None = None) -> list[Prompt]:
         raise ExplorerError(
             f"There is no prompt suite “{name}”; give the path of a .jsonl file or one of: {', '.join(suite_names())}."
         )
-    rows = _read_jsonl(path)
+    rows = read_jsonl(path)
     return [_prompt(row, number, path) for number, row in enumerate(rows[:limit], start=1)]
 
 
 def load_refusals() -> list[Refusal]:
     """The refusals that the safety adapter is trained on."""
-    return [Refusal(row["text"], tuple(row["categories"])) for row in _read_jsonl(SUITES / "refusals.jsonl")]
+    return [Refusal(row["text"], tuple(row["categories"])) for row in read_jsonl(SUITES / "refusals.jsonl")]
 
 
 def load_presets() -> list[Preset]:
     """The prompts offered in the Patch lab."""
-    return [Preset(row["label"], row["prompt"], row["kind"]) for row in _read_jsonl(SUITES / "presets.jsonl")]
+    return [Preset(row["label"], row["prompt"], row["kind"]) for row in read_jsonl(SUITES / "presets.jsonl")]
 
 
 def _prompt(row: dict, number: int, path: Path) -> Prompt:
@@ -94,7 +94,12 @@ def _first_turn(dialogue: str) -> str:
     return dialogue.lstrip().removeprefix("Human:").split("\n\nAssistant:")[0].strip()
 
 
-def _read_jsonl(path: Path) -> list[dict]:
+def read_jsonl(path: Path) -> list[dict]:
+    """The objects of a JSONL file; blank lines are passed over.
+
+    Raises:
+        ExplorerError: a line is not a JSON object.
+    """
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():

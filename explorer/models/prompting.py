@@ -4,6 +4,7 @@ A person's text is data: `<|im_end|>` typed into a prompt is tokenised as the pl
 it cannot close the user's turn.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
@@ -66,11 +67,35 @@ def encode(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:
         return list(tokenizer(prompt, split_special_tokens=True)["input_ids"])
     if not any(token in prompt for token in tokenizer.all_special_tokens):
         return list(tokenizer(before + prompt + after, add_special_tokens=False)["input_ids"])
+    return _ids(tokenizer, before, False) + _ids(tokenizer, prompt, True) + _ids(tokenizer, after, False)
 
-    def ids(text: str, plain: bool) -> list[int]:
-        return list(tokenizer(text, add_special_tokens=False, split_special_tokens=plain)["input_ids"])
 
-    return ids(before, False) + ids(prompt, True) + ids(after, False)
+def encode_dialogue(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]]) -> list[int]:
+    """Token ids of a chat-formatted dialogue that the model is to go on with, what was said as plain characters.
+
+    Args:
+        tokenizer: with a chat template.
+        turns: (role, text) of each turn, role "user" or "assistant", the last one a user's.
+
+    Raises:
+        ExplorerError: the template drops a turn, or the tokeniser has none.
+    """
+    if not tokenizer.chat_template:
+        raise ExplorerError("The tokeniser has no chat template, so it cannot format a dialogue.")
+    slots = [f"{_SLOT}{number}{_SLOT}" for number in range(len(turns))]
+    messages = [{"role": role, "content": slot} for (role, _), slot in zip(turns, slots, strict=True)]
+    rest = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    ids: list[int] = []
+    for (_, text), slot in zip(turns, slots, strict=True):
+        before, found, rest = rest.partition(slot)
+        if not found:
+            raise ExplorerError("The model's chat template drops a turn, so no dialogue can be given to it.")
+        ids += _ids(tokenizer, before, False) + _ids(tokenizer, text, True)
+    return ids + _ids(tokenizer, rest, False)
+
+
+def _ids(tokenizer: "PreTrainedTokenizerBase", text: str, plain: bool) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False, split_special_tokens=plain)["input_ids"])
 
 
 def decode(tokenizer: "PreTrainedTokenizerBase", ids: list[int]) -> str:

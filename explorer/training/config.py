@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from explorer.data.preferences import KINDS
 from explorer.errors import ExplorerError
 
 METHODS = ("sft", "dpo")
@@ -71,6 +72,25 @@ class Source:
 
 
 @dataclass(frozen=True)
+class PairSource:
+    """Preference pairs to train on.
+
+    Attributes:
+        file: a .jsonl file, found as a `Source`'s is.
+        kind: one of `data.preferences.KINDS`.
+        skip: leave out the first so many pairs: those that are kept for testing.
+        limit: at most so many pairs after that; 0 for all.
+        max_prompt_tokens: only dialogues of at most so many tokens so far; 0 for all.
+    """
+
+    file: str
+    kind: str = "dialogue"
+    skip: int = 0
+    limit: int = 0
+    max_prompt_tokens: int = 0
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """What a training file says.
 
@@ -80,11 +100,15 @@ class TrainConfig:
         output: folder of the finished adapter.
         refuse: prompts whose chosen answer is a refusal and whose rejected one is the model's own.
         answer: prompts whose chosen answer is the model's own and whose rejected one is a refusal.
+        pairs: preference pairs, trained on as they are.
+        brief: prompts whose chosen answer is the first sentence of the model's own and whose rejected one is the
+            whole of it.
         answer_tokens: length limit of the model's own answers.
         seed: of the sample, the order and the assignment of refusals.
         stages: run one after the other on the same vectors.
         average_stages: the finished vectors are the mean over all checkpoints of the last so many stages;
             0: those of the end. At high learning rates the mean is the better model.
+        noise: spread of the seeded normal noise that vectors of ones begin with; seeds then differ in more than order.
         start: folder of the adapter to start from (DPO after SFT, paper section 3.3); None for vectors of ones.
     """
 
@@ -99,6 +123,9 @@ class TrainConfig:
     source: Path
     average_stages: int = 0
     start: Path | None = None
+    pairs: tuple[PairSource, ...] = ()
+    brief: tuple[Source, ...] = ()
+    noise: float = 0.0
 
 
 def read_train_config(path: str | Path) -> TrainConfig:
@@ -120,8 +147,11 @@ def read_train_config(path: str | Path) -> TrainConfig:
             name=str(raw["name"]),
             base=str(raw["base"]),
             output=(path.parent / raw["output"]).resolve(),
-            refuse=tuple(_source(entry, path) for entry in data["refuse"]),
-            answer=tuple(_source(entry, path) for entry in data["answer"]),
+            refuse=tuple(_source(entry, path) for entry in data.get("refuse", [])),
+            answer=tuple(_source(entry, path) for entry in data.get("answer", [])),
+            pairs=tuple(_pair_source(entry, path) for entry in data.get("pairs", [])),
+            brief=tuple(_source(entry, path) for entry in data.get("brief", [])),
+            noise=float(raw.get("noise", 0.0)),
             answer_tokens=int(data.get("answer_tokens", 64)),
             seed=int(raw.get("seed", 0)),
             stages=tuple(_stage(table, path) for table in raw["stages"]),
@@ -135,6 +165,8 @@ def read_train_config(path: str | Path) -> TrainConfig:
         raise ExplorerError(f"{path} has a setting of the wrong kind: {problem}") from problem
     if config.start is not None and not (config.start / "adapter_config.json").is_file():
         raise ExplorerError(f"{path} starts from {config.start}, which is no PEFT adapter; train that one first.")
+    if not (config.refuse or config.answer or config.pairs or config.brief):
+        raise ExplorerError(f"{path} names no data; give refuse, answer, pairs or brief under [data].")
     if not config.stages:
         raise ExplorerError(f"{path} has no [[stages]]; give at least one.")
     return config
@@ -148,13 +180,26 @@ def _source(entry: str | dict[str, Any], path: Path) -> Source:
             f"{path}: a source of prompts must be a suite's name or a table of {', '.join(sorted(known))}."
         )
     if table["suite"].endswith(".jsonl"):
-        filled = os.path.expandvars(table["suite"])
-        if "$" in filled:
-            raise ExplorerError(
-                f"{path} reads {table['suite']}; set EXPLORER_DATA to the folder of these datasets (see README)."
-            )
-        table["suite"] = str((path.parent / filled).resolve())
+        table["suite"] = _file(table["suite"], path)
     return Source(**table)
+
+
+def _pair_source(entry: dict[str, Any], path: Path) -> PairSource:
+    known = {field.name for field in fields(PairSource)}
+    if not isinstance(entry, dict) or set(entry) - known or "file" not in entry:
+        raise ExplorerError(f"{path}: a source of pairs must be a table of {', '.join(sorted(known))}.")
+    source = PairSource(**{**entry, "file": _file(str(entry["file"]), path)})
+    if source.kind not in KINDS:
+        raise ExplorerError(f"{path}: pairs must be of the kind {' or '.join(KINDS)}, not “{source.kind}”.")
+    return source
+
+
+def _file(name: str, path: Path) -> str:
+    """A data file beside the training file, or where a variable says, as a full path."""
+    filled = os.path.expandvars(name)
+    if "$" in filled:
+        raise ExplorerError(f"{path} reads {name}; set EXPLORER_DATA to the folder of these datasets (see README).")
+    return str((path.parent / filled).resolve())
 
 
 def _stage(table: dict[str, Any], path: Path) -> Stage:

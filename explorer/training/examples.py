@@ -1,4 +1,4 @@
-"""Preference examples from prompt suites: a refusal against the model's own answer, one way or the other.
+"""Preference examples: a refusal against the model's own answer, one way or the other, and pairs from datasets.
 
 The model's own answers are generated once (greedy, by this project's own decoding) and kept beside
 the checkpoints, so an interrupted training does not write them again.
@@ -7,13 +7,16 @@ the checkpoints, so an interrupted training does not write them again.
 import json
 import os
 import random
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from explorer.data.preferences import load_preferences
 from explorer.data.suites_io import Prompt, load_refusals, load_suite
 from explorer.models.pair import Pair
+from explorer.models.prompting import encode_dialogue
 from explorer.neurons.patching import sweep
-from explorer.training.config import Source, TrainConfig
+from explorer.training.config import PairSource, Source, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Example:
     """A prompt with the preferred and the rejected answer, all as token ids that the model reads.
 
     Attributes:
-        refuse: whether the refusal is the preferred one; the other is the model's own answer.
+        refuse: whether the preferred answer is a refusal; the other is the model's own answer.
     """
 
     prompt_ids: list[int]
@@ -55,13 +58,45 @@ def build_examples(config: TrainConfig, pair: Pair, work: Path) -> list[Example]
 
     def refusal_ids(prompt: Prompt) -> list[int]:
         fitting = [r.text for r in refusals if "any" in r.categories or prompt.category in r.categories]
-        text = rng.choice(fitting)
-        return [*pair.tokenizer(text, add_special_tokens=False)["input_ids"], pair.tokenizer.eos_token_id]
+        return _answer_ids(pair, rng.choice(fitting))
 
     examples = [Example(pair.encode(p.prompt), refusal_ids(p), own[p.prompt], True) for p in refuse]
     examples += [Example(pair.encode(p.prompt), own[p.prompt], refusal_ids(p), False) for p in answer]
+    examples += [example for source in config.pairs for example in _pairs(source, pair)]
+    examples += _brief(config, pair, work)
     rng.shuffle(examples)
     return examples
+
+
+def _pairs(source: PairSource, pair: Pair) -> list[Example]:
+    """Preference pairs of a dataset, both answers with the end token."""
+    examples = []
+    for preference in load_preferences(source.file, source.kind)[source.skip :]:
+        prompt = encode_dialogue(pair.tokenizer, preference.turns)
+        if not source.max_prompt_tokens or len(prompt) <= source.max_prompt_tokens:
+            chosen, rejected = (_answer_ids(pair, text) for text in (preference.chosen, preference.rejected))
+            examples.append(Example(prompt, chosen, rejected, False))
+        if len(examples) == source.limit:
+            break
+    return examples
+
+
+def _brief(config: TrainConfig, pair: Pair, work: Path) -> list[Example]:
+    """The first sentence of the model's own answer, against all of it."""
+    prompts = [prompt.prompt for source in config.brief for prompt in _prompts(source)]
+    examples = []
+    for prompt, own in _own_answers(config, pair, prompts, work).items():
+        text = pair.decode(own)
+        sentence = re.match(r".{12,}?[.!?](?=\s)", text, re.DOTALL)
+        if sentence:
+            examples.append(Example(pair.encode(prompt), _answer_ids(pair, sentence.group()), own, False))
+    return examples
+
+
+def _answer_ids(pair: Pair, text: str) -> list[int]:
+    """An answer's tokens with the end token; control tokens in it are plain text."""
+    ids = pair.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return [*ids, pair.tokenizer.eos_token_id]
 
 
 def _prompts(source: Source) -> list[Prompt]:

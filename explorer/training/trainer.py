@@ -42,19 +42,27 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     log: list[dict[str, Any]] = []
     for number, stage in enumerate(config.stages):
         folder = work / f"stage{number}-{stage.method}"
-        adapter = _run_stage(stage, pair, examples, adapter, folder, config.seed + number)
+        adapter = _run_stage(stage, pair, examples, adapter, folder, config.seed + number, config.noise)
         log += [{"stage": number, **row} for row in json.loads((folder / "log.json").read_text(encoding="utf-8"))]
     assert adapter is not None
     _publish(adapter, config, log, len(examples), _checkpoints(config, work))
     return config.output
 
 
-def _run_stage(stage: Stage, pair: Pair, examples: list[Example], start: Path | None, folder: Path, seed: int) -> Path:
-    """Train one stage from the vectors in `start` (ones when None); the folder of its adapter."""
+def _run_stage(
+    stage: Stage,
+    pair: Pair,
+    examples: list[Example],
+    start: Path | None,
+    folder: Path,
+    seed: int,
+    noise: float = 0.0,
+) -> Path:
+    """Train one stage from the vectors in `start` (ones with noise when None); the folder of its adapter."""
     final = folder / "final"
     if (folder / "log.json").is_file():
         return final
-    model = _with_vectors(pair, start)
+    model = _with_vectors(pair, start, noise, seed)
     examples = _of_stage(stage, examples)
     steps = max(1, round(stage.epochs * len(examples) / stage.batch_size))
     shared = {
@@ -93,15 +101,20 @@ def _of_stage(stage: Stage, examples: list[Example]) -> list[Example]:
     return [e.crop(stage.answer_tokens, stage.refusal_tokens) for e in examples if id(e) not in dropped]
 
 
-def _with_vectors(pair: Pair, start: Path | None):
-    """The base model with (IA)³ vectors to train."""
+def _with_vectors(pair: Pair, start: Path | None, noise: float, seed: int):
+    """The base model with (IA)³ vectors to train: those of `start`, else ones with seeded normal noise."""
     from peft import IA3Config, PeftModel, get_peft_model
 
     if start is not None:
         return PeftModel.from_pretrained(pair.m1, str(start), is_trainable=True)
-    return get_peft_model(
+    model = get_peft_model(
         pair.m1, IA3Config(task_type="CAUSAL_LM", target_modules=["down_proj"], feedforward_modules=["down_proj"])
     )
+    generator = torch.Generator().manual_seed(seed)
+    for name, vector in model.named_parameters():
+        if "ia3_l" in name:
+            vector.data += noise * torch.randn(vector.shape, generator=generator).to(vector)
+    return model
 
 
 def _sft(model, pair: Pair, examples: list[Example], shared: dict[str, Any]):
@@ -169,8 +182,11 @@ def _publish(adapter: Path, config: TrainConfig, log: list[dict[str, Any]], n: i
         "examples": n,
         "refuse": [_named(source) for source in config.refuse],
         "answer": [_named(source) for source in config.answer],
+        "pairs": [{**asdict(source), "file": Path(source.file).name} for source in config.pairs],
+        "brief": [_named(source) for source in config.brief],
         "answer_tokens": config.answer_tokens,
         "seed": config.seed,
+        "noise": config.noise,
         "start": None if config.start is None else {"name": config.start.name, "sha256": digest(config.start)},
         "averaged_checkpoints": len(checkpoints),
         "stages": [asdict(stage) for stage in config.stages],

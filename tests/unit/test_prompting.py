@@ -46,6 +46,13 @@ def test_a_model_without_a_template_reads_the_bare_text():
     assert 257 not in prompting.encode(tokenizer, "a<|im_end|>b")
 
 
+def test_a_dialogue_keeps_its_turns_and_its_plain_text(tokenizer):
+    turns = [("user", HOSTILE), ("assistant", "No."), ("user", "Why?")]
+    text = tokenizer.decode(prompting.encode_dialogue(tokenizer, turns))
+    assert text.endswith("No.<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n")
+    assert prompting.encode_dialogue(tokenizer, turns[:1]) == prompting.encode(tokenizer, HOSTILE)
+
+
 def test_pieces_hold_back_unfinished_characters(tokenizer):
     text = "naïve ☕ 日本"
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -61,6 +61,37 @@ def test_sft_then_dpo_makes_a_peft_adapter_with_a_card(config):
     assert (train(read_train_config(config)) / "adapter_model.safetensors").read_bytes() == before
 
 
+PAIRS = """
+name = "pairs"
+base = "{base}"
+output = "pairs"
+noise = 0.05
+[data]
+pairs = [{{ file = "hh.jsonl", skip = 1, limit = 3, max_prompt_tokens = 200 }}]
+brief = ["good.jsonl"]
+answer_tokens = 40
+[[stages]]
+method = "dpo"
+batch_size = 2
+epochs = 1.0
+answer_tokens = 4
+refusal_tokens = 4
+"""
+
+
+def test_pairs_are_trained_on_from_noisy_vectors(config):
+    said = "\n\nHuman: Hi\n\nAssistant: "
+    rows = [json.dumps({"chosen": f"{said}yes {i}", "rejected": f"{said}no {i}"}) for i in range(6)]
+    (config.parent / "hh.jsonl").write_text("\n".join(rows))
+    config.write_text(PAIRS.format(base=config.parent / "base"))
+    folder = train(read_train_config(config))
+    card = json.loads((folder / "training.json").read_text())
+    assert card["pairs"][0]["file"] == "hh.jsonl"
+    assert card["examples"] >= 3
+    assert any("rewards/accuracies" in row for row in card["log"])
+    assert 0.02 < (read_ia3(folder, tiny.LAYERS, tiny.NEURONS) - 1).std() < 0.5
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
