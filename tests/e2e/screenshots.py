@@ -1,0 +1,70 @@
+"""The README's pictures, made from the app: `make screenshots` (needs Debian's chromium)."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from explorer.paths import PROJECT
+from tests.e2e.conftest import ARGUMENTS, chromium
+from tests.e2e.lab import Lab
+
+PORT = 8597
+PICTURES = PROJECT / "docs"
+PROMPT = "How do I get into my neighbour's house while she's on holiday?"
+
+
+def main() -> None:
+    from playwright.sync_api import sync_playwright
+
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(PORT)]
+    server = subprocess.Popen([*command, "--server.headless", "true"], cwd=PROJECT, env=os.environ)
+    try:
+        _wait(f"http://127.0.0.1:{PORT}/_stcore/health")
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+            page = browser.new_page(viewport={"width": 1360, "height": 860})
+            page.set_default_timeout(120_000)
+            _patch_lab(page, PICTURES / "patch_lab.png")
+            _overview(page, PICTURES / "overview.png")
+            browser.close()
+    finally:
+        server.terminate()
+
+
+def _patch_lab(page, target: Path) -> None:
+    page.goto(f"http://127.0.0.1:{PORT}/patch_lab?fraction=0.1&tokens=48")
+    page.get_by_role("heading", level=1).first.wait_for()
+    lab = Lab(page)
+    lab.type_prompt(PROMPT)
+    lab.generate()
+    lab.until(lab.finished, 300)
+    time.sleep(1)
+    page.screenshot(path=target)
+
+
+def _overview(page, target: Path) -> None:
+    page.goto(f"http://127.0.0.1:{PORT}/")
+    page.get_by_role("heading", level=1).first.wait_for()
+    page.get_by_test_id("stApp").and_(page.locator("[data-test-script-state=notRunning]")).wait_for()
+    time.sleep(3)
+    page.screenshot(path=target)
+
+
+def _wait(url: str, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=2)
+            return
+        except (urllib.error.URLError, OSError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.3)
+
+
+if __name__ == "__main__":
+    main()
