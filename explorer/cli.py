@@ -225,6 +225,33 @@ def refusals(
         )
 
 
+@app.command()
+def preferences(
+    file: Annotated[Path, typer.Argument(help="Preference pairs (.jsonl) of which some were never trained on.")],
+    pair: PairOption = "demo",
+    kind: Annotated[str, typer.Option(help="dialogue (HH-RLHF's form) or solutions (GSM8K's).")] = "dialogue",
+    skip: Annotated[int, typer.Option(min=0, help="Leave out the first so many pairs: those trained on.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, help="Pairs to measure on.")] = 300,
+    max_words: Annotated[int, typer.Option(min=1, help="Only dialogues of at most so many words so far.")] = 60,
+    answer_tokens: Annotated[int, typer.Option(min=1, help="Answers are read so far, in tokens.")] = 64,
+    dtype: DtypeOption = "auto",
+) -> None:
+    """How often M2's implicit reward prefers the answer that people preferred, on held-out pairs."""
+    from explorer.data.preferences import load_preferences
+    from explorer.studies.preferences import preference_accuracy
+
+    pairs = [p for p in load_preferences(file, kind)[skip:] if sum(len(t.split()) for _, t in p.turns) <= max_words][
+        :limit
+    ]
+    loaded = _load(pair, dtype)
+    with _bars() as progress:
+        row = preference_accuracy(loaded, pairs, answer_tokens, lambda share: progress("pairs", share)).iloc[0]
+    print(
+        f"implicit-reward accuracy {row.accuracy:.1%} [{row.accuracy_low:.1%}, {row.accuracy_high:.1%}], margin "
+        f"{row.margin:+.2f} nats, n={row.n:.0f} pairs, answers of up to {answer_tokens} tokens"
+    )
+
+
 @app.command("fit-cost")
 def fit_cost(
     train_file: Annotated[Path, typer.Argument(help="gptfuzz_train.jsonl (question, Response, label).")],

@@ -57,7 +57,7 @@ def preference_accuracy(
             texts.append((prompt, [*ids, pair.tokenizer.eos_token_id][:max_answer_tokens]))
     rewards = log_probs(pair.m2, texts, _part(progress, 0.5, 0.5)) - log_probs(pair.m1, texts, _part(progress, 0, 0.5))
     margins = rewards[::2] - rewards[1::2]
-    row = {"n": len(preferences), "max_answer_tokens": max_answer_tokens}
+    row: dict[str, float] = {"n": len(preferences), "max_answer_tokens": max_answer_tokens}
     row |= mean((margins > 0).astype(float)).columns("accuracy") | mean(margins).columns("margin")
     return pd.DataFrame([row])
 

@@ -33,6 +33,7 @@ class Stage:
         refuse_share: the share of the examples to refuse that this stage sees. Greedy decoding refuses as
             soon as a refusal is the likeliest of many beginnings, so equal shares refuse too much.
         checkpoints: how many adapters to keep along the way.
+        group_by_length: whether examples of like length share a step: less padding, a less random order.
     """
 
     method: str = "sft"
@@ -47,6 +48,7 @@ class Stage:
     refusal_tokens: int = 0
     refuse_share: float = 1.0
     checkpoints: int = 8
+    group_by_length: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

@@ -7,6 +7,7 @@ trained model are comparable with those of the base, one by one.
 """
 
 import json
+import random
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -74,6 +75,7 @@ def _run_stage(
         "warmup_steps": stage.warmup_steps,
         "weight_decay": stage.weight_decay,
         "max_grad_norm": 1.0,
+        "train_sampling_strategy": "sequential" if stage.group_by_length else "random",
         "save_steps": max(1, steps // stage.checkpoints),
         "logging_steps": 5,
         "report_to": "none",
@@ -98,7 +100,17 @@ def _of_stage(stage: Stage, examples: list[Example]) -> list[Example]:
     """The examples that a stage sees, cut as it wants them; their order is seeded already."""
     refuse = [e for e in examples if e.refuse]
     dropped = {id(e) for e in refuse[round(stage.refuse_share * len(refuse)) :]}
-    return [e.crop(stage.answer_tokens, stage.refusal_tokens) for e in examples if id(e) not in dropped]
+    seen = [e.crop(stage.answer_tokens, stage.refusal_tokens) for e in examples if id(e) not in dropped]
+    return _grouped(seen, stage.batch_size) if stage.group_by_length else seen
+
+
+def _grouped(examples: list[Example], batch_size: int, batches: int = 8) -> list[Example]:
+    """The examples with those of like length in one batch: sorted within each run of so many batches."""
+    span = batch_size * batches
+    runs = [sorted(examples[i : i + span], key=lambda e: len(e.prompt_ids)) for i in range(0, len(examples), span)]
+    grouped = [run[i : i + batch_size] for run in runs for i in range(0, len(run), batch_size)]
+    random.Random(0).shuffle(grouped)
+    return [example for batch in sorted(grouped, key=lambda b: len(b) < batch_size) for example in batch]
 
 
 def _with_vectors(pair: Pair, start: Path | None, noise: float, seed: int):

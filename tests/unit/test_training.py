@@ -73,6 +73,7 @@ answer_tokens = 40
 [[stages]]
 method = "dpo"
 batch_size = 2
+group_by_length = true
 epochs = 1.0
 answer_tokens = 4
 refusal_tokens = 4
