@@ -66,11 +66,13 @@ class Source:
             variables are filled in).
         limit: at most so many of its prompts; 0 for all.
         max_words: only prompts of at most so many words; 0 for all.
+        skip: leave out the first so many of those, so that seeds can train on different samples.
     """
 
     suite: str
     limit: int = 0
     max_words: int = 0
+    skip: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class TrainConfig:
         stages: run one after the other on the same vectors.
         average_stages: the finished vectors are the mean over all checkpoints of the last so many stages;
             0: those of the end. At high learning rates the mean is the better model.
-        noise: spread of the seeded normal noise that vectors of ones begin with; seeds then differ in more than order.
+        noise: spread of the seeded normal noise on the vectors that training begins with.
         start: folder of the adapter to start from (DPO after SFT, paper section 3.3); None for vectors of ones.
     """
 

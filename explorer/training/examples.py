@@ -101,7 +101,7 @@ def _answer_ids(pair: Pair, text: str) -> list[int]:
 
 def _prompts(source: Source) -> list[Prompt]:
     short = [p for p in load_suite(source.suite) if not source.max_words or len(p.prompt.split()) <= source.max_words]
-    return short[: source.limit or None]
+    return short[source.skip :][: source.limit or None]
 
 
 def _own_answers(config: TrainConfig, pair: Pair, prompts: list[str], work: Path) -> dict[str, list[int]]:

@@ -43,7 +43,9 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     log: list[dict[str, Any]] = []
     for number, stage in enumerate(config.stages):
         folder = work / f"stage{number}-{stage.method}"
-        adapter = _run_stage(stage, pair, examples, adapter, folder, config.seed + number, config.noise)
+        adapter = _run_stage(
+            stage, pair, examples, adapter, folder, config.seed + number, config.noise if number == 0 else 0.0
+        )
         log += [{"stage": number, **row} for row in json.loads((folder / "log.json").read_text(encoding="utf-8"))]
     assert adapter is not None
     _publish(adapter, config, log, len(examples), _checkpoints(config, work))
@@ -59,7 +61,7 @@ def _run_stage(
     seed: int,
     noise: float = 0.0,
 ) -> Path:
-    """Train one stage from the vectors in `start` (ones with noise when None); the folder of its adapter."""
+    """Train one stage from the vectors in `start` (ones when None) with seeded noise; the folder of its adapter."""
     final = folder / "final"
     if (folder / "log.json").is_file():
         return final
@@ -114,14 +116,14 @@ def _grouped(examples: list[Example], batch_size: int, batches: int = 8) -> list
 
 
 def _with_vectors(pair: Pair, start: Path | None, noise: float, seed: int):
-    """The base model with (IA)³ vectors to train: those of `start`, else ones with seeded normal noise."""
+    """The base model with (IA)³ vectors to train: those of `start`, else ones, with seeded normal noise."""
     from peft import IA3Config, PeftModel, get_peft_model
 
-    if start is not None:
-        return PeftModel.from_pretrained(pair.m1, str(start), is_trainable=True)
-    model = get_peft_model(
-        pair.m1, IA3Config(task_type="CAUSAL_LM", target_modules=["down_proj"], feedforward_modules=["down_proj"])
-    )
+    if start is None:
+        settings = IA3Config(task_type="CAUSAL_LM", target_modules=["down_proj"], feedforward_modules=["down_proj"])
+        model: Any = get_peft_model(pair.m1, settings)
+    else:
+        model = PeftModel.from_pretrained(pair.m1, str(start), is_trainable=True)
     generator = torch.Generator().manual_seed(seed)
     for name, vector in model.named_parameters():
         if "ia3_l" in name:
