@@ -143,12 +143,14 @@ def run(app):
 
 @pytest.fixture(scope="session")
 def model(run) -> None:
-    """Skips where the run's models cannot be loaded."""
+    """Skips where the run's models cannot be loaded; the embedded one is converted before any page waits for it."""
+    from explorer.models import embedded
     from explorer.ui.models import pair_name, why_not_installed
 
     problem = why_not_installed(pair_name(run))
     if problem:
         pytest.skip(problem)
+    embedded.ensure()
 
 
 @pytest.fixture(scope="session")

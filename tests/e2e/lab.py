@@ -42,7 +42,7 @@ class Lab:
     def lengths(self) -> tuple[int, ...]:
         return tuple(len(text) for text in self.texts().values())
 
-    def until(self, condition: Callable[[], bool], seconds: float = 100.0) -> list[tuple[int, ...]]:
+    def until(self, condition: Callable[[], bool], seconds: float = 200.0) -> list[tuple[int, ...]]:
         """Wait, and sample the columns' lengths on the way."""
         end, samples = time.monotonic() + seconds, []
         while not condition():
