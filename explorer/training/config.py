@@ -67,12 +67,14 @@ class Source:
         limit: at most so many of its prompts; 0 for all.
         max_words: only prompts of at most so many words; 0 for all.
         skip: leave out the first so many of those, so that seeds can train on different samples.
+        refused_by: folder of an adapter: only prompts that it refuses. It labels prompts of which not all are harmful.
     """
 
     suite: str
     limit: int = 0
     max_words: int = 0
     skip: int = 0
+    refused_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,8 @@ def _source(entry: str | dict[str, Any], path: Path) -> Source:
         )
     if table["suite"].endswith(".jsonl"):
         table["suite"] = _file(table["suite"], path)
+    if table.get("refused_by"):
+        table["refused_by"] = str((path.parent / table["refused_by"]).resolve())
     return Source(**table)
 
 

@@ -13,10 +13,15 @@ from pathlib import Path
 
 from explorer.data.preferences import load_preferences
 from explorer.data.suites_io import Prompt, load_refusals, load_suite
-from explorer.models.pair import Pair
+from explorer.models.pair import Pair, load_pair
+from explorer.models.pair_file import ModelSpec, PairSpec
 from explorer.models.prompting import encode_dialogue
 from explorer.neurons.patching import sweep
+from explorer.scoring.refusal import is_refusal
 from explorer.training.config import PairSource, Source, TrainConfig
+
+REFUSED_WITHIN = 12
+"""Tokens of an answer in which a refusal must show."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def build_examples(config: TrainConfig, pair: Pair, work: Path) -> list[Example]
         work: folder where the model's own answers are kept.
     """
     rng = random.Random(config.seed)
-    refuse = [prompt for source in config.refuse for prompt in _prompts(source)]
+    refuse = [prompt for source in config.refuse for prompt in _refused(source, config.base, _prompts(source))]
     answer = [prompt for source in config.answer for prompt in _prompts(source)]
     own = _own_answers(config, pair, [p.prompt for p in refuse + answer], work)
     refusals = load_refusals()
@@ -102,6 +107,15 @@ def _answer_ids(pair: Pair, text: str) -> list[int]:
 def _prompts(source: Source) -> list[Prompt]:
     short = [p for p in load_suite(source.suite) if not source.max_words or len(p.prompt.split()) <= source.max_words]
     return short[source.skip :][: source.limit or None]
+
+
+def _refused(source: Source, base: str, prompts: list[Prompt]) -> list[Prompt]:
+    """The prompts that the source's adapter refuses; all where it names none."""
+    if not source.refused_by:
+        return prompts
+    spec = PairSpec(source.suite, ModelSpec(base), ModelSpec(base, (source.refused_by,)))
+    out = sweep(load_pair(spec), [p.prompt for p in prompts], [], REFUSED_WITHIN, unpatched=False)
+    return [p for p, answer in zip(prompts, out.aligned, strict=True) if is_refusal(answer.text)]
 
 
 def _own_answers(config: TrainConfig, pair: Pair, prompts: list[str], work: Path) -> dict[str, list[int]]:

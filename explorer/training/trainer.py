@@ -211,4 +211,4 @@ def _publish(adapter: Path, config: TrainConfig, log: list[dict[str, Any]], n: i
 
 def _named(source: Source) -> dict[str, Any]:
     """A source of prompts without the folder of this machine."""
-    return {**asdict(source), "suite": Path(source.suite).name}
+    return {**asdict(source), "suite": Path(source.suite).name, "refused_by": Path(source.refused_by).name}
