@@ -20,7 +20,7 @@ change them in place."""
 
 
 class Pass(Protocol):
-    """A batch of rows that advance together and can be dropped."""
+    """A batch of rows that advance together, can be dropped and can be doubled."""
 
     def forward(self, pending: list[list[int]], visit: Visit) -> torch.Tensor:
         """Read each row's pending tokens; the last position's final hidden state, [rows, hidden]."""
@@ -31,7 +31,7 @@ class Pass(Protocol):
         ...
 
     def keep(self, rows: list[int]) -> None:
-        """Drop all other rows."""
+        """Go on with these rows, in this order; one that is named twice goes on twice."""
         ...
 
 
@@ -73,16 +73,19 @@ class Padding:
             fresh = (torch.arange(longest, device=self.device) >= longest - count[:, None]).long()
             before = torch.zeros_like(count) if self.lengths is None else self.lengths
             positions = (before[:, None] + fresh.cumsum(dim=1) - 1).clamp(min=0)
+        ragged = longest > 1 and int(count.min()) < longest
         if self.lengths is None:
-            self.mask = fresh if int(count.min()) < longest else None
+            self.mask = fresh if ragged else None
             self.lengths = count
         else:
+            if self.mask is None and ragged:
+                self.mask = fresh.new_ones(len(pending), int(self.lengths[0]))
             self.mask = None if self.mask is None else torch.cat([self.mask, fresh], dim=1)
             self.lengths = self.lengths + count
         return ids, positions
 
     def keep(self, index: torch.Tensor) -> None:
-        """Only these rows, int64 [kept]."""
+        """Only these rows, int64 [kept], in this order."""
         assert self.lengths is not None
         self.lengths = self.lengths[index]
         self.mask = None if self.mask is None else self.mask[index]
@@ -118,7 +121,7 @@ class HookedPass:
     def keep(self, rows: list[int]) -> None:
         """See `Pass.keep`."""
         lengths = self.padding.lengths
-        if lengths is None or len(rows) == len(lengths):
+        if lengths is None or rows == list(range(len(lengths))):
             return
         index = torch.tensor(rows, device=lengths.device, dtype=torch.long)
         self.padding.keep(index)
