@@ -11,6 +11,7 @@ Beside the plain form (`passes.HookedPass`) this one
 
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,25 +87,29 @@ def _fuse_model(module: "PreTrainedModel") -> FusedWeights:
     body: Any = module.base_model
     config, layers = module.config, body.layers
     attention = layers[0].self_attn
-    blocks = [
-        Block(
-            layer.input_layernorm.weight,
-            product([layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj]),
-            product([layer.self_attn.o_proj]),
-            layer.post_attention_layernorm.weight,
-            product([layer.mlp.gate_proj, layer.mlp.up_proj]),
-            product([layer.mlp.down_proj]),
-        )
-        for layer in layers
-    ]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # packing is work of one thread
+        head = pool.submit(product, [module.get_output_embeddings()])
+        blocks = list(pool.map(_fuse_block, layers))
     return FusedWeights(
         blocks,
-        product([module.get_output_embeddings()]),
+        head.result(),
         config.num_attention_heads,
         config.num_key_value_heads,
         attention.head_dim,
         attention.scaling,
         config.rms_norm_eps,
+    )
+
+
+def _fuse_block(layer: Any) -> Block:
+    attention, mlp = layer.self_attn, layer.mlp
+    return Block(
+        layer.input_layernorm.weight,
+        product([attention.q_proj, attention.k_proj, attention.v_proj]),
+        product([attention.o_proj]),
+        layer.post_attention_layernorm.weight,
+        product([mlp.gate_proj, mlp.up_proj]),
+        product([mlp.down_proj]),
     )
 
 
@@ -199,7 +204,7 @@ class FusedPass:
         return self.cache
 
 
-def read_texts(module: "PreTrainedModel", weights: FusedWeights, ids: torch.Tensor, visit: Visit) -> None:
+def read_fused(module: "PreTrainedModel", weights: FusedWeights, ids: torch.Tensor, visit: Visit) -> None:
     """Visit the neurons of whole texts; nothing is kept.
 
     Args:
