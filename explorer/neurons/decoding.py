@@ -4,6 +4,12 @@ Every column of every prompt is a *row*. A patched row reads its own text throug
 *guide* row reads the same text through M2, and at every `down_proj` the chosen neurons of the guide
 take the place of the patched row's own (method.md, "Dynamic activation patching").
 
+What repeats is computed once. M2 is never patched, so its activations depend on the text alone: patched rows
+that have written the same text share a guide, the aligned column is a guide that others may share, and a guide parts in
+two when its rows do. What all prompts begin with (the chat template's system message) is read once for each
+column and continued for every prompt (`read_opening`). M1's patched rows differ from the first layer on and are
+never shared.
+
 When M1 and M2 share weights, all rows go through one forward pass: M2's activations of a layer are
 there at the moment when M1's row needs them. Otherwise M2's rows go first and their activations are
 kept for M1's pass. Both forms use KV caches; `reference.py` holds the naive form they are checked
@@ -19,7 +25,9 @@ import torch
 from explorer.errors import ExplorerError
 from explorer.models.families import down_projections
 from explorer.models.pair import Pair, apply_scale
+from explorer.neurons.fused_pass import FusedPass
 from explorer.neurons.passes import Pass, make_pass
+from explorer.neurons.rows import Row, Text, arrange
 from explorer.neurons.sets import NeuronSet
 
 UNPATCHED, ALIGNED = -1, -2
@@ -36,11 +44,16 @@ class Emitted(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Row:
-    """A row of the batch: which text it writes (column, prompt)."""
+class Opening:
+    """The tokens that all prompts begin with, read by every column.
 
-    column: int
-    prompt: int
+    Attributes:
+        ids: those tokens.
+        batch: has read them; it is continued, never stepped.
+    """
+
+    ids: list[int]
+    batch: "_Batch"
 
 
 def decode(
@@ -49,6 +62,7 @@ def decode(
     sets: Sequence[NeuronSet],
     max_new_tokens: int,
     columns: Sequence[int] | None = None,
+    opening: Opening | None = None,
 ) -> Iterator[list[Emitted]]:
     """Decode greedily, one list of new tokens a step, until every column has ended.
 
@@ -58,6 +72,7 @@ def decode(
         sets: the neuron sets to patch, each a column of its own.
         max_new_tokens: the limit per answer; an end token counts.
         columns: which columns to emit (`UNPATCHED`, `ALIGNED`, indices into `sets`); all when left out.
+        opening: of `read_opening`, for these sets and columns and prompts that begin so.
 
     Yields:
         The tokens of one step, at most one for each (column, prompt).
@@ -71,21 +86,47 @@ def decode(
                 f"The neuron set is of a model with {ns.n_layers} × {ns.n_neurons} neurons; this pair has "
                 f"{pair.n_layers} × {pair.n_neurons}."
             )
-    wanted = list(columns) if columns is not None else [UNPATCHED, *range(len(sets)), ALIGNED]
-    source = {column: _written_by(column, sets, pair) for column in wanted}
+    source = {column: _written_by(column, sets, pair) for column in _wanted(columns, sets)}
     readers: dict[int, list[int]] = {}
-    for column in wanted:
-        readers.setdefault(source[column], []).append(column)
-    batch = _Batch(pair, prompts, sets, sorted(readers), max_new_tokens)
+    for column, writer in source.items():
+        readers.setdefault(writer, []).append(column)
+    batch = _Batch(pair, prompts, sets, sorted(readers), max_new_tokens, opening)
     for step in range(max_new_tokens):
         emitted = []
-        for row, token in batch.step():
+        for row in batch.step():
+            token = row.written[-1]
             ended = token in pair.stop_ids or step + 1 == max_new_tokens
             emitted += [Emitted(column, row.prompt, token, ended) for column in readers[row.column]]
         yield emitted
-        batch.drop_ended()
+        batch.advance()
         if not batch.rows:
             return
+
+
+def read_opening(
+    pair: Pair, prompts: Sequence[list[int]], sets: Sequence[NeuronSet], columns: Sequence[int] | None = None
+) -> Opening | None:
+    """What the prompts have in common, read once; None where that is nothing, or a model cannot go on from it.
+
+    The arguments are those of `decode`.
+    """
+    if len(prompts) < 2:
+        return None
+    first, last = min(prompts), max(prompts)  # what these two share, all share
+    common = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    common = min(common, len(first) - 1)  # every prompt has something left to read
+    if common < 1:
+        return None
+    writers = sorted({_written_by(column, sets, pair) for column in _wanted(columns, sets)})
+    batch = _Batch(pair, [first[:common]], sets, writers, 0)
+    if not all(isinstance(one, FusedPass) for one in batch.passes):
+        return None
+    batch.read()
+    return Opening(first[:common], batch)
+
+
+def _wanted(columns: Sequence[int] | None, sets: Sequence[NeuronSet]) -> list[int]:
+    return list(columns) if columns is not None else [UNPATCHED, *range(len(sets)), ALIGNED]
 
 
 def _written_by(column: int, sets: Sequence[NeuronSet], pair: Pair) -> int:
@@ -102,10 +143,9 @@ def _written_by(column: int, sets: Sequence[NeuronSet], pair: Pair) -> int:
 
 
 class _Batch:
-    """The rows that are still being written.
+    """The rows that are still being written, and the texts that M2 reads for them.
 
-    Order of rows: M1's (unpatched, then patched), then M2's (guides in the order of the patched rows,
-    then aligned), so that every kind is one slice.
+    Order in a forward pass: M1's rows (unpatched, then patched), then M2's texts, so that every kind is one slice.
     """
 
     def __init__(
@@ -113,71 +153,112 @@ class _Batch:
         pair: Pair,
         prompts: Sequence[list[int]],
         sets: Sequence[NeuronSet],
-        columns: list[int],
+        columns: Sequence[int],
         max_new_tokens: int,
+        opening: Opening | None = None,
     ) -> None:
         self.pair = pair
         everything = range(len(prompts))
-        patched = [_Row(column, p) for column in columns if column >= 0 for p in everything]
-        self.plain = [_Row(UNPATCHED, p) for p in everything] if UNPATCHED in columns else []
-        self.patched = patched
-        self.aligned = [_Row(ALIGNED, p) for p in everything] if ALIGNED in columns else []
+        self.plain = [Row(UNPATCHED, p) for p in everything] if UNPATCHED in columns else []
+        self.patched = [Row(column, p) for column in columns if column >= 0 for p in everything]
+        self.aligned = [Row(ALIGNED, p) for p in everything] if ALIGNED in columns else []
+        self.texts = [Text(p) for p in everything] if self.patched or self.aligned else []
         self.masks = _layer_masks([s.mask() for s in sets], pair)
         self.used = [bool(m.any()) for m in self.masks]
         self.device = pair.backbone1.device
-        self.ended: set[_Row] = set()
-        self.pending = [prompts[row.prompt] for row in self._all_rows()]
+        self._find_guides()
+        read = len(opening.ids) if opening else 0
+        self.pending = [prompts[row.prompt][read:] for row in self.first]
+        self.pending += [prompts[text.prompt][read:] for text in self.texts]
         longest = max(map(len, prompts), default=0) + max_new_tokens
-        modules = [pair.backbone1] if pair.shared else [pair.backbone1, pair.backbone2]
         with pair.lock:
-            self.passes: list[Pass] = [make_pass(module, longest) for module in modules]
+            self.passes = self._continue(opening.batch, longest) if opening else self._begin(longest)
 
     @property
-    def rows(self) -> list[_Row]:
-        """The rows whose tokens are emitted: all but the guides."""
+    def first(self) -> list[Row]:
+        """The rows that M1 reads."""
+        return [*self.plain, *self.patched]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows whose tokens are emitted."""
         return [*self.plain, *self.patched, *self.aligned]
 
-    def _all_rows(self) -> list[_Row]:
-        return [*self.plain, *self.patched, *self.patched, *self.aligned]
-
-    def step(self) -> list[tuple[_Row, int]]:
-        """Run every row over its pending tokens; the next token of each row that writes."""
-        n1, g = len(self.plain) + len(self.patched), len(self.patched)
+    def step(self) -> list[Row]:
+        """Run everything over its pending tokens; the rows, each with its next token written."""
         with torch.inference_mode(), self.pair.lock:
-            tokens = (self._shared_pass if self.pair.shared else self._lockstep_pass)(n1, g)
-        written = list(zip(self.rows, tokens, strict=True))
-        self.ended |= {row for row, token in written if token in self.pair.stop_ids}
-        m1, aligned = tokens[:n1], tokens[n1:]
-        self.pending = [[t] for t in [*m1, *m1[len(self.plain) :], *aligned]]
-        return written
+            first, second = self._forward()
+            second = second[self.aligned_at]
+            if self.pair.shared:
+                tokens = self.passes[0].greedy(torch.cat([first, second]))
+            else:
+                tokens = self.passes[0].greedy(first) + self.passes[1].greedy(second)
+        for row, token in zip(self.rows, tokens, strict=True):
+            row.written = (*row.written, token)
+        return self.rows
 
-    def drop_ended(self) -> None:
-        """Take rows that have ended, and their guides, out of the batch and its caches."""
-        if not self.ended:
-            return
-        alive = [row not in self.ended for row in self._all_rows()]
-        keep = [i for i, lives in enumerate(alive) if lives]
-        n1 = len(self.plain) + len(self.patched)
-        if self.pair.shared:
-            self.passes[0].keep(keep)
-        else:
-            self.passes[0].keep([i for i in keep if i < n1])
-            self.passes[1].keep([i - n1 for i in keep if i >= n1])
-        self.pending = [ids for ids, lives in zip(self.pending, alive, strict=True) if lives]
-        self.plain = [row for row in self.plain if row not in self.ended]
-        self.patched = [row for row in self.patched if row not in self.ended]
-        self.aligned = [row for row in self.aligned if row not in self.ended]
-        self.ended = set()
+    def read(self) -> None:
+        """Run everything over its pending tokens; nothing is written."""
+        with torch.inference_mode(), self.pair.lock:
+            self._forward()
 
-    def _patch_masks(self) -> list[torch.Tensor]:
-        """bool [patched rows, 1, n_neurons] for each layer: what is replaced in each patched row."""
+    def advance(self) -> None:
+        """Drop rows that have ended, and let M2's texts follow those that have not."""
+        n1, stop = len(self.first), self.pair.stop_ids
+        alive = [i for i, row in enumerate(self.first) if row.written[-1] not in stop]
+        self.aligned = [row for row in self.aligned if row.written[-1] not in stop]
+        plain, patched = [i for i in alive if i < len(self.plain)], [i for i in alive if i >= len(self.plain)]
+        before = {text: n1 + i for i, text in enumerate(self.texts)}
+        texts = {
+            row.text: before[Text(row.prompt, row.written[:-1])]
+            for row in (*(self.first[i] for i in patched), *self.aligned)
+        }
+        orders = arrange([plain, patched, list(texts.values())])
+        plain, patched = [plain[i] for i in orders[0]], [patched[i] for i in orders[1]]
+        follow = [list(texts)[i] for i in orders[2]]
+        self._keep(plain + patched, [texts[text] - n1 for text in follow], n1)
+        first = self.first
+        self.plain, self.patched, self.texts = [first[i] for i in plain], [first[i] for i in patched], follow
+        self.pending = [[row.written[-1]] for row in self.first] + [[text.written[-1]] for text in self.texts]
+        self._find_guides()
+
+    def _begin(self, longest: int) -> list[Pass]:
+        modules = [self.pair.backbone1] if self.pair.shared else [self.pair.backbone1, self.pair.backbone2]
+        return [make_pass(module, longest) for module in modules]
+
+    def _continue(self, start: "_Batch", longest: int) -> list[Pass]:
+        """Passes whose rows go on from the rows of the same column in `start`, which has read one prompt."""
+        row_of = {row.column: i for i, row in enumerate(start.first)}
+        first, texts = [row_of[row.column] for row in self.first], [0] * len(self.texts)
+        rows = self._by_pass(first, texts, len(start.first))
+        passes = [one for one in start.passes if isinstance(one, FusedPass)]
+        return [one.branch(its, longest) for one, its in zip(passes, rows, strict=True)]
+
+    def _keep(self, first: list[int], texts: list[int], n1: int) -> None:
+        for one, rows in zip(self.passes, self._by_pass(first, texts, n1), strict=True):
+            one.keep(rows)
+
+    def _by_pass(self, first: list[int], texts: list[int], n1: int) -> list[list[int]]:
+        """Rows of M1 and texts of M2 as rows of each pass, where M1 has had `n1` rows."""
+        return [first + [n1 + i for i in texts]] if self.pair.shared else [first, texts]
+
+    def _find_guides(self) -> None:
+        """Which text guides each patched row, which is each aligned column's own, and what is replaced where."""
+        place = {text: i for i, text in enumerate(self.texts)}
+        self.guides = torch.tensor([place[row.text] for row in self.patched], device=self.device, dtype=torch.long)
+        self.aligned_at = [place[row.text] for row in self.aligned]
         which = torch.tensor([row.column for row in self.patched], device=self.device, dtype=torch.long)
-        return [m[which.to(m.device)].unsqueeze(1) for m in self.masks]
+        # bool [patched rows, 1, n_neurons] for each layer
+        self.replaced = [m[which.to(m.device)].unsqueeze(1) for m in self.masks] if self.patched else []
 
-    def _shared_pass(self, n1: int, g: int) -> list[int]:
-        """All rows through the one module; the greedy token of each row but the guides."""
-        patched, guides, second = slice(n1 - g, n1), slice(n1, n1 + g), slice(n1, None)
-        masks = self._patch_masks() if g else []
+    def _forward(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Final hidden states of the last position, [rows, hidden]: of M1's rows, and of M2's texts."""
+        return self._shared_pass() if self.pair.shared else self._lockstep_pass()
+
+    def _shared_pass(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Everything through the one module."""
+        n1 = len(self.first)
+        patched = slice(len(self.plain), n1)
         scale1, scale2 = self.pair.scale1, self.pair.scale2
 
         def visit(layer: int, h: torch.Tensor) -> None:
@@ -186,39 +267,38 @@ class _Batch:
             if scale1 is not None:
                 h[:n1] = apply_scale(h[:n1], scale1[layer])
             if scale2 is not None:
-                h[second] = apply_scale(h[second], scale2[layer])
-            if g and self.used[layer]:
-                h[patched] = torch.where(masks[layer], h[guides], h[patched])
+                h[n1:] = apply_scale(h[n1:], scale2[layer])
+            if self.patched and self.used[layer]:
+                guide = h[n1:][self.guides.to(h.device)]
+                h[patched] = torch.where(self.replaced[layer], guide, h[patched])
 
         hidden = self.passes[0].forward(self.pending, visit)
-        return self.passes[0].greedy(torch.cat([hidden[:n1], hidden[n1 + g :]]))
+        return hidden[:n1], hidden[n1:]
 
-    def _lockstep_pass(self, n1: int, g: int) -> list[int]:
-        """M2's rows, their guides' activations kept, then M1's rows patched with them."""
-        masks = self._patch_masks() if g else []
+    def _lockstep_pass(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """M2's texts, their activations kept, then M1's rows patched with them."""
+        n1 = len(self.first)
+        patched = slice(len(self.plain), n1)
         scale1, scale2 = self.pair.scale1, self.pair.scale2
         guide: dict[int, torch.Tensor] = {}
 
         def record(layer: int, h: torch.Tensor) -> None:
             if scale2 is not None:
                 h[:] = apply_scale(h, scale2[layer])
-            if g and self.used[layer]:
-                guide[layer] = h[:g].clone()
+            if self.patched and self.used[layer]:
+                guide[layer] = h.clone()
 
         def patch(layer: int, h: torch.Tensor) -> None:
             if scale1 is not None:
                 h[:] = apply_scale(h, scale1[layer])
-            if g and self.used[layer]:
-                h[n1 - g :] = torch.where(masks[layer], guide[layer].to(h), h[n1 - g :])
+            if self.patched and self.used[layer]:
+                its = guide[layer][self.guides.to(guide[layer].device)]
+                h[patched] = torch.where(self.replaced[layer], its.to(h), h[patched])
 
-        tokens2: list[int] = []
-        if self.pending[n1:]:
-            hidden2 = self.passes[1].forward(self.pending[n1:], record)
-            tokens2 = self.passes[1].greedy(hidden2[g:])
-        tokens1: list[int] = []
-        if n1:
-            tokens1 = self.passes[0].greedy(self.passes[0].forward(self.pending[:n1], patch))
-        return tokens1 + tokens2
+        nothing = torch.zeros(0, self.pair.backbone1.config.hidden_size)
+        second = self.passes[1].forward(self.pending[n1:], record) if self.texts else nothing
+        first = self.passes[0].forward(self.pending[:n1], patch) if n1 else nothing
+        return first, second
 
 
 def _layer_masks(masks: list, pair: Pair) -> list[torch.Tensor]:

@@ -2,22 +2,24 @@
 
 Beside the plain form (`passes.HookedPass`) this one
 
-- multiplies q, k, v at once, and gate and up at once (a step of SmolLM2-135M is 121 products, not 211);
+- multiplies q, k, v at once, and gate and up at once (a step of SmolLM2-135M is 121 products, not 211), each in the
+  form that the machine multiplies fastest (`products.py`);
 - writes keys and values into a cache allocated once, and attends to the KV heads without repeating them;
-- builds no mask where no row is padded, and calls `visit` directly: no hooks, no module calls.
-
-The products' weights are laid one behind the other once; the modules' own parameters become views of
-them, so nothing is held twice and the modules stay what they were.
+- builds no mask where no row is padded, and calls `visit` directly: no hooks, no module calls;
+- can branch: what texts have in common is read once (`FusedPass.branch`).
 """
 
 import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
-from explorer.neurons.passes import Padding, Visit, most_likely
+from explorer.neurons.passes import Padding, Visit
+from explorer.neurons.products import Product, product
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,15 +29,7 @@ MODEL_TYPES = ("llama", "mistral", "qwen2")
 """Pre-norm blocks of rotary attention and a gated MLP, with nothing else in them."""
 
 
-@dataclass(frozen=True)
-class Product:
-    """Several linear maps of one input as one: weight [outputs, inputs], bias [outputs] or None."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor | None
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.linear(x, self.weight, self.bias)
+Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -55,6 +49,7 @@ class FusedWeights:
     """The layers of a model and the numbers that its loop needs."""
 
     blocks: list[Block]
+    head: Product
     heads: int
     kv_heads: int
     head_dim: int
@@ -92,19 +87,12 @@ def _fuse_model(module: "PreTrainedModel") -> FusedWeights:
     body: Any = module.base_model
     config, layers = module.config, body.layers
     attention = layers[0].self_attn
-    blocks = [
-        Block(
-            layer.input_layernorm.weight,
-            _fuse([layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj]),
-            _fuse([layer.self_attn.o_proj]),
-            layer.post_attention_layernorm.weight,
-            _fuse([layer.mlp.gate_proj, layer.mlp.up_proj]),
-            _fuse([layer.mlp.down_proj]),
-        )
-        for layer in layers
-    ]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # packing is work of one thread
+        head = pool.submit(product, [module.get_output_embeddings()])
+        blocks = list(pool.map(_fuse_block, layers))
     return FusedWeights(
         blocks,
+        head.result(),
         config.num_attention_heads,
         config.num_key_value_heads,
         attention.head_dim,
@@ -113,22 +101,16 @@ def _fuse_model(module: "PreTrainedModel") -> FusedWeights:
     )
 
 
-def _fuse(linears: "list[nn.Linear]") -> Product:
-    """One product of several linear maps, which become views of its weight."""
-    if len(linears) == 1:
-        return Product(linears[0].weight, linears[0].bias)
-    with torch.no_grad():
-        weight = torch.cat([linear.weight.data for linear in linears])
-        biases = [linear.bias.data for linear in linears if linear.bias is not None]
-        bias = torch.cat(biases) if biases else None
-    start = 0
-    for linear in linears:
-        end = start + linear.out_features
-        linear.weight.data = weight[start:end]
-        if bias is not None:
-            linear.bias.data = bias[start:end]
-        start = end
-    return Product(weight, bias)
+def _fuse_block(layer: Any) -> Block:
+    attention, mlp = layer.self_attn, layer.mlp
+    return Block(
+        layer.input_layernorm.weight,
+        product([attention.q_proj, attention.k_proj, attention.v_proj]),
+        product([attention.o_proj]),
+        layer.post_attention_layernorm.weight,
+        product([mlp.gate_proj, mlp.up_proj]),
+        product([mlp.down_proj]),
+    )
 
 
 class FusedPass:
@@ -138,87 +120,155 @@ class FusedPass:
         self.module, self.weights, self.longest = module, weights, longest
         self.body: Any = module.base_model
         self.padding = Padding(module.device)
+        self.rows = 0
         self.written = 0  # positions in the cache
-        self.cache: torch.Tensor | None = None  # [layers, 2, rows, kv_heads, longest, head_dim]
+        self.cache: torch.Tensor | None = None  # [layers, 2, room for rows, kv_heads, longest, head_dim]
 
     def forward(self, pending: list[list[int]], visit: Visit) -> torch.Tensor:
         """See `Pass.forward`."""
         ids, positions = self.padding.advance(pending)
         x = self.module.get_input_embeddings()(ids)
-        cos, sin = (half[..., : half.shape[-1] // 2] for half in self.body.rotary_emb(x, positions))
-        cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)  # [rows, positions, 1, head_dim / 2]
-        cache = self._cache_for(x)
+        self.rows = len(ids)
+        cache = self._cache_for(x)[:, :, : self.rows]
         mask = self._mask(ids.shape[1])
-        for number, block in enumerate(self.weights.blocks):
-            normed = functional.rms_norm(x, x.shape[-1:], block.norm1, self.weights.eps)
-            x = x + block.out(self._attend(block.qkv(normed), cache[number], cos, sin, mask))
-            normed = functional.rms_norm(x, x.shape[-1:], block.norm2, self.weights.eps)
-            gate, up = block.gate_up(normed).chunk(2, dim=-1)
-            neurons = functional.silu(gate) * up
-            visit(number, neurons)
-            x = x + block.down(neurons)
+
+        def attend(number: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+            end = self.written + ids.shape[1]
+            cache[number, 0, :, :, self.written : end] = k
+            cache[number, 1, :, :, self.written : end] = v
+            return _attention(q, cache[number, 0, :, :, :end], cache[number, 1, :, :, :end], mask, self.weights.scaling)
+
+        x = _blocks(self.weights, x, self.body.rotary_emb(x, positions), attend, visit)
         self.written += ids.shape[1]
         return self.body.norm(x[:, -1])
 
     def greedy(self, hidden: torch.Tensor) -> list[int]:
         """See `Pass.greedy`."""
-        return most_likely(self.module, hidden)
+        return self.weights.head(hidden).float().argmax(dim=-1).tolist() if len(hidden) else []
 
+    @torch.inference_mode()
     def keep(self, rows: list[int]) -> None:
-        """See `Pass.keep`."""
-        if self.cache is None or len(rows) == self.cache.shape[2]:
+        """See `Pass.keep`. Only rows that change their place are copied."""
+        if self.cache is None or rows == list(range(self.rows)):
             return
-        index = torch.tensor(rows, device=self.cache.device, dtype=torch.long)
-        self.padding.keep(index)
-        self.cache = self.cache.index_select(2, index)
+        self.padding.keep(torch.tensor(rows, device=self.cache.device, dtype=torch.long))
+        if len(rows) > self.cache.shape[2]:
+            self.cache = self._copy(list(range(self.rows)), len(rows) * 3 // 2, self.longest)
+        moved = [(new, old) for new, old in enumerate(rows) if new != old]
+        if moved:
+            new, old = torch.tensor(moved, device=self.cache.device).T
+            self.cache[:, :, new, :, : self.written] = self.cache[:, :, old, :, : self.written]
+        self.rows = len(rows)
 
-    def _attend(
-        self,
-        qkv: torch.Tensor,
-        cache: torch.Tensor,
-        cos: torch.Tensor,
-        sin: torch.Tensor,
-        mask: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Attention over the cache of one layer, [rows, positions, heads × head_dim]."""
-        w = self.weights
-        rows, new = qkv.shape[:2]
-        groups = w.heads // w.kv_heads
-        split = qkv.view(rows, new, w.heads + 2 * w.kv_heads, w.head_dim)
-        first, second = split[:, :, : w.heads + w.kv_heads].chunk(2, dim=-1)
-        turned = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
-        end = self.written + new
-        cache[0, :, :, self.written : end] = turned[:, :, w.heads :].transpose(1, 2)
-        cache[1, :, :, self.written : end] = split[:, :, w.heads + w.kv_heads :].transpose(1, 2)
-        keys, values = cache[0, :, :, :end], cache[1, :, :, :end]
-        if new == 1:  # the query heads of a KV head stand where query positions would
-            q = turned[:, 0, : w.heads].view(rows, w.kv_heads, groups, w.head_dim)
-            seen = functional.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=w.scaling)
-            return seen.reshape(rows, 1, w.heads * w.head_dim)
-        q = turned[:, :, : w.heads].transpose(1, 2)
-        keys, values = keys.repeat_interleave(groups, dim=1), values.repeat_interleave(groups, dim=1)
-        seen = functional.scaled_dot_product_attention(
-            q, keys, values, attn_mask=mask, is_causal=mask is None, scale=w.scaling
-        )
-        return seen.transpose(1, 2).reshape(rows, new, w.heads * w.head_dim)
+    @torch.inference_mode()
+    def branch(self, rows: list[int], longest: int) -> "FusedPass":
+        """Another pass that goes on from these rows, in this order, a row as often as it is named.
+
+        Args:
+            rows: rows of this pass, which stays as it is.
+            longest: no row of the new pass will have more tokens than this.
+        """
+        other = FusedPass(self.module, self.weights, longest)
+        other.cache, other.written, other.rows = self._copy(rows, len(rows), longest), self.written, len(rows)
+        assert self.padding.lengths is not None
+        index = torch.tensor(rows, device=self.padding.device, dtype=torch.long)
+        other.padding.lengths, other.padding.mask = self.padding.lengths, self.padding.mask
+        other.padding.keep(index)
+        return other
+
+    def _copy(self, rows: list[int], room: int, longest: int) -> torch.Tensor:
+        """These rows of the cache in a new one."""
+        assert self.cache is not None
+        layers, two, _, kv_heads, _, head_dim = self.cache.shape
+        new = self.cache.new_zeros(layers, two, room, kv_heads, longest, head_dim)
+        index = torch.tensor(rows, device=new.device, dtype=torch.long)
+        new[:, :, : len(rows), :, : self.written] = self.cache[:, :, index, :, : self.written]
+        return new
 
     def _mask(self, new: int) -> torch.Tensor | None:
         """bool [rows, 1, new, positions], what each new position may see; None where that is all before it."""
-        padding = self.padding.mask
-        if new > 1 and self.written:
-            raise RuntimeError("a fused pass reads prompts at once and then one token a step")
+        padding = None if self.padding.mask is None else self.padding.mask.bool()[:, None, None, :]
+        if new == 1 or (padding is None and not self.written):
+            return padding
+        ones = torch.ones(new, self.written + new, dtype=torch.bool, device=self.padding.device)
+        causal = ones.tril(self.written)
         if padding is None:
-            return None
-        visible = padding.bool()[:, None, None, :]
-        if new == 1:
-            return visible
-        causal = torch.ones(new, new, dtype=torch.bool, device=padding.device).tril()
+            return causal
         # A padded position sees itself, so that no row of the softmax is empty.
-        itself = torch.eye(new, dtype=torch.bool, device=padding.device)
-        return (visible & causal) | itself
+        return (padding & causal) | (causal & ones.triu(self.written))
 
     def _cache_for(self, x: torch.Tensor) -> torch.Tensor:
         if self.cache is None:
             w = self.weights
             self.cache = x.new_zeros(len(w.blocks), 2, x.shape[0], w.kv_heads, self.longest, w.head_dim)
         return self.cache
+
+
+def read_fused(module: "PreTrainedModel", weights: FusedWeights, ids: torch.Tensor, visit: Visit) -> None:
+    """Visit the neurons of whole texts; nothing is kept.
+
+    Args:
+        module: a model.
+        weights: its `fused_weights`.
+        ids: int64 [rows, positions], padded on the right: no real token sees the padding.
+        visit: see `passes.Visit`.
+    """
+    x = module.get_input_embeddings()(ids)
+    positions = torch.arange(ids.shape[1], device=ids.device)[None]
+
+    def attend(_number: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return _attention(q, k, v, None, weights.scaling)
+
+    body: Any = module.base_model
+    _blocks(weights, x, body.rotary_emb(x, positions), attend, visit)
+
+
+def _blocks(
+    w: FusedWeights, x: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor], attend: Attend, visit: Visit
+) -> torch.Tensor:
+    """The layers: from embeddings to the last residual stream, [rows, positions, hidden] both.
+
+    Args:
+        turn: cosine and sine of the rotary angles, [rows or 1, positions, head_dim] each.
+        attend: gets a layer, q [rows, heads, positions, head_dim], and k and v with kv_heads in place of heads; gives
+            what the heads have seen, [rows, positions, heads × head_dim].
+    """
+    cos, sin = (half[..., : w.head_dim // 2].unsqueeze(2) for half in turn)  # [rows or 1, positions, 1, head_dim / 2]
+    rotated = w.heads + w.kv_heads
+    for number, block in enumerate(w.blocks):
+        normed = functional.rms_norm(x, x.shape[-1:], block.norm1, w.eps)
+        split = block.qkv(normed).unflatten(-1, (rotated + w.kv_heads, w.head_dim))
+        first, second = split[:, :, :rotated].chunk(2, dim=-1)
+        turned = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).transpose(1, 2)
+        x = x + block.out(
+            attend(number, turned[:, : w.heads], turned[:, w.heads :], split[:, :, rotated:].transpose(1, 2))
+        )
+        normed = functional.rms_norm(x, x.shape[-1:], block.norm2, w.eps)
+        gate, up = block.gate_up(normed).chunk(2, dim=-1)
+        neurons = functional.silu(gate).mul_(up)
+        visit(number, neurons)
+        x = x + block.down(neurons)
+    return x
+
+
+def _attention(
+    q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None, scaling: float
+) -> torch.Tensor:
+    """What each position has seen, [rows, positions, heads × head_dim]; with no mask, all before it.
+
+    Args:
+        q: [rows, heads, new positions, head_dim].
+        keys, values: [rows, kv_heads, positions, head_dim].
+        mask: bool, broadcast to [rows, 1, new positions, positions].
+    """
+    rows, heads, new, head_dim = q.shape
+    groups = heads // keys.shape[1]
+    if new == 1:  # the query heads of a KV head stand where query positions would
+        q = q.reshape(rows, keys.shape[1], groups, head_dim)
+        seen = functional.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=scaling)
+        return seen.reshape(rows, 1, heads * head_dim)
+    keys, values = keys.repeat_interleave(groups, dim=1), values.repeat_interleave(groups, dim=1)
+    seen = functional.scaled_dot_product_attention(
+        q, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling
+    )
+    return seen.transpose(1, 2).reshape(rows, new, heads * head_dim)

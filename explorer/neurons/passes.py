@@ -20,7 +20,7 @@ change them in place."""
 
 
 class Pass(Protocol):
-    """A batch of rows that advance together and can be dropped."""
+    """A batch of rows that advance together, can be dropped and can be doubled."""
 
     def forward(self, pending: list[list[int]], visit: Visit) -> torch.Tensor:
         """Read each row's pending tokens; the last position's final hidden state, [rows, hidden]."""
@@ -31,7 +31,7 @@ class Pass(Protocol):
         ...
 
     def keep(self, rows: list[int]) -> None:
-        """Drop all other rows."""
+        """Go on with these rows, in this order; one that is named twice goes on twice."""
         ...
 
 
@@ -46,6 +46,24 @@ def make_pass(module: "PreTrainedModel", longest: int) -> Pass:
 
     weights = fused_weights(module)
     return HookedPass(module) if weights is None else FusedPass(module, weights, longest)
+
+
+def read_texts(module: "PreTrainedModel", ids: torch.Tensor, visit: Visit) -> None:
+    """Visit the neurons of whole texts, in the fastest form that gives this module's own activations.
+
+    Args:
+        module: a causal language model.
+        ids: int64 [rows, positions], padded on the right: with causal attention no real token sees the padding.
+        visit: see `Visit`.
+    """
+    from explorer.neurons.fused_pass import fused_weights, read_fused
+
+    weights = fused_weights(module)
+    if weights is not None:
+        read_fused(module, weights, ids, visit)
+        return
+    with neuron_hooks(module, visit):
+        module.base_model(input_ids=ids, use_cache=False)
 
 
 class Padding:
@@ -73,16 +91,19 @@ class Padding:
             fresh = (torch.arange(longest, device=self.device) >= longest - count[:, None]).long()
             before = torch.zeros_like(count) if self.lengths is None else self.lengths
             positions = (before[:, None] + fresh.cumsum(dim=1) - 1).clamp(min=0)
+        ragged = longest > 1 and int(count.min()) < longest
         if self.lengths is None:
-            self.mask = fresh if int(count.min()) < longest else None
+            self.mask = fresh if ragged else None
             self.lengths = count
         else:
+            if self.mask is None and ragged:
+                self.mask = fresh.new_ones(len(pending), int(self.lengths[0]))
             self.mask = None if self.mask is None else torch.cat([self.mask, fresh], dim=1)
             self.lengths = self.lengths + count
         return ids, positions
 
     def keep(self, index: torch.Tensor) -> None:
-        """Only these rows, int64 [kept]."""
+        """Only these rows, int64 [kept], in this order."""
         assert self.lengths is not None
         self.lengths = self.lengths[index]
         self.mask = None if self.mask is None else self.mask[index]
@@ -118,7 +139,7 @@ class HookedPass:
     def keep(self, rows: list[int]) -> None:
         """See `Pass.keep`."""
         lengths = self.padding.lengths
-        if lengths is None or len(rows) == len(lengths):
+        if lengths is None or rows == list(range(len(lengths))):
             return
         index = torch.tensor(rows, device=lengths.device, dtype=torch.long)
         self.padding.keep(index)

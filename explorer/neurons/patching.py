@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from explorer.models.pair import Pair
 from explorer.models.prompting import TextStream, check_new_tokens
-from explorer.neurons.decoding import ALIGNED, UNPATCHED, Emitted, decode
+from explorer.neurons.decoding import ALIGNED, UNPATCHED, Emitted, decode, read_opening
 from explorer.neurons.sets import NeuronSet
 
 
@@ -83,7 +83,7 @@ def generate(
         prompts: what a person would type; they are chat-formatted by the pair.
         ns: the neurons to patch from M2 into M1.
         max_new_tokens: the limit per answer.
-        max_rows: rows of a forward pass (a prompt takes four: its three columns and the guide).
+        max_rows: rows of a forward pass; a prompt takes three, and a fourth once its answers differ.
 
     Raises:
         ExplorerError: a prompt, the length or the set is not usable.
@@ -116,13 +116,14 @@ def sweep(
     ids = [pair.encode(prompt, max_new_tokens) for prompt in prompts]
     columns = [*([UNPATCHED] if unpatched else []), *range(len(sets)), *([ALIGNED] if aligned else [])]
     texts: dict[int, list[list[int]]] = {column: [[] for _ in ids] for column in columns}
-    rows_a_prompt = unpatched + aligned + 2 * len(sets)
+    rows_a_prompt = unpatched + len(sets) + 1  # and what M2's guides come to when their rows part
     # Prompts of like length share a batch: little of it is padding.
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     size = max(1, max_rows // max(1, rows_a_prompt))
+    opening = read_opening(pair, ids, sets, columns)
     for start in range(0, len(order), size):
         chunk = order[start : start + size]
-        for step in decode(pair, [ids[i] for i in chunk], sets, max_new_tokens, columns):
+        for step in decode(pair, [ids[i] for i in chunk], sets, max_new_tokens, columns, opening):
             for token in step:
                 texts[token.column][chunk[token.prompt]].append(token.token)
         if progress:

@@ -1,114 +1,100 @@
-"""`make bench`: ratios measured side by side in one run, on the embedded pair.
+"""`make bench`: the goals of speed and memory, measured side by side in one run, as one table.
 
-Each item alternates ours and its peer, so that what else the machine does falls on both; the median of
-the runs is compared.
+    python -m tests.bench                                     # everything, plain transformers hooks as the peer
+    python -m tests.bench --only generation --dtype float32
+    python -m tests.bench --peers .venv-peers/bin/python      # the other tools (`make bench-peers`)
+
+Ours and its peer alternate, so that what else the machine does falls on both; medians of five are compared.
 """
 
-import statistics
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 
 import explorer
-from explorer.data.suites_io import load_suite
-from explorer.neurons.contrast import _accumulate, _Sums
-from explorer.neurons.patching import generate, sweep
-from explorer.neurons.reference import naive_patched
-from explorer.neurons.sets import NeuronSet
+from explorer.models.pair_file import DTYPES
+from explorer.paths import PROJECT
+from tests.bench import contrasting, generation, pages, start
+from tests.bench.measure import Line, machine, show
+from tests.bench.peers.__main__ import TOOLS
 
-REPEATS = 5
-NEW = 48
-
-
-@dataclass(frozen=True)
-class Item:
-    """One comparison: seconds of ours and of the peer, and the ratio that is wanted."""
-
-    name: str
-    ours: Callable[[], object]
-    peer: Callable[[], object]
-    peer_name: str
-    goal: str
+GROUPS = ("generation", "contrast", "sweep", "pages", "start", "memory")
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dtype", choices=DTYPES, help="of ours and of every peer (the demo pair's own)")
+    parser.add_argument("--only", choices=GROUPS, nargs="+", default=GROUPS, help="groups to measure (all)")
+    parser.add_argument(
+        "--peers", metavar="PYTHON", help="the interpreter of the peers' environment: measure them only"
+    )
+    args = parser.parse_args()
+
     torch.manual_seed(0)
-    pair = explorer.load_pair("demo")
-    prompts = [p.prompt for p in load_suite("redteam_eval", 16)]
-    ns = NeuronSet.random(pair, pair.total_neurons // 20)
-    long_prompt = max(prompts, key=lambda p: min(_lengths(pair, p, ns)))
-    ids = pair.encode(long_prompt)
-    row = torch.tensor([ids])
-
-    def hf_generate() -> None:
-        with torch.inference_mode():
-            pair.m1.generate(row, max_new_tokens=NEW, min_new_tokens=NEW, do_sample=False, pad_token_id=2)
-
-    texts = [(pair.encode(p) + [30] * 40, range(20, 60)) for p in prompts]
-    batch = torch.zeros(len(texts), max(len(t) for t, _ in texts), dtype=torch.long)
-
-    def two_bare_passes() -> None:
-        with torch.inference_mode():
-            for model in (pair.m1, pair.m2):
-                model.base_model(input_ids=batch, use_cache=False)
-
-    items = [
-        Item(
-            "three columns, one prompt, 48 tokens",
-            lambda: generate(pair, [long_prompt], ns, NEW),
-            hf_generate,
-            "HF generate, unpatched only",
-            "≤ 1.0",
-        ),
-        Item(
-            "patched answer, fast form, 16 tokens",
-            lambda: sweep(pair, [long_prompt], [ns], 16, unpatched=False, aligned=False),
-            lambda: naive_patched(pair, ids, ns, 16),
-            "naive reference",
-            "< 1",
-        ),
-        Item(
-            "16 prompts in one batch, 3 columns",
-            lambda: generate(pair, prompts, ns, 16),
-            lambda: [generate(pair, [p], ns, 16) for p in prompts],
-            "one prompt after another",
-            "< 1",
-        ),
-        Item(
-            "contrast of 16 texts",
-            lambda: _accumulate(pair, texts, _Sums.zeros(pair)),
-            two_bare_passes,
-            "two bare forward passes",
-            "≤ 1.11",
-        ),
-    ]
-    print(f"{'item':40} {'ours':>8} {'peer':>8} {'ratio':>7}  goal    peer is")
-    for item in items:
-        ours, peer = _side_by_side(item)
-        print(f"{item.name:40} {ours:7.2f}s {peer:7.2f}s {ours / peer:7.2f}  {item.goal:7} {item.peer_name}")
+    threads = torch.get_num_threads()
+    pair = explorer.load_pair("demo", dtype=args.dtype)
+    print(machine(pair.dtype, threads), end="\n\n", flush=True)
+    lines: list[Line] = []
+    for line in _peers(pair, threads, args.peers) if args.peers else _ours(pair, threads, args.only):
+        lines.append(line)
+        print(f"  measured: {line.item}: {line.ours}", file=sys.stderr, flush=True)
+    print(show(lines))
 
 
-def _lengths(pair, prompt: str, ns: NeuronSet) -> list[int]:
-    out = generate(pair, [prompt], ns, NEW)
-    return [len(column[0].token_ids) for column in (out.unpatched, out.patched, out.aligned)]
+def _ours(pair, threads: int, only: tuple[str, ...]) -> Iterator[Line]:
+    if "generation" in only:
+        yield generation.three_columns(pair)
+        yield from generation.against_peer(pair, "transformers hooks", generation.plain_hooks(pair, threads))
+    if "contrast" in only:
+        yield contrasting.throughput(pair)
+        yield contrasting.memory(pair.dtype)
+    if "sweep" in only:
+        yield generation.fraction_sweep(pair)
+    if "pages" in only:
+        yield from pages.pages()
+    if "start" in only:
+        yield from start.start()
+    if "memory" in only:
+        yield start.memory()
 
 
-def _side_by_side(item: Item) -> tuple[float, float]:
-    item.ours()
-    item.peer()
-    ours, peer = [], []
-    for _ in range(REPEATS):
-        ours.append(_seconds(item.ours))
-        peer.append(_seconds(item.peer))
-    return statistics.median(ours), statistics.median(peer)
+def _peers(pair, threads: int, python: str) -> Iterator[Line]:
+    """Every other tool in a process of its own that waits while ours runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        job = Path(folder) / "job.pt"
+        generation.make_job(pair, threads).save(job)
+        for tool in TOOLS:
+            command = [python, "-m", "tests.bench.peers", tool, str(job)]
+            with subprocess.Popen(
+                command,
+                cwd=PROJECT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            ) as peer:
+                first = json.loads(peer.stdout.readline() or '{"problem": "it ended without a word"}')
+                if "problem" in first:
+                    yield Line(f"patched answers, {tool}", "", f"could not run: {first['problem']}", None, "", None)
+                    continue
+                yield from generation.against_peer(pair, f"{tool} {first['version']}", _asker(peer))
+                peer.stdin.close()
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def _asker(peer: subprocess.Popen) -> Callable[[str], tuple[float, list[list[int]]]]:
+    def ask(name: str) -> tuple[float, list[list[int]]]:
+        peer.stdin.write(name + "\n")
+        peer.stdin.flush()
+        said = json.loads(peer.stdout.readline())
+        return said["seconds"], said["tokens"]
+
+    return ask
 
 
 if __name__ == "__main__":

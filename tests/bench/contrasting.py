@@ -1,0 +1,71 @@
+"""Contrast against bare forward passes, and the memory it takes (goal 3)."""
+
+import json
+import subprocess
+import sys
+
+import torch
+
+from explorer.data.suites_io import load_suite
+from explorer.neurons.contrast import _accumulate, _Sums, contrast
+from tests.bench.measure import Line, resident_mb, side_by_side
+
+ANSWER = 40
+
+
+def throughput(pair) -> Line:
+    """The accumulation over 16 texts against two bare forward passes of the same batch."""
+    prompts = [pair.encode(p.prompt) for p in load_suite("redteam_eval", 16)]
+    texts = [(ids + [30] * ANSWER, range(len(ids) - 1, len(ids) + ANSWER - 1)) for ids in prompts]
+    longest = max(len(text) for text, _ in texts)
+    batch = torch.tensor([text + [0] * (longest - len(text)) for text, _ in texts])
+
+    def bare() -> None:
+        with torch.inference_mode():
+            for model in (pair.m1, pair.m2):
+                model.base_model(input_ids=batch, use_cache=False)
+
+    ours, theirs = side_by_side(lambda: _accumulate(pair, texts, _Sums.zeros(pair)), bare)
+    tokens = sum(len(text) for text, _ in texts)
+    return Line(
+        "contrast of 16 texts",
+        f"{tokens / ours:,.0f} tokens/s",
+        f"{tokens / theirs:,.0f} tokens/s, two bare forward passes",
+        theirs / ours,
+        "≥ 0.9",
+        theirs / ours >= 0.9,
+    )
+
+
+def memory(dtype: str) -> Line:
+    """The peak above the model for 100 prompts and for 1,000, in a process of its own."""
+    command = [sys.executable, "-m", "tests.bench.contrasting", dtype]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    few, many = json.loads(done.stdout.splitlines()[-1])
+    return Line(
+        "contrast, peak memory for 1,000 prompts",
+        f"{many:.0f} MB",
+        f"{few:.0f} MB for 100 prompts, both above the model",
+        many / few,
+        "≤ 1.05",
+        many / few <= 1.05,
+    )
+
+
+def _measure(dtype: str) -> None:
+    import explorer
+
+    pair = explorer.load_pair("demo", dtype=dtype)
+    # Short prompts and answers: what could grow is what is kept of each.
+    prompts = [f"Say {number}." for number in range(1000)]
+    contrast(pair, prompts[:1], 2)
+    base = resident_mb()
+    peaks = []
+    for count in (100, 1000):
+        contrast(pair, prompts[:count], 2)
+        peaks.append(resident_mb("VmHWM") - base)
+    print(json.dumps(peaks))
+
+
+if __name__ == "__main__":
+    _measure(sys.argv[1])

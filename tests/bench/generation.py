@@ -1,0 +1,160 @@
+"""Three columns for the price of one, patched tokens a second, and a sweep over fractions (goals 1, 2 and 4)."""
+
+import random
+import statistics
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+import explorer
+from explorer.data.suites_io import load_suite
+from explorer.models import embedded
+from explorer.neurons.patching import generate, sweep
+from explorer.neurons.sets import NeuronSet
+from tests.bench.measure import REPEATS, Line, never_ending, seconds, side_by_side
+from tests.bench.peers.job import Job, answer
+
+COLUMN_TOKENS, PEER_TOKENS, SWEEP_TOKENS = 48, 24, 32
+GOALS = {"one": 4.0, "sixteen": 2.5}
+NAMES = {"one": "patched answer, 1 prompt", "sixteen": "patched answers, 16 prompts"}
+FRACTIONS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.45)
+SAMPLED = 6
+
+
+def three_columns(pair) -> Line:
+    """Three answers of 48 tokens against one of Hugging Face `generate`."""
+    prompt = _prompts()[0]
+    row, safety = torch.tensor([pair.encode(prompt)]), _safety().top(fraction=0.05)
+
+    def peer() -> None:
+        with torch.inference_mode():
+            pair.m1.generate(
+                row,
+                attention_mask=torch.ones_like(row),
+                max_new_tokens=COLUMN_TOKENS,
+                min_new_tokens=COLUMN_TOKENS,
+                do_sample=False,
+                pad_token_id=0,
+            )
+
+    with never_ending(pair):
+        ours, theirs = side_by_side(lambda: generate(pair, [prompt], safety, COLUMN_TOKENS), peer)
+    return Line(
+        f"three answers of {COLUMN_TOKENS} tokens",
+        f"{ours:.2f} s",
+        f"{theirs:.2f} s, HF generate, unpatched alone",
+        ours / theirs,
+        "≤ 1.0 (stretch 0.7)",
+        ours / theirs <= 1.0,
+    )
+
+
+def make_job(pair, threads: int) -> Job:
+    """What the peers patch: the shipped adapter, 5 % safety neurons, 1 and 16 prompts."""
+    ids = [pair.encode(p) for p in _prompts()]
+    return Job(
+        str(embedded.ensure()),
+        pair.dtype,
+        threads,
+        torch.stack([factors.float() for factors in pair.scale2]),
+        torch.from_numpy(_safety().top(fraction=0.05).mask()),
+        {"one": ids[:1], "sixteen": ids},
+        PEER_TOKENS,
+    )
+
+
+def our_answers(pair, name: str) -> list[list[int]]:
+    """The patched answers to one of the job's batches, as `make bench-peers` and the table compare them."""
+    prompts = _prompts()[:1] if name == "one" else _prompts()
+    with never_ending(pair):
+        out = sweep(pair, prompts, [_safety().top(fraction=0.05)], PEER_TOKENS, unpatched=False, aligned=False)
+    return [list(a.token_ids) for a in out.patched[0]]
+
+
+def against_peer(pair, tool: str, ask: Callable[[str], tuple[float, list[list[int]]]]) -> list[Line]:
+    """Patched tokens a second, one prompt and sixteen.
+
+    Args:
+        pair: the models.
+        tool: the peer's name and version.
+        ask: answers a batch of the job by its name: seconds and tokens.
+    """
+    lines = []
+    for name, goal in GOALS.items():
+        mine, theirs, tokens = [], [], []
+        our_answers(pair, name)
+        for _ in range(REPEATS):
+            mine.append(seconds(lambda name=name: our_answers(pair, name)))
+            took, tokens = ask(name)
+            theirs.append(took)
+        same = np.mean([a == b for a, b in zip(our_answers(pair, name), tokens, strict=True)])
+        written = len(tokens) * PEER_TOKENS
+        first, second = written / statistics.median(mine), written / statistics.median(theirs)
+        lines.append(
+            Line(
+                NAMES[name],
+                f"{first:.1f} tokens/s",
+                f"{second:.1f} tokens/s, {tool} ({same:.0%} of answers equal)",
+                first / second,
+                f"≥ {goal}",
+                first / second >= goal,
+            )
+        )
+    return lines
+
+
+def plain_hooks(pair, threads: int) -> Callable[[str], tuple[float, list[list[int]]]]:
+    """The peer that needs nothing but transformers, in this process."""
+    from tests.bench.peers.plain_hooks import passes
+
+    job = make_job(pair, threads)
+    guide, patched = passes(job)
+
+    def ask(name: str) -> tuple[float, list[list[int]]]:
+        tokens: list[list[int]] = []
+        took = seconds(lambda: tokens.extend(answer(job.batches[name], job.new, guide, patched)))
+        return took, tokens
+
+    return ask
+
+
+def fraction_sweep(pair) -> Line:
+    """12 fractions × (safety + 3 random) over 16 prompts, in five slices of the prompts.
+
+    One patched generation after another would take many minutes, so in every slice some of them, drawn at random, stand
+    for all. The slices, not the whole, are timed: what is read once for a sweep is paid five times here.
+    """
+    tops = [_safety().top(fraction=f) for f in FRACTIONS]
+    sets = [s for top in tops for s in (top, *(NeuronSet.random_like(top, pair, seed=i) for i in range(3)))]
+    prompts, rng = _prompts(), random.Random(0)
+    slices = [prompts[i::REPEATS] for i in range(REPEATS)]
+    ours, ratios, alone_total = 0.0, [], 0.0
+    sweep(pair, prompts[:1], sets[:2], 4)
+    for part in slices:
+        together = seconds(lambda part=part: sweep(pair, part, sets, SWEEP_TOKENS, unpatched=False, aligned=False))
+        drawn = [(rng.choice(part), rng.choice(sets)) for _ in range(SAMPLED)]
+        alone = statistics.mean(
+            seconds(lambda p=p, s=s: sweep(pair, [p], [s], SWEEP_TOKENS, unpatched=False, aligned=False))
+            for p, s in drawn
+        )
+        alone *= len(part) * len(sets)
+        ours, alone_total = ours + together, alone_total + alone
+        ratios.append(alone / together)
+    ratio = statistics.median(ratios)
+    return Line(
+        f"sweep, {len(sets)} sets × {len(prompts)} prompts, {SWEEP_TOKENS} tokens",
+        f"{ours:.0f} s",
+        f"{alone_total:.0f} s, one after another (from {SAMPLED * REPEATS} of them)",
+        ratio,
+        "≥ 10",
+        ratio >= 10,
+    )
+
+
+def _prompts() -> list[str]:
+    return [p.prompt for p in load_suite("redteam_eval", 16)]
+
+
+def _safety():
+    return explorer.open_run("cache/demo").change_scores("safety")

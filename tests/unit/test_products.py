@@ -1,0 +1,73 @@
+"""Products in the form that this machine multiplies fastest give what torch gives."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from explorer.neurons.patching import sweep
+from explorer.neurons.products import Packed, Plain, product
+from explorer.neurons.reference import naive_greedy, naive_patched
+from explorer.neurons.sets import NeuronSet
+from tests import tiny
+
+PACKS = torch.backends.quantized.engine in ("fbgemm", "x86")
+
+
+def linears(rounded: bool, bias: bool) -> list[torch.nn.Linear]:
+    torch.manual_seed(0)
+    made = [torch.nn.Linear(24, outputs, bias=bias) for outputs in (16, 8, 8)]
+    for linear in made:
+        linear.requires_grad_(False)
+        if rounded:
+            linear.weight.data = linear.weight.data.bfloat16().float()
+    return made
+
+
+@pytest.mark.parametrize("rows", [1, 3, 70])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("rounded", [False, True])
+def test_several_linear_maps_are_one_product(rounded, bias, rows):
+    maps, x = linears(rounded, bias), torch.randn(rows, 2, 24)
+    wanted = torch.cat([linear(x) for linear in maps], dim=-1)
+    fused = product(maps)
+    assert isinstance(fused, Packed if rounded and PACKS else Plain)
+    torch.testing.assert_close(fused(x), wanted, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(torch.cat([linear(x) for linear in maps], dim=-1), wanted)
+
+
+@pytest.mark.skipif(not PACKS, reason="this build of torch has no FBGEMM")
+def test_only_weights_that_half_precision_holds_exactly_are_packed():
+    (linear, *_) = linears(True, False)
+    assert isinstance(product([linear]), Packed)
+    linear.weight.data[3, 5] = 1e6  # beyond half precision
+    assert isinstance(product([linear]), Plain)
+    linear.weight.data[3, 5] = 0.1
+    assert isinstance(product([linear]), Plain)
+
+
+def test_plain_weights_are_held_once():
+    maps = linears(False, True)
+    fused = product(maps)
+    assert isinstance(fused, Plain)
+    for linear in maps:
+        assert linear.weight.untyped_storage().data_ptr() == fused.weight.untyped_storage().data_ptr()
+    x = torch.randn(2, 24)
+    torch.testing.assert_close(fused(x)[:, :16], functional.linear(x, maps[0].weight, maps[0].bias))
+
+
+@pytest.mark.parametrize("make", [tiny.shared_pair, tiny.lockstep_pair], ids=["shared", "lockstep"])
+def test_packed_models_give_the_tokens_of_the_naive_reference(make):
+    pair = make("llama")
+    for module in {pair.backbone1, pair.backbone2}:
+        for parameter in module.parameters():
+            parameter.data = parameter.data.bfloat16().float()
+    sets = [NeuronSet.random(pair, k, seed=k) for k in (5, 20)]
+    prompts = tiny.PROMPTS[:6]
+    out = sweep(pair, prompts, sets, 8)
+    for prompt, first, second in zip(prompts, out.unpatched, out.aligned, strict=True):
+        ids = pair.encode(prompt)
+        assert list(first.token_ids) == naive_greedy(pair, pair.m1, ids, 8)
+        assert list(second.token_ids) == naive_greedy(pair, pair.m2, ids, 8)
+    for ns, answers in zip(sets, out.patched, strict=True):
+        for prompt, answer in zip(prompts, answers, strict=True):
+            assert list(answer.token_ids) == naive_patched(pair, pair.encode(prompt), ns, 8)
