@@ -11,7 +11,7 @@
     adapters = ["adapters/safety"]
 
 `base` is a hub id, a folder (relative to the file) or an `embedded:` name; `adapters` are PEFT folders
-or hub ids, put on in order.
+or hub ids, put on in order. docs/own_models.md tells every setting.
 """
 
 import tomllib
@@ -22,7 +22,11 @@ from explorer.errors import ExplorerError
 from explorer.paths import PAIRS
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+QUANTISATIONS = ("", "8bit", "4bit")
+OWN, TULU = "own", "tulu"
 EMBEDDED = "embedded:"
+SETTINGS = ("name", "m1", "m2", "dtype", "device", "device_map", "quantisation", "chat_template")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class PairSpec:
         dtype: "bfloat16", "float16", "float32", or "auto" for the fastest that this machine computes natively.
         device: a torch device ("cpu", "cuda:0"), or "auto" to let transformers place the layers.
         source: the file.
+        device_map: one of `DEVICE_MAPS`, or the device of each module by name, as transformers takes them;
+            None to put the whole model on `device`.
+        quantisation: "8bit" or "4bit" to load the weights so, by bitsandbytes; "" to load them as they are.
+        chat_template: "own" (M1's tokeniser's, else M2's), "tulu" (the paper's), or a Jinja file.
     """
 
     name: str
@@ -51,6 +59,20 @@ class PairSpec:
     dtype: str = "auto"
     device: str = "cpu"
     source: Path | None = None
+    device_map: str | dict[str, str | int] | None = None
+    quantisation: str = ""
+    chat_template: str = OWN
+
+    def __post_init__(self) -> None:
+        check_dtype(self.dtype)
+        if self.quantisation not in QUANTISATIONS:
+            raise ExplorerError(f"The quantisation must be 8bit or 4bit, not “{self.quantisation}”.")
+        by_name = isinstance(self.device_map, dict) and self.device_map
+        if self.device_map is not None and not by_name and self.device_map not in DEVICE_MAPS:
+            raise ExplorerError(
+                f"The device_map must be one of {', '.join(DEVICE_MAPS)} or a table of modules and devices, not "
+                f"“{self.device_map}”."
+            )
 
 
 def find_pair_file(name: str | Path) -> Path:
@@ -80,20 +102,21 @@ def read_pair_file(name: str | Path) -> PairSpec:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise ExplorerError(f"{path} is not a readable TOML file: {problem}") from problem
-    unknown = set(raw) - {"name", "m1", "m2", "dtype", "device"}
+    unknown = set(raw) - set(SETTINGS)
     if unknown:
-        raise ExplorerError(
-            f"{path} has an unknown setting “{sorted(unknown)[0]}”; known are name, m1, m2, dtype, device."
-        )
-    dtype = raw.get("dtype", "auto")
-    check_dtype(dtype)
+        raise ExplorerError(f"{path} has an unknown setting “{sorted(unknown)[0]}”; known are {', '.join(SETTINGS)}.")
+    if "device" in raw and "device_map" in raw:
+        raise ExplorerError(f"{path} sets both device and device_map; give one of them.")
     return PairSpec(
         name=str(raw.get("name", path.stem)),
         m1=_model(raw, "m1", path),
         m2=_model(raw, "m2", path),
-        dtype=dtype,
+        dtype=raw.get("dtype", "auto"),
         device=str(raw.get("device", "cpu")),
         source=path,
+        device_map=raw.get("device_map"),
+        quantisation=str(raw.get("quantisation", "")),
+        chat_template=_template(raw.get("chat_template", OWN), path),
     )
 
 
@@ -115,6 +138,16 @@ def _model(raw: dict, key: str, path: Path) -> ModelSpec:
     if not isinstance(adapters, list) or not all(isinstance(a, str) for a in adapters):
         raise ExplorerError(f"{path}: adapters of [{key}] must be a list of folders or hub ids.")
     return ModelSpec(_resolve(table["base"], path), tuple(_resolve(a, path) for a in adapters))
+
+
+def _template(name: object, path: Path) -> str:
+    """A chat template's file as a full path; "own" and "tulu" as they are."""
+    if name in (OWN, TULU):
+        return str(name)
+    file = (path.parent / str(name)).resolve()
+    if not isinstance(name, str) or not file.is_file():
+        raise ExplorerError(f"{path}: chat_template must be “{OWN}”, “{TULU}” or a Jinja file, not “{name}”.")
+    return str(file)
 
 
 def _resolve(place: str, path: Path) -> str:

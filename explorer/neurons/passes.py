@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
+from explorer.models.families import family_of
 from explorer.models.hooks import neuron_hooks
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ def make_pass(module: "PreTrainedModel", longest: int) -> Pass:
     """
     from explorer.neurons.fused_pass import FusedPass, fused_weights
 
+    if family_of(module).kind == "encoder-decoder":
+        from explorer.neurons.encoder_decoder_pass import EncoderDecoderPass
+
+        return EncoderDecoderPass(module)
     weights = fused_weights(module)
     return HookedPass(module) if weights is None else FusedPass(module, weights, longest)
 
