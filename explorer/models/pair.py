@@ -88,6 +88,18 @@ class Pair:
         """Neurons of the whole model: n_layers × n_neurons."""
         return self.n_layers * self.n_neurons
 
+    @property
+    def memory_bytes(self) -> int:
+        """What the weights take, in bytes; weights that both models share count once."""
+        tensors = [t for m in (self.backbone1, self.backbone2) for t in [*m.parameters(), *m.buffers()]]
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+        return sum(storages.values())
+
+    @property
+    def devices(self) -> list[str]:
+        """The devices that hold weights."""
+        return sorted({str(p.device) for m in (self.backbone1, self.backbone2) for p in m.parameters()})
+
     @cached_property
     def m1(self) -> "PreTrainedModel":
         """M1 as a plain transformers module (it shares the engine's weights)."""

@@ -14,12 +14,14 @@
 or hub ids, put on in order. docs/own_models.md tells every setting.
 """
 
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from explorer.errors import ExplorerError
-from explorer.paths import PAIRS
+from explorer.paths import PAIRS, pairs_folder
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
@@ -81,14 +83,56 @@ def find_pair_file(name: str | Path) -> Path:
     Raises:
         ExplorerError: there is none.
     """
-    path = Path(name)
-    shipped = PAIRS / f"{name}.toml"
-    if path.suffix == "" and shipped.parent == PAIRS and shipped.is_file():
-        return shipped
+    path, known_files = Path(name), pair_files()
+    if str(name) in known_files:
+        return known_files[str(name)]
     if path.is_file():
         return path
-    known = ", ".join(sorted(p.stem for p in PAIRS.glob("*.toml")))
+    known = ", ".join(known_files)
     raise ExplorerError(f"There is no pair file “{name}”; give the path of a .toml file or one of: {known}.")
+
+
+def pair_files() -> dict[str, Path]:
+    """The pair files that can be chosen by name: those that ship, "demo" first, then a person's own."""
+    own = sorted(pairs_folder().glob("*.toml")) if pairs_folder().is_dir() else []
+    shipped = sorted(PAIRS.glob("*.toml"), key=lambda path: (path.stem != "demo", path.stem))
+    names = {path.stem: path for path in shipped}
+    return names | {path.stem: path for path in own if path.stem not in names}
+
+
+def write_pair_file(name: str, settings: dict[str, Any], models: dict[str, ModelSpec]) -> Path:
+    """Write a pair file into the person's own folder, and read it back to see that it is right.
+
+    Args:
+        name: of the file and the pair.
+        settings: settings of `SETTINGS` by name; empty ones are left out.
+        models: "m1" and "m2".
+
+    Raises:
+        ExplorerError: the name is taken or cannot be a file's, or a setting is wrong; then nothing is written.
+    """
+    from explorer.runs.format import check_name
+
+    path = pairs_folder() / f"{check_name(name, 'pair file')}.toml"
+    if name in pair_files():
+        raise ExplorerError(f"There is a pair file “{name}” already; choose another name.")
+    lines = [f"{key} = {_toml(value)}" for key, value in {"name": name, **settings}.items() if value]
+    for key, model in models.items():
+        lines += ["", f"[{key}]", f"base = {_toml(model.base)}"]
+        lines += [f"adapters = [{', '.join(map(_toml, model.adapters))}]"] if model.adapters else []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    try:
+        read_pair_file(path)
+    except ExplorerError:
+        path.unlink()
+        raise
+    return path
+
+
+def _toml(value: object) -> str:
+    """A text as TOML writes it (its basic strings are JSON's)."""
+    return json.dumps(str(value), ensure_ascii=False)
 
 
 def read_pair_file(name: str | Path) -> PairSpec:

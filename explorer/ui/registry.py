@@ -54,4 +54,11 @@ PAGES = (
         "overlap",
         "How many neurons two rankings share, against chance, by size and by layer.",
     ),
+    PageEntry(
+        "pages/models.py",
+        "Models",
+        ":material/memory:",
+        "models",
+        "Which models are loaded, other pairs to load, and a run of your own on them.",
+    ),
 )
