@@ -46,12 +46,12 @@ def check_experts(block: nn.Module, family: Family) -> nn.Module:
 class ExpertLayer:
     """All experts of one layer; see `layers.NeuronLayer`."""
 
-    def __init__(self, block: nn.Module) -> None:
-        self._block: Any = block
+    def __init__(self, block: Any) -> None:
+        self._block = block
         self._experts: Any = block.experts
         self._shared: Any = getattr(block, "shared_expert", None)
-        self.expert_width = int(self._experts.down_proj.shape[2])
-        self.n_experts = int(self._experts.down_proj.shape[0])
+        shape = self._experts.down_proj.shape  # [experts, hidden, width]
+        self.n_experts, self.expert_width = int(shape[0]), int(shape[2])
 
     @property
     def width(self) -> int:

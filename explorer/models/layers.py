@@ -62,7 +62,8 @@ class DenseLayer:
 
     @property
     def width(self) -> int:
-        return int(self.down.in_features if hasattr(self.down, "in_features") else self.down.weight.shape[0])  # type: ignore[arg-type, union-attr]
+        down: Any = self.down
+        return int(down.in_features if hasattr(down, "in_features") else down.weight.shape[0])
 
     @property
     def device(self) -> torch.device:

@@ -6,6 +6,7 @@ of a batch then has its own scale vector. Anything else is two models in lockste
 
 import copy
 import threading
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,6 +128,21 @@ class Pair:
         configs = [m.config.get_text_config() for m in (self.backbone1, self.backbone2)]
         limits = [getattr(config, "max_position_embeddings", None) for config in configs]
         return min(limit or 2**31 for limit in limits)
+
+    def with_m2(self, model: ModelSpec) -> "Pair":
+        """The same M1 against another M2; weights that can be shared are not loaded again.
+
+        Raises:
+            ExplorerError: the other model cannot be loaded or does not belong to M1.
+        """
+        spec = replace(self.spec, m2=model, series=())
+        rest, down = _split_adapters(model)
+        if rest != _split_adapters(self.spec.m1)[0]:
+            return load_pair(spec, dtype=self.dtype)
+        scale2 = _scale(down, self.backbone1)
+        pair = Pair(self.tokenizer, self.backbone1, self.backbone1, self.scale1, scale2, spec)
+        pair.lock = self.lock  # hooks on the shared weights are seen by every thread
+        return pair
 
     def render(self, prompt: str) -> str:
         """The chat-formatted prompt that the models read.

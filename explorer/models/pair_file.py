@@ -28,7 +28,7 @@ DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 QUANTISATIONS = ("", "8bit", "4bit")
 OWN, TULU = "own", "tulu"
 EMBEDDED = "embedded:"
-SETTINGS = ("name", "m1", "m2", "dtype", "device", "device_map", "quantisation", "chat_template")
+SETTINGS = ("name", "m1", "m2", "dtype", "device", "device_map", "quantisation", "chat_template", "series")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,14 @@ class ModelSpec:
 
     base: str
     adapters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SeriesStep:
+    """M2 at one step of its training."""
+
+    step: int
+    model: ModelSpec
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class PairSpec:
             None to put the whole model on `device`.
         quantisation: "8bit" or "4bit" to load the weights so, by bitsandbytes; "" to load them as they are.
         chat_template: "own" (M1's tokeniser's, else M2's), "tulu" (the paper's), or a Jinja file.
+        series: M2 along its training, by rising step; empty where the file lists none.
     """
 
     name: str
@@ -64,6 +73,7 @@ class PairSpec:
     device_map: str | dict[str, str | int] | None = None
     quantisation: str = ""
     chat_template: str = OWN
+    series: tuple[SeriesStep, ...] = ()
 
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
@@ -161,6 +171,7 @@ def read_pair_file(name: str | Path) -> PairSpec:
         device_map=raw.get("device_map"),
         quantisation=str(raw.get("quantisation", "")),
         chat_template=_template(raw.get("chat_template", OWN), path),
+        series=_series(raw["series"], _model(raw, "m2", path), path) if "series" in raw else (),
     )
 
 
@@ -182,6 +193,28 @@ def _model(raw: dict, key: str, path: Path) -> ModelSpec:
     if not isinstance(adapters, list) or not all(isinstance(a, str) for a in adapters):
         raise ExplorerError(f"{path}: adapters of [{key}] must be a list of folders or hub ids.")
     return ModelSpec(_resolve(table["base"], path), tuple(_resolve(a, path) for a in adapters))
+
+
+def _series(table: object, m2: ModelSpec, path: Path) -> tuple[SeriesStep, ...]:
+    """The steps of [series]: `folder`, with checkpoint-N in it, or `steps`, a table of steps and places.
+
+    A place with an adapter is put on M2's base; any other is a model of its own.
+    """
+    if not isinstance(table, dict) or set(table) not in ({"folder"}, {"steps"}):
+        raise ExplorerError(f"{path}: [series] must have either folder (with checkpoint-N in it) or a table of steps.")
+    if "folder" in table:
+        folder = (path.parent / str(table["folder"])).resolve()
+        places = {p.name.removeprefix("checkpoint-"): str(p) for p in folder.glob("checkpoint-*") if p.is_dir()}
+    else:
+        places = table["steps"] if isinstance(table["steps"], dict) else {}
+    if len(places) < 2 or not all(step.isdigit() and isinstance(place, str) for step, place in places.items()):
+        raise ExplorerError(f"{path}: [series] needs at least two steps, each a whole number with a folder or hub id.")
+    steps = []
+    for step, place in sorted(places.items(), key=lambda item: int(item[0])):
+        place = _resolve(place, path)
+        whole = Path(place).is_dir() and not (Path(place) / "adapter_config.json").is_file()
+        steps.append(SeriesStep(int(step), ModelSpec(place) if whole else ModelSpec(m2.base, (place,))))
+    return tuple(steps)
 
 
 def _template(name: object, path: Path) -> str:

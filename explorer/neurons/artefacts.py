@@ -189,9 +189,8 @@ def _read_csv(path: Path, like: HasNeurons | None) -> ChangeScores:
     flat = layers * n_neurons + neurons
     if len(np.unique(flat)) != len(flat):
         raise ExplorerError(f"{path} names a neuron twice; give one score for each.")
-    scores = np.zeros(n_layers * n_neurons, dtype=np.float32)
-    scores[flat] = score
-    scores = scores.reshape(n_layers, n_neurons)
+    scores = np.zeros((n_layers, n_neurons), dtype=np.float32)
+    scores[layers, neurons] = score
     unnamed = tuple(int(i) for i in np.setdiff1d(np.arange(n_layers), layers))
     none = np.full_like(scores, np.nan)
     return _change_scores(path, scores, unnamed, (none, none), (none, none))

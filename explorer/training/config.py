@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import ExplorerError
+from explorer.models.pair_file import OWN
 
 METHODS = ("sft", "dpo")
 
@@ -23,6 +24,7 @@ class Stage:
         learning_rate: peak of the cosine schedule.
         epochs: passes over the data.
         batch_size: examples a step.
+        micro_batch: examples in memory at once; 0 for the whole batch.
         warmup_steps: linear warm-up before the cosine.
         weight_decay: of AdamW.
         beta: DPO's β (paper: 0.1).
@@ -38,6 +40,7 @@ class Stage:
     learning_rate: float = 3e-2
     epochs: float = 2.0
     batch_size: int = 16
+    micro_batch: int = 0
     warmup_steps: int = 5
     weight_decay: float = 0.0
     beta: float = 0.1
@@ -52,6 +55,10 @@ class Stage:
             raise ExplorerError(f"The training method must be one of {', '.join(METHODS)}, not “{self.method}”.")
         if self.batch_size < 1 or self.epochs <= 0 or self.learning_rate <= 0 or self.checkpoints < 1:
             raise ExplorerError("batch_size, epochs, learning_rate and checkpoints of a stage must be above 0.")
+        if self.micro_batch < 0 or (self.micro_batch and self.batch_size % self.micro_batch):
+            raise ExplorerError(
+                f"The batch of {self.batch_size} cannot be read {self.micro_batch} at a time; divide it."
+            )
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,9 @@ class TrainConfig:
         average_stages: the finished vectors are the mean over all checkpoints of the last so many stages;
             0: those of the end. At high learning rates the mean is the better model.
         start: folder of the adapter to start from (DPO after SFT, paper section 3.3); None for vectors of ones.
+        dialogues: files of whole dialogues (`dialogues.py`): pairs of answers for DPO, conversations for SFT.
+        max_tokens: dialogues of more tokens are left out; 0 for none.
+        chat_template, dtype, device: as in a pair file.
     """
 
     name: str
@@ -99,6 +109,11 @@ class TrainConfig:
     source: Path
     average_stages: int = 0
     start: Path | None = None
+    dialogues: tuple[Source, ...] = ()
+    max_tokens: int = 0
+    chat_template: str = OWN
+    dtype: str = "auto"
+    device: str = "cpu"
 
 
 def read_train_config(path: str | Path) -> TrainConfig:
@@ -120,14 +135,19 @@ def read_train_config(path: str | Path) -> TrainConfig:
             name=str(raw["name"]),
             base=str(raw["base"]),
             output=(path.parent / raw["output"]).resolve(),
-            refuse=tuple(_source(entry, path) for entry in data["refuse"]),
-            answer=tuple(_source(entry, path) for entry in data["answer"]),
+            refuse=tuple(_source(entry, path) for entry in _prompts(data, "refuse")),
+            answer=tuple(_source(entry, path) for entry in _prompts(data, "answer")),
             answer_tokens=int(data.get("answer_tokens", 64)),
             seed=int(raw.get("seed", 0)),
             stages=tuple(_stage(table, path) for table in raw["stages"]),
             source=path,
             average_stages=int(raw.get("average_stages", 0)),
             start=(path.parent / raw["start"]).resolve() if "start" in raw else None,
+            dialogues=tuple(_source(entry, path) for entry in data.get("dialogues", [])),
+            max_tokens=int(data.get("max_tokens", 0)),
+            chat_template=str(raw.get("chat_template", OWN)),
+            dtype=str(raw.get("dtype", "auto")),
+            device=str(raw.get("device", "cpu")),
         )
     except KeyError as problem:
         raise ExplorerError(f"{path} lacks the setting {problem}.") from problem
@@ -138,6 +158,11 @@ def read_train_config(path: str | Path) -> TrainConfig:
     if not config.stages:
         raise ExplorerError(f"{path} has no [[stages]]; give at least one.")
     return config
+
+
+def _prompts(data: dict[str, Any], name: str) -> list:
+    """A list of sources, which may be missing only where there are dialogues to train on."""
+    return data.get(name, []) if "dialogues" in data else data[name]
 
 
 def _source(entry: str | dict[str, Any], path: Path) -> Source:

@@ -14,6 +14,7 @@ from explorer.data.suites_io import Prompt, load_refusals, load_suite
 from explorer.models.pair import Pair
 from explorer.neurons.patching import sweep
 from explorer.training.config import Source, TrainConfig
+from explorer.training.dialogues import encode_dialogue, read_dialogues
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ def build_examples(config: TrainConfig, pair: Pair, work: Path) -> list[Example]
 
     examples = [Example(pair.encode(p.prompt), refusal_ids(p), own[p.prompt], True) for p in refuse]
     examples += [Example(pair.encode(p.prompt), own[p.prompt], refusal_ids(p), False) for p in answer]
+    for source in config.dialogues:
+        for prompt, chosen, rejected in read_dialogues(source):
+            ids = encode_dialogue(pair.tokenizer, prompt, chosen, rejected)
+            if not config.max_tokens or len(ids[0]) + max(len(ids[1]), len(ids[2])) <= config.max_tokens:
+                examples.append(Example(*ids, refuse=False))
     rng.shuffle(examples)
     return examples
 

@@ -36,7 +36,8 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
     base = ModelSpec(config.base)
-    pair = load_pair(PairSpec(config.name, base, base))
+    how = {"dtype": config.dtype, "device": config.device, "chat_template": config.chat_template}
+    pair = load_pair(PairSpec(config.name, base, base, **how))  # type: ignore[arg-type]
     examples = build_examples(config, pair, work)
     adapter = config.start
     log: list[dict[str, Any]] = []
@@ -59,7 +60,8 @@ def _run_stage(stage: Stage, pair: Pair, examples: list[Example], start: Path | 
     steps = max(1, round(stage.epochs * len(examples) / stage.batch_size))
     shared = {
         "output_dir": str(folder / "checkpoints"),
-        "per_device_train_batch_size": stage.batch_size,
+        "per_device_train_batch_size": stage.micro_batch or stage.batch_size,
+        "gradient_accumulation_steps": stage.batch_size // (stage.micro_batch or stage.batch_size),
         "num_train_epochs": stage.epochs,
         "learning_rate": stage.learning_rate,
         "lr_scheduler_type": "cosine",
@@ -169,6 +171,7 @@ def _publish(adapter: Path, config: TrainConfig, log: list[dict[str, Any]], n: i
         "examples": n,
         "refuse": [_named(source) for source in config.refuse],
         "answer": [_named(source) for source in config.answer],
+        "dialogues": [_named(source) for source in config.dialogues],
         "answer_tokens": config.answer_tokens,
         "seed": config.seed,
         "start": None if config.start is None else {"name": config.start.name, "sha256": digest(config.start)},

@@ -55,6 +55,13 @@ PAGES = (
         "How many neurons two rankings share, against chance, by size and by layer.",
     ),
     PageEntry(
+        "pages/training.py",
+        "Training",
+        ":material/timeline:",
+        "training",
+        "When safety neurons appear along the checkpoints of a training, and what they restore.",
+    ),
+    PageEntry(
         "pages/models.py",
         "Models",
         ":material/memory:",
