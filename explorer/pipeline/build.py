@@ -257,7 +257,8 @@ class _Builder:
         def run(_tell: Callable[[float], None]) -> None:
             from explorer.studies.series import series_table
 
-            rows, rankings = [], {}
+            rows: list[dict[str, Any]] = []
+            rankings: dict[int, ChangeScores] = {}
             for number, stage in stages.items():
                 found = self._stage(stage)
                 rows += found["rows"]

@@ -36,8 +36,10 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
     base = ModelSpec(config.base)
-    how = {"dtype": config.dtype, "device": config.device, "chat_template": config.chat_template}
-    pair = load_pair(PairSpec(config.name, base, base, **how))  # type: ignore[arg-type]
+    spec = PairSpec(
+        config.name, base, base, dtype=config.dtype, device=config.device, chat_template=config.chat_template
+    )
+    pair = load_pair(spec)
     examples = build_examples(config, pair, work)
     adapter = config.start
     log: list[dict[str, Any]] = []
