@@ -84,6 +84,16 @@ class Pair:
         """
         return parts_of(self.backbone1)
 
+    def expert_of(self, neuron: int) -> tuple[int, int]:
+        """Expert and index within it of a neuron of a mixture of experts; (0, neuron) of any other model.
+
+        The expert after the last one is the shared expert, where there is one.
+        """
+        width = getattr(neuron_layers(self.backbone1)[0], "expert_width", self.n_neurons)
+        experts = getattr(neuron_layers(self.backbone1)[0], "n_experts", 1)
+        expert = min(neuron // width, experts)
+        return expert, neuron - expert * width
+
     @property
     def total_neurons(self) -> int:
         """Neurons of the whole model: n_layers × n_neurons."""

@@ -265,7 +265,7 @@ class _Builder:
                 rankings[number] = read_parts(self.work, stage.name, found["about"])
             self.writer.table("series", series_table(rows, rankings))
 
-        return Stage("series", {name: s.key for name, s in stages.items()}, run, (f"{TABLES}/series.parquet",))
+        return Stage("series", {str(step): s.key for step, s in stages.items()}, run, (f"{TABLES}/series.parquet",))
 
     def _projection(self) -> Stage:
         detail = self.config.detail

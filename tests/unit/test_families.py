@@ -272,6 +272,12 @@ def test_the_experts_layer_without_a_visit_changes_nothing():
         torch.testing.assert_close(seen, plain, rtol=1e-4, atol=1e-4)
 
 
+def test_a_neuron_is_layer_expert_and_index():
+    pair = tiny.any_pair("qwen2_moe")  # 4 experts of 8 neurons and a shared one of 12
+    assert [pair.expert_of(n) for n in (0, 9, 31, 32, 43)] == [(0, 0), (1, 1), (3, 7), (4, 0), (4, 11)]
+    assert tiny.any_pair("gpt2").expert_of(5) == (0, 5)
+
+
 def test_a_classifier_is_contrasted_and_ranked_but_writes_nothing():
     pair = tiny.any_pair("bert")
     got = contrast(pair, PROMPTS, positions="prompt", batch_size=2)
