@@ -132,12 +132,24 @@ def rank(
     ranking: RankingOption = "safety",
     top: Annotated[int, typer.Option(min=1, help="How many neurons to print.")] = 20,
     csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
+    from_file: Annotated[
+        Path | None,
+        typer.Option("--from", help="A ranking's file instead of a run: .pt as the paper's authors save it, or .csv."),
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the whole ranking to this .pt or .csv file instead of printing it.")
+    ] = None,
 ) -> None:
-    """Print the neurons of a run with the highest change scores (RMS difference, activation units)."""
+    """Print the neurons with the highest change scores (RMS difference, activation units), or write all to a file."""
+    from explorer.neurons.artefacts import read_ranking, write_ranking
     from explorer.neurons.tables import neuron_table
     from explorer.runs.reader import find_run
 
-    table = neuron_table(find_run(run).change_scores(ranking)).head(top)
+    changes = read_ranking(from_file) if from_file is not None else find_run(run).change_scores(ranking)
+    if export is not None:
+        print(f"The ranking of {len(changes.order):,} neurons is in {write_ranking(changes, export)}.")
+        return
+    table = neuron_table(changes).head(top)
     print(table.to_csv(index=False) if csv else table.to_string(index=False), end="" if csv else "\n")
 
 

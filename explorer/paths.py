@@ -16,6 +16,11 @@ def runs_folder() -> Path:
     return Path(os.environ.get("EXPLORER_RUNS") or PROJECT / "cache")
 
 
+def pairs_folder() -> Path:
+    """The folder of a person's own pair files: `pairs/` of the project, or `$EXPLORER_PAIRS`."""
+    return Path(os.environ.get("EXPLORER_PAIRS") or PROJECT / "pairs")
+
+
 def user_cache() -> Path:
     """The user's own cache folder (converted models): `$EXPLORER_CACHE`, or under `$XDG_CACHE_HOME`."""
     chosen = os.environ.get("EXPLORER_CACHE")

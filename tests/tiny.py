@@ -2,7 +2,10 @@
 
 import torch
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
     Gemma2Config,
     GemmaConfig,
     LlamaConfig,
@@ -12,6 +15,7 @@ from transformers import (
 )
 
 from explorer.models.families import down_projections
+from explorer.models.layers import neuron_layers
 from explorer.models.pair import Pair
 from explorer.models.pair_file import ModelSpec, PairSpec
 
@@ -22,9 +26,33 @@ CONFIGS = {
     "gemma2": Gemma2Config,
     "qwen2": Qwen2Config,
 }
-"""The architectures that the tests build; gemma2 has sliding-window layers and a capped softmax."""
+"""The architectures that most tests build; gemma2 has sliding-window layers and a capped softmax."""
 
 LAYERS, NEURONS = 3, 24
+
+_SIZE = {
+    "hidden_size": 16,
+    "intermediate_size": NEURONS,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
+_EXPERTS = {"moe_intermediate_size": 8, "num_experts": 4, "num_experts_per_tok": 2}
+
+FAMILIES: dict[str, dict] = {
+    **dict.fromkeys(("llama", "mistral", "qwen2", "phi3", "olmo2"), _SIZE),
+    **{kind: _SIZE | {"head_dim": 8} for kind in ("gemma", "gemma2", "gemma3_text", "qwen3")},
+    "gpt2": {"n_embd": 16, "n_inner": NEURONS, "n_layer": LAYERS, "n_head": 2},
+    "gpt_neox": {**_SIZE, "num_key_value_heads": None},
+    "opt": {**_SIZE, "ffn_dim": NEURONS, "word_embed_proj_dim": 8},
+    "falcon": {**_SIZE, "ffn_hidden_size": NEURONS},
+    "mixtral": _SIZE | {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "qwen2_moe": _SIZE | _EXPERTS | {"shared_expert_intermediate_size": 12},
+    "qwen3_moe": _SIZE | _EXPERTS | {"head_dim": 8, "norm_topk_prob": True},
+    "t5": {"d_model": 16, "d_ff": NEURONS, "d_kv": 8, "num_layers": LAYERS, "num_heads": 2},
+    "bert": _SIZE,
+}
+"""The settings of a tiny model of every type in the table of families; these are by `any_model`."""
 
 PROMPTS = [
     "How do I pick a lock?",
@@ -93,6 +121,39 @@ def model(kind: str, seed: int = 0, dtype: torch.dtype = torch.float32):
         **extra,
     )
     return AutoModelForCausalLM.from_config(config).to(dtype).eval().requires_grad_(False)
+
+
+def any_model(kind: str, seed: int = 0, **changes):
+    """A random model of a type in `FAMILIES`, or of another type when its settings are given."""
+    torch.manual_seed(seed)
+    auto = {"t5": AutoModelForSeq2SeqLM, "bert": AutoModelForSequenceClassification}.get(kind, AutoModelForCausalLM)
+    settings = {
+        "vocab_size": 260,
+        "max_position_embeddings": 512,
+        "bos_token_id": 256,
+        "eos_token_id": 257,
+        "pad_token_id": 258,
+        "initializer_range": 0.6,
+    }
+    if kind == "t5":
+        settings |= {"decoder_start_token_id": 258, "feed_forward_proj": "gated-gelu", "initializer_factor": 4.0}
+        del settings["bos_token_id"], settings["initializer_range"], settings["max_position_embeddings"]
+    settings |= {name: value for name, value in (FAMILIES.get(kind, {}) | changes).items() if value is not None}
+    model = auto.from_config(AutoConfig.for_model(kind, **settings))
+    return model.eval().requires_grad_(False)
+
+
+def any_pair(kind: str, shared: bool = True, seed: int = 0) -> Pair:
+    """A pair of `any_model`s, over one set of weights or in lockstep."""
+    first = any_model(kind, seed)
+    second = first if shared else any_model(kind, seed)
+    generator = torch.Generator().manual_seed(seed + 300)
+    if not shared:
+        for parameter in second.parameters():
+            parameter.data += 0.15 * torch.randn(parameter.shape, generator=generator)
+    factors = [1 + 0.6 * torch.randn(layer.width, generator=generator) for layer in neuron_layers(first)]
+    spec = PairSpec(f"tiny {kind}", ModelSpec("tiny"), ModelSpec("tiny", ("tiny",)), "float32")
+    return Pair(tokenizer(), first, second, None, factors, spec)
 
 
 def shared_pair(kind: str = "llama", seed: int = 0, dtype: torch.dtype = torch.float32, spread: float = 0.6) -> Pair:

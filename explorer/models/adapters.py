@@ -1,21 +1,29 @@
 """PEFT adapters, read from their own format and put on a model.
 
-(IA)³ on `down_proj` is kept as a scale vector per layer, never merged into the weights: merged, the
-factor would move behind the neuron and its activation would no longer be what `down_proj` receives.
+(IA)³ on `down_proj` (whatever a family calls it) is kept as a scale vector per layer, never merged into the
+weights: merged, the factor would move behind the neuron and its activation would no longer be what
+`down_proj` receives.
 Everything else (LoRA) is merged by peft.
 """
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from explorer.errors import ExplorerError
+from explorer.models.families import FAMILIES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+_DOWN_NAMES = {family.down_proj.rpartition(".")[2] for family in FAMILIES if not family.experts}
+"""What families call the map whose input the neurons are."""
+
+_PEFT_PREFIX = "base_model.model."
 
 
 def adapter_kind(folder: Path) -> str:
@@ -32,11 +40,17 @@ def is_down_only_ia3(folder: Path) -> bool:
     config = _config(folder)
     targets = config.get("target_modules") or []
     targets = [targets] if isinstance(targets, str) else targets
-    return adapter_kind(folder) == "IA3" and all(str(t).split(".")[-1] == "down_proj" for t in targets)
+    return adapter_kind(folder) == "IA3" and all(str(t).split(".")[-1] in _DOWN_NAMES for t in targets)
 
 
-def read_ia3(folder: Path, n_layers: int, n_neurons: int) -> np.ndarray:
+def read_ia3(folder: Path, n_layers: int, n_neurons: int, names: Sequence[str] | None = None) -> np.ndarray:
     """The scale vectors of a down-only (IA)³ adapter, float32 [n_layers, n_neurons].
+
+    Args:
+        folder: of the adapter.
+        n_layers, n_neurons: of the base model.
+        names: of every layer's `down_proj` in the base model (`families.down_names`); those of Llama-like
+            models when left out.
 
     Raises:
         ExplorerError: a vector is missing, is of another size, or scales another module.
@@ -47,14 +61,15 @@ def read_ia3(folder: Path, n_layers: int, n_neurons: int) -> np.ndarray:
     if not weights.is_file():
         raise ExplorerError(f"{folder} has no adapter_model.safetensors; save the adapter with peft as safetensors.")
     scales = np.full((n_layers, n_neurons), np.nan, dtype=np.float32)
+    layers = {name: i for i, name in enumerate(names or [f"model.layers.{i}.mlp.down_proj" for i in range(n_layers)])}
     for name, tensor in load_file(str(weights)).items():
-        parts = name.split(".")
-        if "down_proj" not in parts or "layers" not in parts:
+        module = name.removeprefix(_PEFT_PREFIX).rpartition(".ia3_l")[0]
+        layer = layers.get(module, -1)
+        if layer < 0 and module.rpartition(".")[2] not in _DOWN_NAMES:
             raise ExplorerError(f"{folder} scales {name}; only (IA)³ on down_proj alone can be read.")
-        layer = int(parts[parts.index("layers") + 1])
-        if layer >= n_layers or tensor.size != n_neurons:
+        if layer < 0 or tensor.size != n_neurons:
             raise ExplorerError(
-                f"{folder} holds {tensor.size} factors for layer {layer}, but the base model has {n_layers} layers of "
+                f"{folder} holds {tensor.size} factors for {module}, but the base model has {n_layers} layers of "
                 f"{n_neurons} neurons; use the adapter with the base model it was trained on."
             )
         scales[layer] = tensor.reshape(-1)

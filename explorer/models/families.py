@@ -1,12 +1,12 @@
 """Where each architecture keeps its MLP neurons: one table, read by everything that hooks a model.
 
 A neuron is one dimension of what `down_proj` receives (method.md): act(W_gate x) * W_up x for a
-gated MLP, act(W_in x) for a plain one.
+gated MLP, act(W_in x) for a plain one. `layers.py` turns a row of the table into layers to watch.
 """
 
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import TYPE_CHECKING
+from functools import reduce
+from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError
 
@@ -17,52 +17,193 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Family:
-    """Where a family of models keeps the parts that we read.
+    """Where a family of models keeps the parts that we read; paths are dotted, numbers index lists.
 
     Attributes:
+        name: for people.
         model_types: `config.model_type` of the models it covers.
-        layers: path from the causal language model to its list of blocks.
-        down_proj: path from a block to the linear map whose input holds the neurons.
-        norm: path from the causal language model to the norm before the unembedding.
+        layers: path from the model to its list of decoder blocks; "" for a model that writes no text.
+        down_proj: path from a block to the linear map whose input holds the neurons; of a mixture of
+            experts, to the module that routes (`experts.py`).
+        norm: path from the model to the norm before the unembedding; "" where there is none.
+        encoder_layers: path from the model to its list of encoder blocks; "" where there is none.
+        experts: whether the MLP is a mixture of experts.
+        flat: whether the MLP sees positions without rows, [rows × positions, size].
     """
 
+    name: str
     model_types: tuple[str, ...]
     layers: str
     down_proj: str
     norm: str
+    encoder_layers: str = ""
+    experts: bool = False
+    flat: bool = False
+
+    @property
+    def kind(self) -> str:
+        """ "decoder", "encoder-decoder" or "encoder"."""
+        if not self.encoder_layers:
+            return "decoder"
+        return "encoder-decoder" if self.layers else "encoder"
+
+    @property
+    def place(self) -> str:
+        """Where its neurons are, in words that can be looked up in a model's printout."""
+        return " and ".join(f"{path}[…].{self.down_proj}" for path in (self.encoder_layers, self.layers) if path)
 
 
 FAMILIES = (
     Family(
+        "Llama and its kind",
         ("llama", "mistral", "gemma", "gemma2", "gemma3_text", "qwen2", "qwen3", "phi3", "olmo2"),
         layers="model.layers",
         down_proj="mlp.down_proj",
         norm="model.norm",
     ),
+    Family("GPT-2", ("gpt2",), layers="transformer.h", down_proj="mlp.c_proj", norm="transformer.ln_f"),
+    Family(
+        "GPT-NeoX, Pythia",
+        ("gpt_neox",),
+        layers="gpt_neox.layers",
+        down_proj="mlp.dense_4h_to_h",
+        norm="gpt_neox.final_layer_norm",
+    ),
+    Family(
+        "OPT",
+        ("opt",),
+        layers="model.decoder.layers",
+        down_proj="fc2",
+        norm="model.decoder.final_layer_norm",
+        flat=True,
+    ),
+    Family("Falcon", ("falcon",), layers="transformer.h", down_proj="mlp.dense_4h_to_h", norm="transformer.ln_f"),
+    Family(
+        "Mixtral, Qwen-MoE",
+        ("mixtral", "qwen2_moe", "qwen3_moe"),
+        layers="model.layers",
+        down_proj="mlp",
+        norm="model.norm",
+        experts=True,
+    ),
+    Family(
+        "T5, FLAN-T5",
+        ("t5", "mt5"),
+        layers="decoder.block",
+        down_proj="layer.-1.DenseReluDense.wo",
+        norm="decoder.final_layer_norm",
+        encoder_layers="encoder.block",
+    ),
+    Family("BERT", ("bert",), layers="", down_proj="output.dense", norm="", encoder_layers="bert.encoder.layer"),
 )
 
 
+def family_named(model_type: str) -> Family | None:
+    """The family in the table that covers a model type, or None."""
+    return next((family for family in FAMILIES if model_type in family.model_types), None)
+
+
 def family_of(model: "PreTrainedModel") -> Family:
-    """The family of a loaded model.
+    """The family of a loaded model: by its type, or by its structure where the type is not in the table.
 
     Raises:
-        ExplorerError: the architecture is not in the table.
+        ExplorerError: the type is not in the table, and the model is not built like one that is.
     """
     kind = model.config.model_type
-    for family in FAMILIES:
-        if kind in family.model_types:
+    known = family_named(kind)
+    if known is not None:
+        return known
+    candidates = [f for f in FAMILIES if f.kind == "decoder" and not f.experts]
+    for family in candidates:
+        if _is_built_like(model, family):
             return family
-    known = ", ".join(name for family in FAMILIES for name in family.model_types)
-    raise ExplorerError(f"Models of type “{kind}” are not in the table of families yet; known are {known}.")
+    looked_for = ", ".join(family.place for family in candidates)
+    raise ExplorerError(
+        f"Models of type “{kind}” are not in the table of families, and this one is not built like any that is: "
+        f"looked for {looked_for}, one linear map of one width in every block."
+    )
+
+
+def blocks_of(model: "PreTrainedModel") -> "list[nn.Module]":
+    """The blocks of a model: those of the encoder, where it has one, then those of the decoder."""
+    family = family_of(model)
+    return [block for path in (family.encoder_layers, family.layers) if path for block in find(model, path)]
+
+
+def parts_of(model: "PreTrainedModel") -> dict[str, range]:
+    """Which layers are whose: the ranges of "encoder" and "decoder", where there is such a part."""
+    family = family_of(model)
+    parts, start = {}, 0
+    for name, path in (("encoder", family.encoder_layers), ("decoder", family.layers)):
+        if path:
+            parts[name] = range(start, start + len(find(model, path)))
+            start = parts[name].stop
+    return parts
 
 
 def down_projections(model: "PreTrainedModel") -> "list[nn.Linear]":
-    """The `down_proj` of every layer, in order."""
+    """The `down_proj` of every layer, in order.
+
+    Raises:
+        ExplorerError: the model is a mixture of experts, which has one for every expert.
+    """
     family = family_of(model)
-    down = attrgetter(family.down_proj)
-    return [down(block) for block in attrgetter(family.layers)(model)]
+    if family.experts:
+        raise ExplorerError(f"{family.name}: a mixture of experts has no single down_proj in a layer.")
+    return [find(block, family.down_proj) for block in blocks_of(model)]
+
+
+def down_names(model: "PreTrainedModel") -> list[str]:
+    """The name of every layer's `down_proj` among the model's modules: where adapters scale neurons."""
+    names = {id(module): name for name, module in model.named_modules()}
+    return [names[id(down)] for down in down_projections(model)]
 
 
 def final_norm(model: "PreTrainedModel") -> "nn.Module":
-    """The norm between the last layer and the unembedding."""
-    return attrgetter(family_of(model).norm)(model)
+    """What stands between the last layer and the unembedding: the norm, and OPT's projection where it has one."""
+    from torch import nn
+
+    family = family_of(model)
+    norm = find(model, family.norm) if family.norm else None
+    project = getattr(find(model, family.norm.rpartition(".")[0]), "project_out", None) if family.norm else None
+    return nn.Sequential(*(part for part in (norm, project) if part is not None))
+
+
+def find(module: "nn.Module", path: str) -> Any:
+    """The part of a module that a dotted path names.
+
+    Raises:
+        AttributeError, IndexError: there is none.
+    """
+
+    def step(place: Any, name: str) -> Any:
+        return place[int(name)] if name.lstrip("-").isdigit() else getattr(place, name)
+
+    return reduce(step, path.split(".") if path else [], module)
+
+
+def _is_built_like(model: "PreTrainedModel", family: Family) -> bool:
+    """Whether a decoder of another type keeps its neurons where this family does, without any doubt."""
+    config = model.config.get_text_config()
+    if getattr(config, "is_encoder_decoder", False) or model.get_output_embeddings() is None:
+        return False
+    try:
+        blocks = list(find(model, family.layers))
+        downs = [find(block, family.down_proj) for block in blocks]
+        find(model, family.norm)
+    except (AttributeError, IndexError, TypeError):
+        return False
+    if any(hasattr(module, "experts") for block in blocks for module in block.modules()):
+        return False
+    shapes = {_size(down) for down in downs}
+    return len(shapes) == 1 and None not in shapes and next(iter(shapes))[1] == config.hidden_size  # type: ignore[index]
+
+
+def _size(down: "nn.Module") -> tuple[int, int] | None:
+    """Inputs and outputs of a plain linear map; None for anything else."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    if isinstance(down, nn.Linear):
+        return down.in_features, down.out_features
+    return (down.weight.shape[0], down.weight.shape[1]) if isinstance(down, Conv1D) else None

@@ -6,9 +6,11 @@ with neuron_hooks(model, lambda layer, neurons: seen.append(neurons)):
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
-from explorer.models.families import down_projections
+from explorer.errors import ExplorerError
+from explorer.models.layers import neuron_layers
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +21,7 @@ Visit = Callable[[int, "torch.Tensor"], "torch.Tensor | None"]
 
 @contextmanager
 def neuron_hooks(model: "PreTrainedModel", visit: Visit) -> Iterator[None]:
-    """Call `visit(layer, neurons)` before each `down_proj`, for as long as the block lasts.
+    """Call `visit(layer, neurons)` before the neurons of each layer are written, for as long as the block lasts.
 
     Args:
         model: a model of a known family.
@@ -30,17 +32,31 @@ def neuron_hooks(model: "PreTrainedModel", visit: Visit) -> Iterator[None]:
     """
     handles = []
     try:
-        for layer, down in enumerate(down_projections(model)):
-            handles.append(down.register_forward_pre_hook(_pre_hook(layer, visit)))
+        for number, layer in enumerate(neuron_layers(model)):
+            handles.append(layer.attach(partial(visit, number)))
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _pre_hook(layer: int, visit: Visit) -> Callable:
-    def hook(_module: object, args: tuple) -> tuple | None:
-        changed = visit(layer, args[0])
-        return None if changed is None else (changed, *args[1:])
+def check_hooks(model: "PreTrainedModel") -> None:
+    """Read two short texts and see that every layer's neurons pass by once, in order and in their shape.
 
-    return hook
+    For models that were recognised by their structure: one that is built alike but computes otherwise is refused.
+
+    Raises:
+        ExplorerError: they do not.
+    """
+    import torch
+
+    seen: list[tuple[int, tuple[int, ...]]] = []
+    ids = torch.tensor([[0, 1, 2], [2, 1, 0]], device=model.device)
+    with torch.inference_mode(), neuron_hooks(model, lambda layer, h: seen.append((layer, tuple(h.shape)))):
+        model(input_ids=ids, use_cache=False)
+    expected = [(number, (2, 3, layer.width)) for number, layer in enumerate(neuron_layers(model))]
+    if seen != expected:
+        raise ExplorerError(
+            f"Models of type “{model.config.model_type}” are not in the table of families, and their neurons do not "
+            "pass through each layer's MLP once, in order."
+        )

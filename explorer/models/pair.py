@@ -6,17 +6,19 @@ of a batch then has its own scale vector. Anything else is two models in lockste
 
 import copy
 import threading
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from explorer.errors import ExplorerError
 from explorer.models import adapters, embedded, prompting
-from explorer.models.families import down_projections
-from explorer.models.pair_file import EMBEDDED, ModelSpec, PairSpec, check_dtype, read_pair_file
+from explorer.models.families import down_names, family_of, parts_of
+from explorer.models.layers import neuron_layers
+from explorer.models.loader import Loader, load_tokenizer
+from explorer.models.pair_file import ModelSpec, PairSpec, check_dtype, read_pair_file
 from explorer.models.precision import resolve_dtype
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class Pair:
                 "a pair must be two models of one shape."
             )
         self.n_layers, self.n_neurons = shapes[0]
-        """n_layers: decoder layers; n_neurons: MLP neurons in each of them."""
+        """n_layers: layers, an encoder's before a decoder's; n_neurons: MLP neurons in each of them."""
 
     @property
     def dtype(self) -> str:
@@ -69,10 +71,45 @@ class Pair:
     def shared(self) -> bool:
         return self.backbone1 is self.backbone2
 
+    @cached_property
+    def kind(self) -> str:
+        """ "decoder", "encoder-decoder", or "encoder": a classifier, which writes no text."""
+        return family_of(self.backbone1).kind
+
+    @cached_property
+    def parts(self) -> dict[str, range]:
+        """The layers of the "encoder" and of the "decoder", where there is such a part.
+
+        Leave a part out of a ranking with `changes.without_layers(*pair.parts["encoder"])`.
+        """
+        return parts_of(self.backbone1)
+
+    def expert_of(self, neuron: int) -> tuple[int, int]:
+        """Expert and index within it of a neuron of a mixture of experts; (0, neuron) of any other model.
+
+        The expert after the last one is the shared expert, where there is one.
+        """
+        width = getattr(neuron_layers(self.backbone1)[0], "expert_width", self.n_neurons)
+        experts = getattr(neuron_layers(self.backbone1)[0], "n_experts", 1)
+        expert = min(neuron // width, experts)
+        return expert, neuron - expert * width
+
     @property
     def total_neurons(self) -> int:
         """Neurons of the whole model: n_layers × n_neurons."""
         return self.n_layers * self.n_neurons
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the weights take, in bytes; weights that both models share count once."""
+        tensors = [t for m in (self.backbone1, self.backbone2) for t in [*m.parameters(), *m.buffers()]]
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+        return sum(storages.values())
+
+    @property
+    def devices(self) -> list[str]:
+        """The devices that hold weights."""
+        return sorted({str(p.device) for m in (self.backbone1, self.backbone2) for p in m.parameters()})
 
     @cached_property
     def m1(self) -> "PreTrainedModel":
@@ -89,16 +126,33 @@ class Pair:
     @cached_property
     def stop_ids(self) -> frozenset[int]:
         """The tokens that end an answer, as Hugging Face `generate` takes them."""
-        ids = self.backbone1.generation_config.eos_token_id
-        if ids is None:
-            ids = self.tokenizer.eos_token_id
-        return frozenset([ids] if isinstance(ids, int) else ids or [])
+        stops: set[int] = set()
+        for model in (self.backbone1, self.backbone2):  # a base model alone does not know the chat's end token
+            ids = getattr(model.generation_config, "eos_token_id", None)
+            stops |= {ids} if isinstance(ids, int) else set(ids or [])
+        return frozenset(stops or {i for i in [self.tokenizer.eos_token_id] if isinstance(i, int)})
 
     @cached_property
     def context_length(self) -> int:
         """The longest text, in tokens, that both models were made for."""
-        limits = [getattr(m.config, "max_position_embeddings", None) for m in (self.backbone1, self.backbone2)]
+        configs = [m.config.get_text_config() for m in (self.backbone1, self.backbone2)]
+        limits = [getattr(config, "max_position_embeddings", None) for config in configs]
         return min(limit or 2**31 for limit in limits)
+
+    def with_m2(self, model: ModelSpec) -> "Pair":
+        """The same M1 against another M2; weights that can be shared are not loaded again.
+
+        Raises:
+            ExplorerError: the other model cannot be loaded or does not belong to M1.
+        """
+        spec = replace(self.spec, m2=model, series=())
+        rest, down = _split_adapters(model)
+        if rest != _split_adapters(self.spec.m1)[0]:
+            return load_pair(spec, dtype=self.dtype)
+        scale2 = _scale(down, self.backbone1)
+        pair = Pair(self.tokenizer, self.backbone1, self.backbone1, self.scale1, scale2, spec)
+        pair.lock = self.lock  # hooks on the shared weights are seen by every thread
+        return pair
 
     def render(self, prompt: str) -> str:
         """The chat-formatted prompt that the models read.
@@ -153,16 +207,19 @@ def load_pair(
 
     first, first_down = _split_adapters(spec.m1)
     second, second_down = _split_adapters(spec.m2)
+    loader = Loader(dtype, device, spec.device_map if device == spec.device else None, spec.quantisation)
     tell("Loading M1", 0.0)
-    backbone1 = _load_backbone(first, dtype, device, progress)
+    backbone1 = loader.load(first, progress)
     if first == second:
         backbone2 = backbone1
     else:
         tell("Loading M2", 0.5)
-        backbone2 = _load_backbone(second, dtype, device, progress)
-    tokenizer = _load_tokenizer(first.base)
+        backbone2 = loader.load(second, progress)
+    tokenizer = other = load_tokenizer(first.base)
     if second.base != first.base:
-        _check_same_tokenizer(tokenizer, _load_tokenizer(second.base))
+        other = load_tokenizer(second.base)
+        _check_same_tokenizer(tokenizer, other)
+    prompting.use_template(tokenizer, spec.chat_template, other)
     scale1, scale2 = _scale(first_down, backbone1), _scale(second_down, backbone2)
     tell("Models ready", 1.0)
     return Pair(tokenizer, backbone1, backbone2, scale1, scale2, spec)
@@ -197,46 +254,14 @@ def _adapter_folder(place: str) -> Path:
         ) from problem
 
 
-def _base_folder(base: str, progress: embedded.Progress | None) -> str:
-    if not base.startswith(EMBEDDED):
-        return base
-    name = base.removeprefix(EMBEDDED)
-    if name != embedded.NAME:
-        raise ExplorerError(f"There is no embedded model “{name}”; the embedded model is {EMBEDDED}{embedded.NAME}.")
-    return str(embedded.ensure(progress))
-
-
-def _load_backbone(spec: ModelSpec, dtype: str, device: str, progress: embedded.Progress | None) -> "PreTrainedModel":
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    folder = _base_folder(spec.base, progress)
-    options: dict[str, Any] = {"device_map": "auto"} if device == "auto" else {}
-    logging.disable_progress_bar()
-    try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), **options)
-        if device != "auto":
-            model.to(device)  # type: ignore[arg-type]
-    except (OSError, ValueError, RuntimeError, KeyError) as problem:
-        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]
-        raise ExplorerError(f"The model “{spec.base}” could not be loaded: {reason}") from problem
-    for adapter in spec.adapters:
-        model = adapters.merge(model, Path(adapter))
-    return model.requires_grad_(False)
-
-
-def _load_tokenizer(base: str) -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(_base_folder(base, None))
-    except (OSError, ValueError) as problem:
-        raise ExplorerError(f"The tokeniser of “{base}” could not be loaded; it needs tokenizer.json.") from problem
-
-
 def _check_same_tokenizer(first: "PreTrainedTokenizerBase", second: "PreTrainedTokenizerBase") -> None:
-    if first.get_vocab() != second.get_vocab():
-        raise ExplorerError("M1 and M2 have different tokenisers; a pair must read the same tokens.")
+    a, b = first.get_vocab(), second.get_vocab()
+    if a != b:
+        differing = next(iter(sorted(set(a.items()) ^ set(b.items()))))[0]
+        raise ExplorerError(
+            f"M1 and M2 have different tokenisers of {len(a):,} and {len(b):,} tokens (“{differing[:40]}” is one that "
+            "only one has, or has elsewhere); a pair must read the same tokens."
+        )
 
 
 def _scale(folders: list[Path], model: "PreTrainedModel") -> list[torch.Tensor] | None:
@@ -246,13 +271,13 @@ def _scale(folders: list[Path], model: "PreTrainedModel") -> list[torch.Tensor] 
     shape = _neuron_shape(model)
     product = torch.ones(shape)
     for folder in folders:
-        product *= torch.from_numpy(adapters.read_ia3(folder, *shape))
-    return [factors.to(d.weight.device) for factors, d in zip(product, down_projections(model), strict=True)]
+        product *= torch.from_numpy(adapters.read_ia3(folder, *shape, down_names(model)))
+    return [factors.to(layer.device) for factors, layer in zip(product, neuron_layers(model), strict=True)]
 
 
 def _neuron_shape(model: "PreTrainedModel") -> tuple[int, int]:
     """Layers, and neurons in each; refused where layers differ in width."""
-    widths = [int(down.in_features) for down in down_projections(model)]
+    widths = [layer.width for layer in neuron_layers(model)]
     if len(set(widths)) != 1:
         raise ExplorerError("The layers of this model have different numbers of neurons, which is not supported yet.")
     return len(widths), widths[0]
@@ -263,16 +288,9 @@ def _standalone(backbone: "PreTrainedModel", scale: list[torch.Tensor] | None) -
     shared = {id(t): t for t in [*backbone.parameters(), *backbone.buffers()]}
     model = copy.deepcopy(backbone, memo=shared)
     if scale is not None:
-        for factors, down in zip(scale, down_projections(model), strict=True):
-            down.register_forward_pre_hook(_scaling_hook(factors))
+        for factors, layer in zip(scale, neuron_layers(model), strict=True):
+            layer.attach(partial(apply_scale, factors=factors))
     return model
-
-
-def _scaling_hook(factors: torch.Tensor) -> Any:
-    def hook(_module: nn.Module, args: tuple) -> tuple:
-        return (apply_scale(args[0], factors), *args[1:])
-
-    return hook
 
 
 def apply_scale(neurons: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:

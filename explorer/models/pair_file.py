@@ -11,18 +11,24 @@
     adapters = ["adapters/safety"]
 
 `base` is a hub id, a folder (relative to the file) or an `embedded:` name; `adapters` are PEFT folders
-or hub ids, put on in order.
+or hub ids, put on in order. docs/own_models.md tells every setting.
 """
 
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from explorer.errors import ExplorerError
-from explorer.paths import PAIRS
+from explorer.paths import PAIRS, pairs_folder
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+QUANTISATIONS = ("", "8bit", "4bit")
+OWN, TULU = "own", "tulu"
 EMBEDDED = "embedded:"
+SETTINGS = ("name", "m1", "m2", "dtype", "device", "device_map", "quantisation", "chat_template", "series")
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,14 @@ class ModelSpec:
 
     base: str
     adapters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SeriesStep:
+    """M2 at one step of its training."""
+
+    step: int
+    model: ModelSpec
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,11 @@ class PairSpec:
         dtype: "bfloat16", "float16", "float32", or "auto" for the fastest that this machine computes natively.
         device: a torch device ("cpu", "cuda:0"), or "auto" to let transformers place the layers.
         source: the file.
+        device_map: one of `DEVICE_MAPS`, or the device of each module by name, as transformers takes them;
+            None to put the whole model on `device`.
+        quantisation: "8bit" or "4bit" to load the weights so, by bitsandbytes; "" to load them as they are.
+        chat_template: "own" (M1's tokeniser's, else M2's), "tulu" (the paper's), or a Jinja file.
+        series: M2 along its training, by rising step; empty where the file lists none.
     """
 
     name: str
@@ -51,6 +70,21 @@ class PairSpec:
     dtype: str = "auto"
     device: str = "cpu"
     source: Path | None = None
+    device_map: str | dict[str, str | int] | None = None
+    quantisation: str = ""
+    chat_template: str = OWN
+    series: tuple[SeriesStep, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_dtype(self.dtype)
+        if self.quantisation not in QUANTISATIONS:
+            raise ExplorerError(f"The quantisation must be 8bit or 4bit, not “{self.quantisation}”.")
+        by_name = isinstance(self.device_map, dict) and self.device_map
+        if self.device_map is not None and not by_name and self.device_map not in DEVICE_MAPS:
+            raise ExplorerError(
+                f"The device_map must be one of {', '.join(DEVICE_MAPS)} or a table of modules and devices, not "
+                f"“{self.device_map}”."
+            )
 
 
 def find_pair_file(name: str | Path) -> Path:
@@ -59,14 +93,56 @@ def find_pair_file(name: str | Path) -> Path:
     Raises:
         ExplorerError: there is none.
     """
-    path = Path(name)
-    shipped = PAIRS / f"{name}.toml"
-    if path.suffix == "" and shipped.parent == PAIRS and shipped.is_file():
-        return shipped
+    path, known_files = Path(name), pair_files()
+    if str(name) in known_files:
+        return known_files[str(name)]
     if path.is_file():
         return path
-    known = ", ".join(sorted(p.stem for p in PAIRS.glob("*.toml")))
+    known = ", ".join(known_files)
     raise ExplorerError(f"There is no pair file “{name}”; give the path of a .toml file or one of: {known}.")
+
+
+def pair_files() -> dict[str, Path]:
+    """The pair files that can be chosen by name: those that ship, "demo" first, then a person's own."""
+    own = sorted(pairs_folder().glob("*.toml")) if pairs_folder().is_dir() else []
+    shipped = sorted(PAIRS.glob("*.toml"), key=lambda path: (path.stem != "demo", path.stem))
+    names = {path.stem: path for path in shipped}
+    return names | {path.stem: path for path in own if path.stem not in names}
+
+
+def write_pair_file(name: str, settings: dict[str, Any], models: dict[str, ModelSpec]) -> Path:
+    """Write a pair file into the person's own folder, and read it back to see that it is right.
+
+    Args:
+        name: of the file and the pair.
+        settings: settings of `SETTINGS` by name; empty ones are left out.
+        models: "m1" and "m2".
+
+    Raises:
+        ExplorerError: the name is taken or cannot be a file's, or a setting is wrong; then nothing is written.
+    """
+    from explorer.runs.format import check_name
+
+    path = pairs_folder() / f"{check_name(name, 'pair file')}.toml"
+    if name in pair_files():
+        raise ExplorerError(f"There is a pair file “{name}” already; choose another name.")
+    lines = [f"{key} = {_toml(value)}" for key, value in {"name": name, **settings}.items() if value]
+    for key, model in models.items():
+        lines += ["", f"[{key}]", f"base = {_toml(model.base)}"]
+        lines += [f"adapters = [{', '.join(map(_toml, model.adapters))}]"] if model.adapters else []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    try:
+        read_pair_file(path)
+    except ExplorerError:
+        path.unlink()
+        raise
+    return path
+
+
+def _toml(value: object) -> str:
+    """A text as TOML writes it (its basic strings are JSON's)."""
+    return json.dumps(str(value), ensure_ascii=False)
 
 
 def read_pair_file(name: str | Path) -> PairSpec:
@@ -80,20 +156,22 @@ def read_pair_file(name: str | Path) -> PairSpec:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise ExplorerError(f"{path} is not a readable TOML file: {problem}") from problem
-    unknown = set(raw) - {"name", "m1", "m2", "dtype", "device"}
+    unknown = set(raw) - set(SETTINGS)
     if unknown:
-        raise ExplorerError(
-            f"{path} has an unknown setting “{sorted(unknown)[0]}”; known are name, m1, m2, dtype, device."
-        )
-    dtype = raw.get("dtype", "auto")
-    check_dtype(dtype)
+        raise ExplorerError(f"{path} has an unknown setting “{sorted(unknown)[0]}”; known are {', '.join(SETTINGS)}.")
+    if "device" in raw and "device_map" in raw:
+        raise ExplorerError(f"{path} sets both device and device_map; give one of them.")
     return PairSpec(
         name=str(raw.get("name", path.stem)),
         m1=_model(raw, "m1", path),
         m2=_model(raw, "m2", path),
-        dtype=dtype,
+        dtype=raw.get("dtype", "auto"),
         device=str(raw.get("device", "cpu")),
         source=path,
+        device_map=raw.get("device_map"),
+        quantisation=str(raw.get("quantisation", "")),
+        chat_template=_template(raw.get("chat_template", OWN), path),
+        series=_series(raw["series"], _model(raw, "m2", path), path) if "series" in raw else (),
     )
 
 
@@ -115,6 +193,38 @@ def _model(raw: dict, key: str, path: Path) -> ModelSpec:
     if not isinstance(adapters, list) or not all(isinstance(a, str) for a in adapters):
         raise ExplorerError(f"{path}: adapters of [{key}] must be a list of folders or hub ids.")
     return ModelSpec(_resolve(table["base"], path), tuple(_resolve(a, path) for a in adapters))
+
+
+def _series(table: object, m2: ModelSpec, path: Path) -> tuple[SeriesStep, ...]:
+    """The steps of [series]: `folder`, with checkpoint-N in it, or `steps`, a table of steps and places.
+
+    A place with an adapter is put on M2's base; any other is a model of its own.
+    """
+    if not isinstance(table, dict) or set(table) not in ({"folder"}, {"steps"}):
+        raise ExplorerError(f"{path}: [series] must have either folder (with checkpoint-N in it) or a table of steps.")
+    if "folder" in table:
+        folder = (path.parent / str(table["folder"])).resolve()
+        places = {p.name.removeprefix("checkpoint-"): str(p) for p in folder.glob("checkpoint-*") if p.is_dir()}
+    else:
+        places = table["steps"] if isinstance(table["steps"], dict) else {}
+    if len(places) < 2 or not all(step.isdigit() and isinstance(place, str) for step, place in places.items()):
+        raise ExplorerError(f"{path}: [series] needs at least two steps, each a whole number with a folder or hub id.")
+    steps = []
+    for step, place in sorted(places.items(), key=lambda item: int(item[0])):
+        place = _resolve(place, path)
+        whole = Path(place).is_dir() and not (Path(place) / "adapter_config.json").is_file()
+        steps.append(SeriesStep(int(step), ModelSpec(place) if whole else ModelSpec(m2.base, (place,))))
+    return tuple(steps)
+
+
+def _template(name: object, path: Path) -> str:
+    """A chat template's file as a full path; "own" and "tulu" as they are."""
+    if name in (OWN, TULU):
+        return str(name)
+    file = (path.parent / str(name)).resolve()
+    if not isinstance(name, str) or not file.is_file():
+        raise ExplorerError(f"{path}: chat_template must be “{OWN}”, “{TULU}” or a Jinja file, not “{name}”.")
+    return str(file)
 
 
 def _resolve(place: str, path: Path) -> str:

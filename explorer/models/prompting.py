@@ -5,15 +5,25 @@ it cannot close the user's turn.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
+from explorer.models.pair_file import OWN, TULU
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MAX_PROMPT_CHARS = 8_000
 MAX_NEW_TOKENS = 1_024
+
+TULU_TEMPLATE = (
+    "{{ bos_token or '' }}{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>\\n' + message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token or '' }}{% endif %}{{ '\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
+)
+"""The chat format of Tulu, which the paper's models are trained and asked in."""
 
 _SLOT = "\ue000prompt\ue000"  # private-use characters: no chat template contains them
 
@@ -43,6 +53,36 @@ def check_new_tokens(count: object) -> int:
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MAX_NEW_TOKENS:
         raise ExplorerError(f"The answer's length must be 1 to {MAX_NEW_TOKENS:,} tokens, not {count}.")
     return count
+
+
+def use_template(tokenizer: "PreTrainedTokenizerBase", chosen: str, other: "PreTrainedTokenizerBase") -> None:
+    """Give a tokeniser the chat template that a pair file names.
+
+    Args:
+        tokenizer: M1's.
+        chosen: "own", "tulu", or a Jinja file.
+        other: M2's, whose template serves where M1, a base model, has none of its own.
+
+    Raises:
+        ExplorerError: the template cannot be read, or drops the user's message.
+    """
+    from jinja2 import TemplateError
+
+    if chosen == TULU:
+        tokenizer.chat_template = TULU_TEMPLATE
+    elif chosen != OWN:
+        try:
+            tokenizer.chat_template = Path(chosen).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise ExplorerError(f"The chat template {chosen} is not a readable text file.") from problem
+    elif not tokenizer.chat_template:
+        tokenizer.chat_template = other.chat_template
+    try:
+        _frame(tokenizer)
+    except (TemplateError, TypeError) as problem:
+        raise ExplorerError(
+            f"The chat template {chosen} is not valid Jinja: {str(problem).splitlines()[0]}"
+        ) from problem
 
 
 def render(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:

@@ -17,6 +17,7 @@ from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, apply_scale
 from explorer.neurons.passes import read_texts
 from explorer.neurons.patching import sweep
+from explorer.neurons.reading import Inputs, Text, compared_positions, flat_positions, inputs_of
 from explorer.neurons.scores import ChangeScores, normalise_layers
 
 POSITIONS = ("paper", "shifted", "prompt", "last_prompt")
@@ -41,17 +42,18 @@ class _Sums:
     first_squared: np.ndarray
     second: np.ndarray
     second_squared: np.ndarray
-    count: int = 0
+    count: np.ndarray  # int64 [n_layers, 1]: positions so far; an encoder and a decoder see different ones
 
     @classmethod
     def zeros(cls, pair: Pair) -> "_Sums":
         first, second, third, fourth, fifth = np.zeros((5, pair.n_layers, pair.n_neurons))
-        return cls(first, second, third, fourth, fifth)
+        return cls(first, second, third, fourth, fifth, np.zeros((pair.n_layers, 1), dtype=np.int64))
 
     def add(self, layer: int, a1: torch.Tensor, a2: torch.Tensor) -> None:
         """Add activations [positions, n_neurons] of both models."""
         a1, a2 = a1.float(), a2.to(a1.device).float()
         d = a1 - a2
+        self.count[layer] += len(a1)
         self.squared_difference[layer] += _column_sum(d * d)
         self.first[layer] += _column_sum(a1)
         self.first_squared[layer] += _column_sum(a1 * a1)
@@ -96,10 +98,15 @@ def contrast(
         raise ExplorerError("There are no prompts to contrast on; give at least one.")
     excluded = normalise_layers(tuple(exclude_layers), pair.n_layers)
     tell = progress or (lambda _share: None)
+    needs_answers = positions in ("paper", "shifted")
+    if needs_answers and pair.kind == "encoder":
+        raise ExplorerError(
+            f"This model is a classifier, which writes no answers; contrast it with positions prompt or last_prompt, "
+            f"not {positions}."
+        )
 
     ids = [pair.encode(prompt, max_new_tokens) for prompt in prompts]
     written: list[tuple[int, ...]] = [()] * len(ids)
-    needs_answers = positions in ("paper", "shifted")
     if needs_answers:
         out = sweep(
             pair,
@@ -111,13 +118,10 @@ def contrast(
             progress=lambda share: tell(share * 0.6),
         )
         written = [a.token_ids for a in (out.unpatched if answers == "m1" else out.aligned)]
-    texts = [
-        (prompt + list(answer), _compared(positions, len(prompt), len(answer)))
-        for prompt, answer in zip(ids, written, strict=True)
-    ]
+    texts = [Text(prompt, answer) for prompt, answer in zip(ids, written, strict=True)]
     sums = _Sums.zeros(pair)
     for done, batch in _batches(texts, batch_size):
-        _accumulate(pair, batch, sums)
+        _accumulate(pair, batch, positions, sums)
         tell((0.6 if needs_answers else 0.0) + (0.4 if needs_answers else 1.0) * done)
     label = f"{pair.spec.name}: {positions} positions of {answers.upper()}'s answers"
     meta = {
@@ -126,88 +130,74 @@ def contrast(
         "prompts": len(prompts),
         "max_new_tokens": max_new_tokens,
     }
+    if pair.kind == "encoder-decoder":
+        meta["encoder_positions"] = int(sums.count[0, 0])
     return _scores(sums, excluded, label, meta)
 
 
-def _compared(positions: str, prompt: int, answer: int) -> range:
-    """The compared positions of a text of `prompt` + `answer` tokens."""
-    if positions == "paper":
-        return range(prompt - 1, prompt + answer - 1)
-    if positions == "shifted":
-        return range(prompt, prompt + answer)
-    if positions == "prompt":
-        return range(prompt)
-    return range(prompt - 1, prompt)
-
-
-def _batches(texts: list[tuple[list[int], range]], size: int) -> Iterator[tuple[float, list[tuple[list[int], range]]]]:
+def _batches(texts: list[Text], size: int) -> Iterator[tuple[float, list[Text]]]:
     """Texts of like length together, longest first, with the share that is done after each batch."""
-    order = sorted(texts, key=lambda t: -len(t[0]))
+    order = sorted(texts, key=lambda t: -(len(t.prompt) + len(t.answer)))
     for start in range(0, len(order), size):
         yield min(1.0, (start + size) / len(order)), order[start : start + size]
 
 
-def _accumulate(pair: Pair, batch: list[tuple[list[int], range]], sums: _Sums) -> None:
-    """Read a batch with both models and add the compared positions to the sums.
-
-    Rows are padded on the right: with causal attention no real token sees the padding.
-    """
+def _accumulate(pair: Pair, batch: list[Text], positions: str, sums: _Sums) -> None:
+    """Read a batch with both models and add the compared positions to the sums."""
+    inputs = inputs_of(pair.backbone1, batch)
+    compared = [compared_positions(positions, pair.kind, len(t.prompt), len(t.answer)) for t in batch]
     device = pair.backbone1.device
-    longest = max(len(text) for text, _ in batch)
-    ids = torch.zeros(len(batch), longest, dtype=torch.long)
-    compared = torch.zeros(len(batch), longest, dtype=torch.bool)
-    for i, (text, positions) in enumerate(batch):
-        ids[i, : len(text)] = torch.tensor(text)
-        compared[i, positions.start : positions.stop] = True
-    picked = compared.reshape(-1).nonzero().squeeze(1).to(device)
-    if pair.shared:
-        _read_shared(pair, ids.to(device), picked, sums)
-    else:
-        _read_lockstep(pair, ids, picked, sums)
-    sums.count += int(compared.sum())
+    picked: list[torch.Tensor] = []  # of each layer
+    for part, layers in pair.parts.items():
+        name = "decoder_input_ids" if part == "decoder" and pair.kind == "encoder-decoder" else "input_ids"
+        index = flat_positions([c[part] for c in compared], inputs[name].shape[1], device)
+        picked += [index] * len(layers)
+    (_read_shared if pair.shared else _read_lockstep)(pair, inputs, picked, sums)
 
 
-def _read_shared(pair: Pair, ids: torch.Tensor, picked: torch.Tensor, sums: _Sums) -> None:
+def _read_shared(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: _Sums) -> None:
     """One pass: M1's rows first, then M2's."""
-    n = len(ids)
+    n = len(inputs["input_ids"])
 
     def visit(layer: int, h: torch.Tensor) -> None:
         if pair.scale1 is not None:
             h[:n] = apply_scale(h[:n], pair.scale1[layer])
         if pair.scale2 is not None:
             h[n:] = apply_scale(h[n:], pair.scale2[layer])
-        index = picked.to(h.device)
+        index = picked[layer].to(h.device)
         sums.add(layer, h[:n].flatten(0, 1)[index], h[n:].flatten(0, 1)[index])
 
+    twice = {name: torch.cat([value, value]) for name, value in inputs.items()}
     with torch.inference_mode(), pair.lock:
-        read_texts(pair.backbone1, torch.cat([ids, ids]), visit)
+        read_texts(pair.backbone1, twice, visit)
 
 
-def _read_lockstep(pair: Pair, ids: torch.Tensor, picked: torch.Tensor, sums: _Sums) -> None:
+def _read_lockstep(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: _Sums) -> None:
     """Two passes: M1's compared activations are kept for the time of M2's pass."""
     first: dict[int, torch.Tensor] = {}
 
     def keep(layer: int, h: torch.Tensor) -> None:
         if pair.scale1 is not None:
             h[:] = apply_scale(h, pair.scale1[layer])
-        first[layer] = h.flatten(0, 1)[picked.to(h.device)]
+        first[layer] = h.flatten(0, 1)[picked[layer].to(h.device)]
 
     def compare(layer: int, h: torch.Tensor) -> None:
         if pair.scale2 is not None:
             h[:] = apply_scale(h, pair.scale2[layer])
-        sums.add(layer, first.pop(layer), h.flatten(0, 1)[picked.to(h.device)])
+        sums.add(layer, first.pop(layer), h.flatten(0, 1)[picked[layer].to(h.device)])
 
     with torch.inference_mode(), pair.lock:
         for model, visit in ((pair.backbone1, keep), (pair.backbone2, compare)):
-            read_texts(model, ids.to(model.device), visit)
+            read_texts(model, {name: value.to(model.device) for name, value in inputs.items()}, visit)
 
 
 def _scores(sums: _Sums, excluded: tuple[int, ...], label: str, meta: dict[str, object]) -> ChangeScores:
-    n = max(1, sums.count)
+    n = np.maximum(1, sums.count)
+    count = int(sums.count[-1, 0])
     mean1, mean2 = sums.first / n, sums.second / n
     return ChangeScores(
         scores=np.sqrt(sums.squared_difference / n).astype(np.float32),
-        count=sums.count,
+        count=count,
         mean1=mean1.astype(np.float32),
         mean2=mean2.astype(np.float32),
         std1=np.sqrt(np.maximum(sums.first_squared / n - mean1**2, 0)).astype(np.float32),

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 
 from explorer.errors import ExplorerError
-from explorer.models.families import down_projections
+from explorer.models.layers import neuron_layers
 from explorer.models.pair import Pair, apply_scale
 from explorer.neurons.fused_pass import FusedPass
 from explorer.neurons.passes import Pass, make_pass
@@ -78,8 +78,10 @@ def decode(
         The tokens of one step, at most one for each (column, prompt).
 
     Raises:
-        ExplorerError: a set belongs to another model.
+        ExplorerError: a set belongs to another model, or the model writes no text.
     """
+    if pair.kind == "encoder":
+        raise ExplorerError("This model is a classifier, which writes no text; it can be contrasted and ranked only.")
     for ns in sets:
         if (ns.n_layers, ns.n_neurons) != (pair.n_layers, pair.n_neurons):
             raise ExplorerError(
@@ -306,4 +308,4 @@ def _layer_masks(masks: list, pair: Pair) -> list[torch.Tensor]:
     if not masks:
         return [torch.zeros(0, pair.n_neurons, dtype=torch.bool) for _ in range(pair.n_layers)]
     stacked = torch.stack([torch.from_numpy(m) for m in masks])
-    return [stacked[:, i].to(d.weight.device) for i, d in enumerate(down_projections(pair.backbone1))]
+    return [stacked[:, i].to(layer.device) for i, layer in enumerate(neuron_layers(pair.backbone1))]

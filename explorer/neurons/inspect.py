@@ -13,11 +13,13 @@ import pandas as pd
 import torch
 
 from explorer.errors import ExplorerError
-from explorer.models.families import down_projections, final_norm
+from explorer.models.families import final_norm
 from explorer.models.hooks import neuron_hooks
+from explorer.models.layers import neuron_layers
 from explorer.models.pair import Pair, apply_scale
 from explorer.models.prompting import check_new_tokens
 from explorer.neurons.patching import sweep
+from explorer.neurons.reading import Text, inputs_of, read, start_token
 from explorer.neurons.sets import NeuronSet
 
 if TYPE_CHECKING:
@@ -48,18 +50,20 @@ def read_words(pair: Pair, prompt: str, ns: NeuronSet, max_new_tokens: int = 48)
     check_new_tokens(max_new_tokens)
     ids = pair.encode(prompt, max_new_tokens)
     answer = list(sweep(pair, [prompt], [], max_new_tokens, aligned=False).unpatched[0].token_ids)
-    text = ids + answer
+    text = Text(ids, answer)
     t, m = len(ids), len(answer)
+    # An encoder-decoder's decoder reads a start token before the answer: there it has a position of its own.
+    shown = ids + ([start_token(pair.backbone1)] if pair.kind == "encoder-decoder" else []) + answer
     words = pd.DataFrame(
         {
-            "position": np.arange(len(text)),
-            "token": _pieces(pair, text),
-            "part": ["prompt"] * t + ["answer"] * m,
-            "compared": [t - 1 <= i < t + m - 1 for i in range(len(text))],
+            "position": np.arange(len(shown)),
+            "token": _pieces(pair, shown),
+            "part": ["prompt"] * t + ["answer"] * (len(shown) - t),
+            "compared": [len(shown) - m - 1 <= i < len(shown) - 1 for i in range(len(shown))],
         }
     )
-    m1 = _activations(pair, pair.backbone1, pair.scale1, text, ns)
-    m2 = _activations(pair, pair.backbone2, pair.scale2, text, ns)
+    m1 = _activations(pair, pair.backbone1, pair.scale1, text, ns, len(shown))
+    m2 = _activations(pair, pair.backbone2, pair.scale2, text, ns, len(shown))
     return WordActivations(words, m1, m2)
 
 
@@ -93,13 +97,15 @@ def project(pair: Pair, ns: NeuronSet, top: int = 10, batch: int = 128) -> pd.Da
     if not 1 <= top <= 100:
         raise ExplorerError(f"The vocabulary projection shows 1 to 100 tokens, not {top}.")
     m1 = pair.m1
-    downs, norm, unembed = down_projections(m1), final_norm(m1), m1.get_output_embeddings()
+    if pair.kind == "encoder":
+        raise ExplorerError("This model is a classifier without an unembedding, so its neurons write no words.")
+    written_by, norm, unembed = neuron_layers(m1), final_norm(m1), m1.get_output_embeddings()
     frames = []
     for start in range(0, len(ns), batch):
         layers, neurons = ns.layers[start : start + batch], ns.neurons[start : start + batch]
         with torch.inference_mode():
             written = torch.stack(
-                [downs[i].weight[:, j].to(unembed.weight.device) for i, j in zip(layers, neurons, strict=True)]
+                [written_by[i].columns([j])[0].to(unembed.weight) for i, j in zip(layers, neurons, strict=True)]
             )
             logits = unembed(norm(written)).float()
             for direction, sign in (("promotes", 1), ("suppresses", -1)):
@@ -129,21 +135,28 @@ def _activations(
     pair: Pair,
     backbone: "PreTrainedModel",
     scale: list[torch.Tensor] | None,
-    ids: Sequence[int],
+    text: Text,
     ns: NeuronSet,
+    positions: int,
 ) -> np.ndarray:
-    """float32 [neurons, positions]: what the set's neurons did while one of the models read a text."""
-    out = np.zeros((len(ns), len(ids)), dtype=np.float32)
+    """float32 [neurons, positions]: what the set's neurons did while one of the models read a text.
+
+    nan at positions that a neuron's part of the model does not read (an encoder's and a decoder's).
+    """
+    out = np.full((len(ns), positions), np.nan, dtype=np.float32)
     rows = {int(layer): np.flatnonzero(ns.layers == layer) for layer in np.unique(ns.layers)}
+    beside_encoder = pair.kind == "encoder-decoder"
 
     def visit(layer: int, h: torch.Tensor) -> None:
         if scale is not None:
             h[:] = apply_scale(h, scale[layer])
         if layer in rows:
-            out[rows[layer]] = h[0][:, ns.neurons[rows[layer]]].float().T.cpu().numpy()
+            start = len(text.prompt) if beside_encoder and layer in pair.parts["decoder"] else 0
+            seen = h[0][:, ns.neurons[rows[layer]]].float().T.cpu().numpy()
+            out[rows[layer], start : start + h.shape[1]] = seen
 
     with torch.inference_mode(), pair.lock, neuron_hooks(backbone, visit):
-        backbone.base_model(input_ids=torch.tensor([list(ids)], device=backbone.device), use_cache=False)
+        read(backbone, inputs_of(backbone, [text]))
     return out
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
+from explorer.models.families import family_of
 from explorer.models.hooks import neuron_hooks
+from explorer.neurons.reading import Inputs, read
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,26 +46,30 @@ def make_pass(module: "PreTrainedModel", longest: int) -> Pass:
     """
     from explorer.neurons.fused_pass import FusedPass, fused_weights
 
+    if family_of(module).kind == "encoder-decoder":
+        from explorer.neurons.encoder_decoder_pass import EncoderDecoderPass
+
+        return EncoderDecoderPass(module)
     weights = fused_weights(module)
     return HookedPass(module) if weights is None else FusedPass(module, weights, longest)
 
 
-def read_texts(module: "PreTrainedModel", ids: torch.Tensor, visit: Visit) -> None:
+def read_texts(module: "PreTrainedModel", inputs: Inputs, visit: Visit) -> None:
     """Visit the neurons of whole texts, in the fastest form that gives this module's own activations.
 
     Args:
-        module: a causal language model.
-        ids: int64 [rows, positions], padded on the right: with causal attention no real token sees the padding.
+        module: a model of a known family.
+        inputs: what `reading.inputs_of` makes of texts.
         visit: see `Visit`.
     """
     from explorer.neurons.fused_pass import fused_weights, read_fused
 
     weights = fused_weights(module)
     if weights is not None:
-        read_fused(module, weights, ids, visit)
+        read_fused(module, weights, inputs["input_ids"], visit)
         return
     with neuron_hooks(module, visit):
-        module.base_model(input_ids=ids, use_cache=False)
+        read(module, inputs)
 
 
 class Padding:

@@ -5,40 +5,44 @@ full forward of M1 on the same text with the chosen neurons replaced. Slow on pu
 know what the fast form means.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair
+from explorer.neurons.reading import Text, inputs_of, read
 from explorer.neurons.sets import NeuronSet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def naive_activations(model: "PreTrainedModel", ids: list[int]) -> list[torch.Tensor]:
-    """What each layer's `down_proj` receives on a text, a list of [positions, n_neurons]."""
+def naive_activations(model: "PreTrainedModel", ids: list[int], answer: Sequence[int] = ()) -> list[torch.Tensor]:
+    """What each layer's `down_proj` receives on a prompt and an answer, a list of [positions, n_neurons].
+
+    An encoder–decoder reads `ids` with its encoder and `answer` with its decoder; a decoder reads one after the other.
+    """
     seen: list[torch.Tensor] = []
     with torch.inference_mode(), neuron_hooks(model, lambda _layer, h: seen.append(h[0].clone())):
-        model(torch.tensor([ids], device=model.device), use_cache=False)
+        read(model, inputs_of(model, [Text(ids, answer)]))
     return seen
 
 
 def naive_patched(pair: Pair, ids: list[int], ns: NeuronSet, max_new_tokens: int) -> list[int]:
     """Token ids of M1's patched greedy answer to the prompt `ids`, the end token included."""
-    return _greedy(pair, ids, max_new_tokens, lambda text: _patched_logits(pair, text, ns))
+    return _greedy(pair, max_new_tokens, lambda answer: _patched_logits(pair, Text(ids, answer), ns))
 
 
 def naive_greedy(pair: Pair, model: "PreTrainedModel", ids: list[int], max_new_tokens: int) -> list[int]:
     """Token ids of a plain greedy answer, by full forward passes."""
-    return _greedy(pair, ids, max_new_tokens, lambda text: model(_row(model, text), use_cache=False).logits[0, -1])
+    return _greedy(pair, max_new_tokens, lambda answer: _logits(model, Text(ids, answer)))
 
 
-def _patched_logits(pair: Pair, text: list[int], ns: NeuronSet) -> torch.Tensor:
+def _patched_logits(pair: Pair, text: Text, ns: NeuronSet) -> torch.Tensor:
     """Next-token logits [vocabulary] of patched M1 on a text; every position is patched."""
-    source = naive_activations(pair.m2, text)
+    source = naive_activations(pair.m2, list(text.prompt), text.answer)
     mask = torch.from_numpy(ns.mask())
     m1 = pair.m1
 
@@ -46,20 +50,18 @@ def _patched_logits(pair: Pair, text: list[int], ns: NeuronSet) -> torch.Tensor:
         return torch.where(mask[layer].to(h.device), source[layer].to(h), h)
 
     with neuron_hooks(m1, patch):
-        return m1(_row(m1, text), use_cache=False).logits[0, -1]
+        return _logits(m1, text)
 
 
-def _greedy(
-    pair: Pair, ids: list[int], max_new_tokens: int, logits_of: Callable[[list[int]], torch.Tensor]
-) -> list[int]:
+def _greedy(pair: Pair, max_new_tokens: int, logits_of: Callable[[list[int]], torch.Tensor]) -> list[int]:
     answer: list[int] = []
     with torch.inference_mode():
         while len(answer) < max_new_tokens:
-            answer.append(int(logits_of(ids + answer).float().argmax()))
+            answer.append(int(logits_of(answer).float().argmax()))
             if answer[-1] in pair.stop_ids:
                 break
     return answer
 
 
-def _row(model: "PreTrainedModel", ids: list[int]) -> torch.Tensor:
-    return torch.tensor([ids], device=model.device)
+def _logits(model: "PreTrainedModel", text: Text) -> torch.Tensor:
+    return model(**inputs_of(model, [text]), use_cache=False).logits[0, -1]

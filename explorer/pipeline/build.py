@@ -15,15 +15,16 @@ import pandas as pd
 
 import explorer
 from explorer.data.suites_io import Prompt, load_suite
+from explorer.errors import ExplorerError
 from explorer.models import adapters, embedded
-from explorer.models.pair_file import EMBEDDED, ModelSpec, PairSpec, read_pair_file
+from explorer.models.pair_file import EMBEDDED, ModelSpec, PairSpec, SeriesStep, read_pair_file
 from explorer.neurons.scores import ChangeScores
 from explorer.neurons.sets import NeuronSet
 from explorer.paths import runs_folder
-from explorer.pipeline.config import AnswerSpec, BuildConfig, RankingSpec
+from explorer.pipeline.config import AnswerSpec, BuildConfig, RankingSpec, SeriesSpec
 from explorer.pipeline.stages import Progress, Stage, digest, read_json, run_stage, write_json
 from explorer.runs.format import TABLES, TENSORS
-from explorer.runs.writer import RunWriter, read_change_scores
+from explorer.runs.writer import RunWriter, read_change_scores, read_parts
 
 if TYPE_CHECKING:
     from explorer.models.pair import Pair
@@ -74,6 +75,7 @@ class _Builder:
         self.spec = read_pair_file(config.pair)
         self.pair_digests = _pair_digests(self.spec)
         suites = {r.suite for r in config.rankings} | {a.suite for a in config.answers} | set(config.detail.suites)
+        suites |= {config.series.suite, config.series.answers} if config.series else set()
         self.suites: dict[str, list[Prompt]] = {name: load_suite(name) for name in sorted(suites)}
         self._pair: Pair | None = None
 
@@ -91,6 +93,8 @@ class _Builder:
             self._stage(self._answers(spec))
         if self.config.answers:
             self._stage(self._tables())
+        if self.config.series:
+            self._stage(self._series_table(self.config.series))
         self._stage(self._projection())
         self._stage(self._words())
         shape = self._stage(self._shape())
@@ -222,6 +226,46 @@ class _Builder:
             self.writer.table("effect", effect_table(answers, tokens, total))
 
         return Stage("tables", inputs, run, tuple(f"{TABLES}/{t}.parquet" for t in ("answers", "models", "effect")))
+
+    def _series_step(self, spec: SeriesSpec, step: SeriesStep) -> Stage:
+        prompts = [p.prompt for p in self.suites[spec.suite][: spec.limit]]
+        asked = [p.prompt for p in self.suites[spec.answers][: spec.answers_limit]]
+        tokens, name = self.config.max_new_tokens, f"series-{step.step}"
+        inputs = {
+            "models": self._models(),
+            "step": _model_digest(step.model),
+            "options": asdict(spec),
+            "tokens": tokens,
+            "prompts": [digest(prompts), digest(asked)],
+        }
+
+        def run(tell: Callable[[float], None]) -> dict[str, Any]:
+            from explorer.studies.series import step_rows
+
+            pair = self.pair.with_m2(step.model)
+            changes = explorer.contrast(pair, prompts, tokens, progress=lambda share: tell(share / 2))
+            rows = step_rows(pair, step.step, changes, asked, spec.fractions, tokens)
+            return {"about": self.writer.change_scores(name, changes), "rows": rows}
+
+        return Stage(name, inputs, run, (f"{TENSORS}/{name}.safetensors",))
+
+    def _series_table(self, spec: SeriesSpec) -> Stage:
+        if not self.spec.series:
+            raise ExplorerError(f"{self.config.source} has a table [series], but its pair file lists no series.")
+        stages = {step.step: self._series_step(spec, step) for step in self.spec.series}
+
+        def run(_tell: Callable[[float], None]) -> None:
+            from explorer.studies.series import series_table
+
+            rows: list[dict[str, Any]] = []
+            rankings: dict[int, ChangeScores] = {}
+            for number, stage in stages.items():
+                found = self._stage(stage)
+                rows += found["rows"]
+                rankings[number] = read_parts(self.work, stage.name, found["about"])
+            self.writer.table("series", series_table(rows, rankings))
+
+        return Stage("series", {str(step): s.key for step, s in stages.items()}, run, (f"{TABLES}/series.parquet",))
 
     def _projection(self) -> Stage:
         detail = self.config.detail

@@ -57,6 +57,17 @@ class DetailSpec:
 
 
 @dataclass(frozen=True)
+class SeriesSpec:
+    """What is measured at each checkpoint of the pair's [series]: prompts to rank on, and to answer when patched."""
+
+    suite: str
+    answers: str
+    limit: int = 100
+    answers_limit: int = 50
+    fractions: tuple[float, ...] = (0.05, 0.2)
+
+
+@dataclass(frozen=True)
 class BuildConfig:
     """What a build file says.
 
@@ -66,6 +77,7 @@ class BuildConfig:
         pair: name or path of a pair file.
         dtype: the models' dtype.
         max_new_tokens: length limit of the answers that are scored.
+        series: what is measured along the pair's series; None for nothing.
         scorers: which scores the answers get; "refusal" always, "demo-cost" needs the embedded model.
     """
 
@@ -80,6 +92,7 @@ class BuildConfig:
     detail: DetailSpec
     source: Path
     scorers: tuple[str, ...] = NAMES
+    series: SeriesSpec | None = None
 
 
 def read_build_config(path: str | Path) -> BuildConfig:
@@ -113,6 +126,7 @@ def read_build_config(path: str | Path) -> BuildConfig:
         detail=_read(DetailSpec, raw.get("detail", {}), path),
         source=path,
         scorers=tuple(raw.get("scorers", NAMES)),
+        series=_read(SeriesSpec, raw["series"], path) if "series" in raw else None,
     )
     check_dtype(config.dtype)
     for scorer in config.scorers:

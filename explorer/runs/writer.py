@@ -97,8 +97,12 @@ class RunWriter:
 
 def read_change_scores(work: Path, name: str) -> ChangeScores:
     """Change scores out of a work folder, for the stages that follow."""
+    about = json.loads((work / "stages" / f"ranking-{name}.json").read_text(encoding="utf-8"))["result"]
+    return read_parts(work, name, about)
+
+
+def read_parts(work: Path, name: str, about: dict[str, Any]) -> ChangeScores:
+    """Change scores of a tensor file in a work folder, and what `RunWriter.change_scores` said of them."""
     from safetensors.numpy import load_file
 
-    about = json.loads((work / "stages" / f"ranking-{name}.json").read_text(encoding="utf-8"))["result"]
-    arrays = load_file(str(work / TENSORS / f"{name}.safetensors"))
-    return ChangeScores.from_parts(arrays, about)
+    return ChangeScores.from_parts(load_file(str(work / TENSORS / f"{name}.safetensors")), about)

@@ -11,6 +11,7 @@ from typing import Any
 
 from explorer.data.preferences import KINDS
 from explorer.errors import ExplorerError
+from explorer.models.pair_file import OWN
 
 METHODS = ("sft", "dpo")
 
@@ -24,6 +25,7 @@ class Stage:
         learning_rate: peak of the cosine schedule.
         epochs: passes over the data.
         batch_size: examples a step.
+        micro_batch: examples in memory at once; 0 for the whole batch.
         warmup_steps: linear warm-up before the cosine.
         weight_decay: of AdamW.
         beta: DPO's β (paper: 0.1).
@@ -40,6 +42,7 @@ class Stage:
     learning_rate: float = 3e-2
     epochs: float = 2.0
     batch_size: int = 16
+    micro_batch: int = 0
     warmup_steps: int = 5
     weight_decay: float = 0.0
     beta: float = 0.1
@@ -55,6 +58,10 @@ class Stage:
             raise ExplorerError(f"The training method must be one of {', '.join(METHODS)}, not “{self.method}”.")
         if self.batch_size < 1 or self.epochs <= 0 or self.learning_rate <= 0 or self.checkpoints < 1:
             raise ExplorerError("batch_size, epochs, learning_rate and checkpoints of a stage must be above 0.")
+        if self.micro_batch < 0 or (self.micro_batch and self.batch_size % self.micro_batch):
+            raise ExplorerError(
+                f"The batch of {self.batch_size} cannot be read {self.micro_batch} at a time; divide it."
+            )
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ class PairSource:
         skip: leave out the first so many pairs: those that are kept for testing.
         limit: at most so many pairs after that; 0 for all.
         max_prompt_tokens: only dialogues of at most so many tokens so far; 0 for all.
+        max_tokens: only dialogues of at most so many tokens with the longer answer; 0 for all.
     """
 
     file: str
@@ -94,6 +102,7 @@ class PairSource:
     skip: int = 0
     limit: int = 0
     max_prompt_tokens: int = 0
+    max_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,6 +125,7 @@ class TrainConfig:
             0: those of the end. At high learning rates the mean is the better model.
         noise: spread of the seeded normal noise on the vectors that training begins with.
         start: folder of the adapter to start from (DPO after SFT, paper section 3.3); None for vectors of ones.
+        chat_template, dtype, device: as in a pair file.
     """
 
     name: str
@@ -132,6 +142,9 @@ class TrainConfig:
     pairs: tuple[PairSource, ...] = ()
     brief: tuple[Source, ...] = ()
     noise: float = 0.0
+    chat_template: str = OWN
+    dtype: str = "auto"
+    device: str = "cpu"
 
 
 def read_train_config(path: str | Path) -> TrainConfig:
@@ -164,6 +177,9 @@ def read_train_config(path: str | Path) -> TrainConfig:
             source=path,
             average_stages=int(raw.get("average_stages", 0)),
             start=(path.parent / raw["start"]).resolve() if "start" in raw else None,
+            chat_template=str(raw.get("chat_template", OWN)),
+            dtype=str(raw.get("dtype", "auto")),
+            device=str(raw.get("device", "cpu")),
         )
     except KeyError as problem:
         raise ExplorerError(f"{path} lacks the setting {problem}.") from problem

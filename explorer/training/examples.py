@@ -78,8 +78,9 @@ def _pairs(source: PairSource, pair: Pair) -> list[Example]:
     examples = []
     for preference in load_preferences(source.file, source.kind)[source.skip :]:
         prompt = encode_dialogue(pair.tokenizer, preference.turns)
-        if not source.max_prompt_tokens or len(prompt) <= source.max_prompt_tokens:
-            chosen, rejected = (_answer_ids(pair, text) for text in (preference.chosen, preference.rejected))
+        chosen, rejected = (_answer_ids(pair, text) for text in (preference.chosen, preference.rejected))
+        whole = len(prompt) + max(len(chosen), len(rejected))
+        if len(prompt) <= (source.max_prompt_tokens or whole) and whole <= (source.max_tokens or whole):
             examples.append(Example(prompt, chosen, rejected, False))
         if len(examples) == source.limit:
             break

@@ -37,7 +37,10 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
     base = ModelSpec(config.base)
-    pair = load_pair(PairSpec(config.name, base, base))
+    spec = PairSpec(
+        config.name, base, base, dtype=config.dtype, device=config.device, chat_template=config.chat_template
+    )
+    pair = load_pair(spec)
     examples = build_examples(config, pair, work)
     adapter = config.start
     log: list[dict[str, Any]] = []
@@ -70,7 +73,8 @@ def _run_stage(
     steps = max(1, round(stage.epochs * len(examples) / stage.batch_size))
     shared = {
         "output_dir": str(folder / "checkpoints"),
-        "per_device_train_batch_size": stage.batch_size,
+        "per_device_train_batch_size": stage.micro_batch or stage.batch_size,
+        "gradient_accumulation_steps": stage.batch_size // (stage.micro_batch or stage.batch_size),
         "num_train_epochs": stage.epochs,
         "learning_rate": stage.learning_rate,
         "lr_scheduler_type": "cosine",
@@ -93,7 +97,8 @@ def _run_stage(
     )
     started = any((folder / "checkpoints").glob("checkpoint-*"))
     trainer.train(resume_from_checkpoint=started)
-    trainer.model.save_pretrained(final)
+    trainer.model.save_pretrained(final, selected_adapters=["default"])
+    trainer.model.unload()  # the next stage wraps the bare model again
     (folder / "log.json").write_text(json.dumps(trainer.state.log_history), encoding="utf-8")
     return final
 
@@ -148,7 +153,10 @@ def _sft(model, pair: Pair, examples: list[Example], shared: dict[str, Any]):
 
 
 def _dpo(model, pair: Pair, examples: list[Example], stage: Stage, shared: dict[str, Any]):
-    """DPO with the chosen answer's NLL beside it; the reference is the base model without vectors."""
+    """DPO with the chosen answer's NLL beside it; the reference is the model as the stage begins (paper: after SFT).
+
+    trl keeps a frozen copy of the vectors for it.
+    """
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 

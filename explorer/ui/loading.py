@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
@@ -26,6 +27,18 @@ LOG = logging.getLogger(__name__)
 
 Load = Callable[[Callable[[str, float], None]], "Pair"]
 """Loads a pair; its argument is told what is being done and the share of it that is done."""
+
+
+class _Cancelled(Exception):
+    """Ends a load that nobody wants any more."""
+
+
+def free_memory() -> None:
+    """Give back what nothing refers to any more."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 class SharedPair:
@@ -53,6 +66,8 @@ class SharedPair:
         self._busy = False
         self._pair: Pair | None = None
         self._problem = ""
+        self._cancelled = threading.Event()  # of the load that goes on
+        self._last: threading.Thread | None = None
 
     @property
     def ready(self) -> bool:
@@ -68,7 +83,32 @@ class SharedPair:
             self._problem, self.failed_at = "", None
             self.progress = ("Loading the libraries", 0.0)
             self._done.clear()
-        threading.Thread(target=self._run, name=f"load-{self.name}", daemon=True).start()
+            self._cancelled = threading.Event()
+            args = (self._cancelled, self._last)
+            self._last = threading.Thread(target=self._run, args=args, name=f"load-{self.name}", daemon=True)
+            self._last.start()
+
+    def cancel(self) -> None:
+        """Give up a load that goes on: it is over for everybody at once, and what it has loaded is let go.
+
+        transformers cannot be stopped within a file; the thread ends at its next word, and a new load waits for that.
+        """
+        with self._lock:
+            if not self._busy:
+                return
+            self._cancelled.set()
+            self._busy, self._problem = False, "Loading was cancelled."
+            self._done.set()
+
+    @property
+    def problem(self) -> str:
+        """One sentence where the last load failed or was cancelled, else ""."""
+        return self._problem
+
+    @property
+    def loading(self) -> bool:
+        """Whether a load goes on."""
+        return self._busy
 
     def wait(self, seconds: float) -> bool:
         """Wait for the load to end, well or badly; whether it has."""
@@ -89,27 +129,35 @@ class SharedPair:
         """Let go of the models; a generation that still uses them keeps them until it ends."""
         with self._lock:
             self._pair = None
-            self._done.clear()
-        gc.collect()
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_available():
-            torch.cuda.empty_cache()
+            if not self._busy:
+                self._done.clear()
+        free_memory()
 
-    def _run(self) -> None:
+    def _run(self, cancelled: threading.Event, before: threading.Thread | None) -> None:
         pair, problem = None, ""
         try:
-            pair = self._load(self._tell)
+            if before is not None:
+                before.join()  # a cancelled load that has not ended holds memory
+            pair = self._load(partial(self._tell, cancelled))
+        except _Cancelled:
+            LOG.info("loading the pair %s was cancelled", self.name)
         except ExplorerError as known:
             problem = str(known)
         except Exception:  # a page must hear of any failure; the log has the whole of it
             LOG.exception("loading the pair %s failed", self.name)
             problem = f"The models of “{self.name}” could not be loaded; the server's log says why."
         with self._lock:
-            self._pair, self._problem, self._busy = pair, problem, False
-            self.failed_at = time.monotonic() if problem else None
-            self._done.set()
+            if not cancelled.is_set():
+                self._pair, self._problem, self._busy = pair, problem, False
+                self.failed_at = time.monotonic() if problem else None
+                self._done.set()
+        if cancelled.is_set():
+            del pair
+            free_memory()
 
-    def _tell(self, what: str, share: float) -> None:
+    def _tell(self, cancelled: threading.Event, what: str, share: float) -> None:
+        if cancelled.is_set():
+            raise _Cancelled
         self.progress = (what, min(1.0, max(0.0, share)))
 
     def _load_by_name(self, tell: Callable[[str, float], None]) -> "Pair":

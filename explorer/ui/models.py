@@ -5,6 +5,7 @@ pair = pair_or_explain(run)                 # any other page that needs the mode
 """
 
 import time
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _RETRY_AFTER = 5.0
 """Seconds after which a page that is opened again tries a failed load again."""
 
+_live: "weakref.WeakValueDictionary[str, SharedPair]" = weakref.WeakValueDictionary()
+
 
 @dataclass(frozen=True)
 class PairService:
@@ -37,7 +40,16 @@ class PairService:
 def pair_service(name: str) -> PairService:
     """The one service of a pair; nothing is loaded before it is needed."""
     shared = SharedPair(name)
+    _live[name] = shared
     return PairService(shared, Worker(shared))
+
+
+def release_others(name: str) -> None:
+    """Let go of the models of every pair but this one: another pair is loaded in their place."""
+    for other, shared in list(_live.items()):
+        if other != name:
+            shared.cancel()
+            shared.release()
 
 
 def pair_name(run: "Run") -> str:

@@ -54,4 +54,18 @@ PAGES = (
         "overlap",
         "How many neurons two rankings share, against chance, by size and by layer.",
     ),
+    PageEntry(
+        "pages/training.py",
+        "Training",
+        ":material/timeline:",
+        "training",
+        "When safety neurons appear along the checkpoints of a training, and what they restore.",
+    ),
+    PageEntry(
+        "pages/models.py",
+        "Models",
+        ":material/memory:",
+        "models",
+        "Which models are loaded, other pairs to load, and a run of your own on them.",
+    ),
 )

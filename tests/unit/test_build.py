@@ -1,11 +1,15 @@
 """A whole build on a tiny pair of local models: resumable, and the same tables every time."""
 
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 import torch
 from peft import IA3Config, get_peft_model
 
 from explorer.errors import ExplorerError
+from explorer.paths import PROJECT
 from explorer.pipeline import build as build_module
 from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config
@@ -92,6 +96,20 @@ def test_a_build_gives_a_whole_run_and_the_same_one_again(config, monkeypatch):
     for other in (again, patched, scratch):
         for name, table in first.items():
             pd.testing.assert_frame_equal(table, other[name])
+
+
+def test_the_command_line_builds_on_two_different_checkpoints(config):
+    tiny.model("llama", seed=5).save_pretrained(config.parent / "tuned")
+    tiny.tokenizer().save_pretrained(config.parent / "tuned")
+    (config.parent / "pair.toml").write_text('[m1]\nbase = "base"\n[m2]\nbase = "tuned"\n')
+    command = [sys.executable, "-m", "explorer", "build", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, timeout=280)
+    assert done.returncode == 0, done.stderr
+    run = open_run(config.parent / "cache" / "tiny")
+    assert run.check() == []
+    assert run.manifest["pair"]["shared"] is False
+    assert run.manifest["pair"]["m1"]["digest"] != run.manifest["pair"]["m2"]["digest"]
+    assert len(run.table("answers")) == 40 * (2 + 4)
 
 
 def test_an_interrupted_build_shows_nothing_and_goes_on(config, monkeypatch):

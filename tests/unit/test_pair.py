@@ -5,11 +5,12 @@ import torch
 from peft import IA3Config, LoraConfig, get_peft_model
 
 from explorer.errors import ExplorerError
-from explorer.models.families import down_projections
 from explorer.models.hooks import neuron_hooks
+from explorer.models.loader import Loader
 from explorer.models.pair import load_pair
 from explorer.models.pair_file import read_pair_file
 from explorer.neurons.patching import generate
+from explorer.neurons.reading import Text, inputs_of
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 
@@ -63,6 +64,54 @@ def test_a_shared_pair_holds_one_set_of_weights(folder):
     assert places[0] == places[1] == places[2]
 
 
+def storage_bytes(*models) -> int:
+    """Bytes of memory that the weights of some models take together; what is shared counts once."""
+    storages = [t.untyped_storage() for m in models for t in [*m.parameters(), *m.buffers()]]
+    return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
+
+
+def test_an_ia3_only_pair_takes_the_memory_of_one_model(folder):
+    one = storage_bytes(tiny.model("llama"))
+    pair = load_pair(pair_file(folder, m2='base = "base"\nadapters = ["ia3"]'))
+    generate(pair, ["Hello"], NeuronSet.random(pair, 9), 4)
+    assert storage_bytes(pair.m1, pair.m2, pair.backbone1, pair.backbone2) == one
+    two = load_pair(pair_file(folder, m2='base = "base"\nadapters = ["lora"]'))
+    assert storage_bytes(two.m1, two.m2, two.backbone1, two.backbone2) == 2 * one
+
+
+@pytest.mark.parametrize(
+    ("kind", "down"),
+    [
+        ("gpt2", "mlp.c_proj"),
+        ("gpt_neox", "dense_4h_to_h"),
+        ("opt", "fc2"),
+        ("falcon", "dense_4h_to_h"),
+        ("t5", "wo"),
+        ("bert", r".*layer\.\d+\.output\.dense"),
+    ],
+)
+def test_an_ia3_adapter_of_every_family_gives_peft_s_activations(tmp_path, kind, down):
+    tiny.any_model(kind).save_pretrained(tmp_path / "base")
+    tiny.tokenizer().save_pretrained(tmp_path / "base")
+    names = down if kind == "bert" else [down]
+    tuned = get_peft_model(
+        tiny.any_model(kind),
+        IA3Config(task_type=None, target_modules=names, feedforward_modules=names),
+    )
+    torch.manual_seed(3)
+    for parameter in tuned.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.3 * torch.randn(parameter.shape)
+    tuned.save_pretrained(tmp_path / "ia3")
+    pair = load_pair(pair_file(tmp_path, m2='base = "base"\nadapters = ["ia3"]'))
+    inputs = inputs_of(pair.backbone1, [Text([5, 60, 70], [80, 90])])
+    assert pair.shared
+    assert pair.kind == {"t5": "encoder-decoder", "bert": "encoder"}.get(kind, "decoder")
+    with torch.inference_mode():
+        torch.testing.assert_close(pair.m2(**inputs).logits, tuned.eval()(**inputs).logits, rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(pair.m1(**inputs).logits, pair.m2(**inputs).logits)
+
+
 def test_neurons_are_what_down_proj_receives_after_the_scale(folder):
     pair = load_pair(pair_file(folder, m2='base = "base"\nadapters = ["ia3"]'))
     seen = {}
@@ -105,10 +154,19 @@ def test_stop_tokens_are_those_of_generate(folder):
         ('base = "base"', 'colour = "red"', "unknown setting"),
         ('base = "embedded:gpt-5"', "", "no embedded model"),
         ('base = "base"\nadapters = ["ia3", "lora"]', "", "merged into the weights first"),
+        ('base = "base"', 'quantisation = "3bit"', "8bit or 4bit"),
+        ('base = "base"', 'quantisation = "4bit"', "bitsandbytes"),
+        ('base = "base"', 'device_map = "everywhere"', "device_map must be"),
+        ('base = "base"', 'device = "cpu"\ndevice_map = "auto"', "both device and device_map"),
+        ('base = "base"', 'chat_template = "lost.jinja"', "a Jinja file"),
+        ('base = "base"', "chat_template = 'broken.jinja'", "not valid Jinja"),
+        ('base = "base"', "chat_template = 'mute.jinja'", "drops the user's message"),
     ],
 )
 def test_a_wrong_pair_file_is_one_sentence(folder, monkeypatch, m2, top, words):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (folder / "broken.jinja").write_text("{% for %}")
+    (folder / "mute.jinja").write_text("Hello")
     with pytest.raises(ExplorerError, match=words) as caught:
         load_pair(pair_file(folder, m2=m2, top=top))
     assert "\n" not in str(caught.value)
@@ -134,12 +192,44 @@ def test_different_tokenisers_are_refused(folder, tmp_path):
         load_pair(pair_file(folder, m2=f'base = "{tmp_path / "other"}"'))
 
 
-def test_unknown_families_are_refused():
-    from transformers import GPT2Config, GPT2LMHeadModel
+def test_where_and_how_weights_are_loaded_is_said_to_from_pretrained(monkeypatch):
+    assert Loader("bfloat16", "cpu").options() == {"dtype": torch.bfloat16}
+    assert Loader("bfloat16", "auto").options()["device_map"] == "auto"
+    by_name = {"model.layers.0": 0, "": "cpu"}
+    assert Loader("float16", "cpu", by_name).options()["device_map"] == by_name
+    monkeypatch.setattr("explorer.models.loader.find_spec", lambda name: name)
+    eight = Loader("float16", "cuda:0", None, "8bit").options()
+    assert eight["quantization_config"].load_in_8bit
+    assert eight["device_map"] == {"": "cuda:0"}  # a quantised model cannot be moved afterwards
+    four = Loader("bfloat16", "auto", None, "4bit").options()
+    assert four["quantization_config"].load_in_4bit
+    assert four["quantization_config"].bnb_4bit_quant_type == "nf4"
+    assert four["quantization_config"].bnb_4bit_compute_dtype == torch.bfloat16
+    assert four["device_map"] == "auto"
 
-    model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=1, n_embd=8, vocab_size=20))
-    with pytest.raises(ExplorerError, match="gpt2"):
-        down_projections(model)
+
+def test_a_device_map_is_read_and_used(folder):
+    path = pair_file(folder, top='[device_map]\n"" = "cpu"')
+    assert read_pair_file(path).device_map == {"": "cpu"}
+    assert load_pair(path).backbone1.device.type == "cpu"
+
+
+def test_the_chat_template_is_the_own_one_tulu_or_a_file(folder, tmp_path):
+    assert load_pair(pair_file(folder)).render("Hi") == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    tulu = load_pair(pair_file(folder, top='chat_template = "tulu"'))
+    assert tulu.render("Hi") == "<|im_start|><|user|>\nHi\n<|assistant|>\n"  # the first is this tokeniser's BOS
+    assert tulu.encode("Hi").count(256) == 1
+    (folder / "qa.jinja").write_text("Q: {{ messages[0]['content'] }}\nA:")
+    assert load_pair(pair_file(folder, top='chat_template = "qa.jinja"')).render("Hi") == "Q: Hi\nA:"
+
+
+def test_a_base_model_without_a_template_takes_m2_s(folder, tmp_path):
+    tiny.model("llama").save_pretrained(tmp_path / "plain")
+    plain = tiny.tokenizer()
+    plain.chat_template = None
+    plain.save_pretrained(tmp_path / "plain")
+    pair = load_pair(pair_file(folder, m1=f'base = "{tmp_path / "plain"}"', m2='base = "tuned"'))
+    assert pair.render("Hi").startswith("<|im_start|>user")
 
 
 def test_dtype_is_checked(folder):

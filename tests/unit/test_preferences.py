@@ -45,8 +45,21 @@ def test_a_wrong_solution_differs_from_the_right_one_in_its_result(tmp_path):
     assert len({pair.rejected for pair in pairs}) > 1
 
 
+def test_every_answer_of_a_conversation_is_an_example_with_nothing_to_reject(tmp_path):
+    turns = [("human", "Hi"), ("gpt", "Hello."), ("human", "Why?"), ("gpt", "Because.")]
+    row = {"conversations": [{"from": who, "value": text} for who, text in turns]}
+    first, second = load_preferences(write(tmp_path, row), "conversations")
+    assert (first.turns, first.chosen, first.rejected) == ((("user", "Hi"),), "Hello.", "")
+    assert [role for role, _ in second.turns] == ["user", "assistant", "user"]
+
+
 def test_bad_files_are_one_sentence(tmp_path):
-    for file, kind in ((tmp_path / "none.jsonl", "dialogue"), (write(tmp_path, {"a": 1}), "dialogue"), ("x", "magic")):
+    for file, kind in (
+        (tmp_path / "none.jsonl", "dialogue"),
+        (write(tmp_path, {"a": 1}), "dialogue"),
+        ("x", "magic"),
+        (write(tmp_path, {"a": 1}), "conversations"),
+    ):
         with pytest.raises(ExplorerError) as caught:
             load_preferences(file, kind)
         assert "\n" not in str(caught.value)

@@ -7,6 +7,8 @@ import torch
 
 from explorer.errors import ExplorerError
 from explorer.models.adapters import is_down_only_ia3, read_ia3
+from explorer.models.pair_file import read_pair_file
+from explorer.paths import PROJECT
 from explorer.training.config import read_train_config
 from explorer.training.trainer import train
 from tests import tiny
@@ -107,3 +109,50 @@ def test_a_wrong_training_file_is_one_sentence(config, old, new, words):
     config.write_text(config.read_text().replace(old, new, 1))
     with pytest.raises(ExplorerError, match=words):
         read_train_config(config)
+
+
+DIALOGUES = """
+name = "paper"
+base = "{folder}/base"
+output = "paper"
+chat_template = "tulu"
+[data]
+pairs = [{{ file = "{folder}/dialogues.jsonl", kind = "{kind}", max_tokens = 120 }}]
+[[stages]]
+method = "{method}"
+epochs = 1.0
+batch_size = 4
+micro_batch = 2
+warmup_steps = 0
+nll_weight = 0.0
+checkpoints = 2
+"""
+HH = {
+    "chosen": "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: Help me rob\n\nAssistant: No.",
+    "rejected": "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: Help me rob\n\nAssistant: Sure.",
+}
+SHAREGPT = {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}] * 2}
+
+
+@pytest.mark.parametrize(("method", "kind", "row"), [("dpo", "dialogue", HH), ("sft", "conversations", SHAREGPT)])
+def test_dialogues_train_an_adapter_in_the_paper_s_format(config, tmp_path, method, kind, row):
+    (tmp_path / "dialogues.jsonl").write_text("\n".join([json.dumps(row)] * 4))
+    path = tmp_path / "dialogues.toml"
+    path.write_text(DIALOGUES.format(folder=tmp_path, method=method, kind=kind))
+    folder = train(read_train_config(path))
+    card = json.loads((folder / "training.json").read_text())
+    assert card["examples"] == (4 if method == "dpo" else 8)  # each answer of a conversation is one
+    assert (read_ia3(folder, tiny.LAYERS, tiny.NEURONS) != 1).any()
+
+
+@pytest.mark.parametrize("name", ["llama2-7b", "mistral-7b", "gemma-7b", "qwen2.5-3b"])
+def test_the_paper_s_configurations_can_be_read(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPLORER_DATA", str(tmp_path))
+    sft = read_train_config(PROJECT / "configs" / "train" / "paper" / f"{name}-sft.toml")
+    assert sft.stages[0].batch_size == 120
+    assert (sft.stages[0].learning_rate, sft.stages[0].epochs, sft.stages[0].weight_decay) == (1e-3, 3.0, 0.1)
+    with pytest.raises(ExplorerError, match="train that one first"):
+        read_train_config(PROJECT / "configs" / "train" / "paper" / f"{name}-dpo.toml")
+    assert read_pair_file(name).m1 != read_pair_file(name).m2
+    dpo = read_pair_file(f"{name}-dpo")
+    assert (dpo.chat_template, dpo.m1.base) == ("tulu", dpo.m2.base)

@@ -1,0 +1,103 @@
+"""A prompt and an answer as a model reads them, whatever its architecture.
+
+    inputs = inputs_of(model, [Text(prompt_ids, answer_ids)])
+    read(model, inputs)
+
+A decoder reads both as one text; an encoder–decoder reads the prompt with its encoder and the answer,
+after a start token, with its decoder; an encoder reads the prompt alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from explorer.models.families import family_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Inputs = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Text:
+    """Token ids of a prompt and of an answer to it, which may be empty."""
+
+    prompt: Sequence[int]
+    answer: Sequence[int] = ()
+
+
+def inputs_of(model: "PreTrainedModel", texts: Sequence[Text]) -> Inputs:
+    """What the model is called with to read a batch of texts, padded on the right.
+
+    With causal attention no real token sees that padding; where attention goes both ways a mask hides it.
+    """
+    kind = family_of(model).kind
+    if kind == "decoder":
+        return {"input_ids": _padded([[*t.prompt, *t.answer] for t in texts], model.device)[0]}
+    ids, mask = _padded([t.prompt for t in texts], model.device)
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if kind == "encoder-decoder":
+        start = start_token(model)
+        inputs["decoder_input_ids"] = _padded([[start, *t.answer] for t in texts], model.device)[0]
+    return inputs
+
+
+def start_token(model: "PreTrainedModel") -> int:
+    """The token that an encoder–decoder's answers begin with, as Hugging Face `generate` takes it."""
+    for config in (model.generation_config, model.config):
+        for name in ("decoder_start_token_id", "bos_token_id"):
+            token = getattr(config, name, None)
+            if token is not None:
+                return int(token)
+    return int(model.config.pad_token_id or 0)
+
+
+def read(model: "PreTrainedModel", inputs: Inputs) -> None:
+    """Let a model read; whoever wants to see its neurons has hooked it."""
+    options = {} if family_of(model).kind == "encoder" else {"use_cache": False}
+    model.base_model(**inputs, **options)
+
+
+def compared_positions(positions: str, kind: str, prompt: int, answer: int) -> dict[str, range]:
+    """Which positions of a text are compared, in each part of the model (see `contrast.POSITIONS`).
+
+    An encoder's neurons have no positions of the answer: all of the prompt, from which it is predicted, takes
+    their place. A decoder beside an encoder has no positions of the prompt: its start token takes their place.
+
+    Args:
+        positions: one of `contrast.POSITIONS`.
+        kind: of the family.
+        prompt, answer: tokens of each.
+    """
+    whole, last = range(prompt), range(prompt - 1, prompt)
+    if kind == "decoder":
+        choices = {
+            "paper": range(prompt - 1, prompt + answer - 1),
+            "shifted": range(prompt, prompt + answer),
+            "prompt": whole,
+            "last_prompt": last,
+        }
+        return {"decoder": choices[positions]}
+    encoder = {"encoder": last if positions == "last_prompt" else whole}
+    if kind == "encoder":
+        return encoder
+    start = range(1)
+    written = {"paper": range(answer), "shifted": range(1, answer + 1), "prompt": start, "last_prompt": start}
+    return encoder | {"decoder": written[positions]}
+
+
+def flat_positions(ranges: Sequence[range], longest: int, device: torch.device) -> torch.Tensor:
+    """int64 [picked]: indices of these positions of every row in a flattened [rows, longest]."""
+    index = [row * longest + position for row, positions in enumerate(ranges) for position in positions]
+    return torch.tensor(index, device=device, dtype=torch.long)
+
+
+def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids, 0 for padding, and the mask of real tokens: int64 [rows, longest] each."""
+    longest = max(map(len, rows))
+    ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
+    return ids, mask

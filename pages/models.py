@@ -1,0 +1,54 @@
+"""Models: which pair is loaded, other pairs to load, and a run of your own on them."""
+
+import streamlit as st
+
+from explorer.errors import ExplorerError
+from explorer.models.pair_file import pair_files, read_pair_file
+from explorer.paths import pairs_folder
+from explorer.ui import model_view as view
+from explorer.ui.build_view import show_build
+from explorer.ui.models import pair_service, release_others, why_not_installed
+from explorer.ui.pair_form import show_form
+from explorer.ui.plain import show_problem
+from explorer.ui.router import route_first_visit
+
+route_first_visit()
+st.title("Which models are compared?")
+name = st.selectbox(
+    "Pair of models",
+    list(pair_files()),
+    key="pair",
+    bind="query-params",
+    help=f"Pair files that ship with the project, and your own in {pairs_folder()}.",
+)
+try:
+    spec = read_pair_file(name)
+except ExplorerError as problem:
+    show_problem(str(problem))
+    st.stop()
+view.show_spec(spec)
+
+missing = why_not_installed(name)
+shared = pair_service(name).pair
+if missing:
+    show_problem(missing)
+elif shared.loading:
+    view.show_progress(shared)
+elif shared.ready:
+    view.show_loaded(shared)
+    st.button("Release its memory", icon=":material/delete:", key="release", on_click=shared.release)
+else:
+    view.show_failure(shared)
+    if st.button("Load", icon=":material/play_arrow:", type="primary", key="load"):
+        release_others(name)
+        shared.start()
+        st.rerun()
+    st.caption("Loading a pair lets go of the memory of any other.")
+
+st.subheader("A run of your own")
+st.caption("Ranks the neurons of this pair, answers with and without patching, and keeps all of it as a run.")
+show_build(name)
+
+st.subheader("Another pair")
+st.caption("Two models of one shape with one tokeniser; `docs/own_models.md` tells every setting.")
+show_form()

@@ -1,0 +1,36 @@
+"""Training: when safety neurons appear along the checkpoints of M2's training, and what they restore then."""
+
+import streamlit as st
+
+from explorer.charts.series import likeness_chart, refusal_chart
+from explorer.ui.facts import nearest
+from explorer.ui.runs import current_run, table
+from explorer.ui.series_facts import series_sentence
+from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
+
+run = current_run()
+st.title("When do safety neurons appear?")
+if "series" not in run.tables:
+    st.markdown(
+        "This run holds no checkpoints of a training. List them under `[series]` in its pair file, add `[series]` to "
+        "its build file, and build it again; `docs/own_models.md` tells how."
+    )
+    st.stop()
+
+series = table(run, "series")
+fractions = sorted(series["fraction"].unique().tolist())
+top = choose_fraction("Size of the top sets (% of all neurons)", fractions, nearest(fractions, 0.05), "top")
+here = series[series["fraction"] == top]
+st.markdown(series_sentence(here))
+show_chart(likeness_chart(here), "Overlap and rank correlation of each checkpoint's top set with the last one's")
+caption_and_csv(
+    "Each checkpoint is ranked by itself, on M1's answers to the same prompts. The last step is compared with itself.",
+    f"{run.name}-series.csv",
+    lambda: series,
+    "series_csv",
+)
+show_chart(refusal_chart(here), "Refusals of M1, of M1 patched with the checkpoint's neurons, and of the checkpoint")
+st.caption(
+    f"At each step its own top set is patched with its own activations. n = {int(here['n'].iloc[0])} prompts, up to "
+    f"{int(here['max_new_tokens'].iloc[0])} tokens an answer; bands are 95 % bootstrap intervals over prompts."
+)

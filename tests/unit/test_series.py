@@ -1,0 +1,137 @@
+"""Checkpoints of a training: read from a pair file, measured by a build, told in a sentence."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from peft import IA3Config, get_peft_model
+
+from explorer.errors import ExplorerError
+from explorer.models.pair import load_pair
+from explorer.models.pair_file import read_pair_file
+from explorer.neurons.contrast import contrast
+from explorer.pipeline.build import build
+from explorer.pipeline.config import read_build_config
+from explorer.runs.reader import open_run
+from explorer.ui.series_facts import series_sentence
+from tests import tiny
+
+BUILD = """
+name = "along"
+pair = "pair.toml"
+dtype = "float32"
+max_new_tokens = 4
+scorers = ["refusal"]
+[rankings.safety]
+suite = "redteam_eval"
+limit = 3
+[series]
+suite = "redteam_eval"
+answers = "ordinary_eval"
+limit = 3
+answers_limit = 3
+fractions = [0.1, 0.3]
+[detail]
+neurons = 5
+suites = ["ordinary_eval"]
+texts_per_suite = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A base model and three checkpoints of (IA)³ vectors that grow apart from 1, as a trainer leaves them."""
+    folder = tmp_path_factory.mktemp("along")
+    tiny.model("llama").save_pretrained(folder / "base")
+    tiny.tokenizer().save_pretrained(folder / "base")
+    direction = torch.randn(tiny.LAYERS, tiny.NEURONS, generator=torch.Generator().manual_seed(1))
+    for number, step in enumerate((5, 10, 20), start=1):
+        model = get_peft_model(
+            tiny.model("llama"),
+            IA3Config(task_type="CAUSAL_LM", target_modules=["down_proj"], feedforward_modules=["down_proj"]),
+        )
+        vectors = [p for name, p in model.named_parameters() if "ia3" in name]
+        for vector, row in zip(vectors, direction, strict=True):
+            vector.data += 0.2 * number * row
+        model.save_pretrained(folder / "checkpoints" / f"checkpoint-{step}")
+    (folder / "build.toml").write_text(BUILD)
+    return folder
+
+
+def write_pair(folder, series: str):
+    path = folder / "pair.toml"
+    path.write_text(
+        f'[m1]\nbase = "base"\n[m2]\nbase = "base"\nadapters = ["checkpoints/checkpoint-20"]\n[series]\n{series}\n'
+    )
+    return path
+
+
+def test_a_series_is_a_folder_of_checkpoints_or_a_table_of_steps(folder):
+    spec = read_pair_file(write_pair(folder, 'folder = "checkpoints"'))
+    assert [s.step for s in spec.series] == [5, 10, 20]
+    assert spec.series[2].model == spec.m2
+    table = 'steps = { 20 = "checkpoints/checkpoint-20", 3 = "base" }'
+    spec = read_pair_file(write_pair(folder, table))
+    assert [s.step for s in spec.series] == [3, 20]
+    assert spec.series[0].model.adapters == ()  # a whole model, no adapter
+
+
+@pytest.mark.parametrize(
+    "series", ['folder = "lost"', 'steps = { 1 = "base" }', 'steps = { a = "b", c = "d" }', "x = 1"]
+)
+def test_a_wrong_series_is_one_sentence(folder, series):
+    with pytest.raises(ExplorerError, match=r"\[series\]"):
+        read_pair_file(write_pair(folder, series))
+
+
+def test_another_m2_shares_the_weights_that_are_there(folder):
+    spec = read_pair_file(write_pair(folder, 'folder = "checkpoints"'))
+    pair = load_pair(spec, dtype="float32")
+    other = pair.with_m2(spec.series[0].model)
+    assert other.backbone1 is pair.backbone1
+    assert other.shared
+    alone = load_pair(read_pair_file(write_pair(folder, 'folder = "checkpoints"')), dtype="float32")
+    expected = contrast(alone.with_m2(spec.series[2].model), tiny.PROMPTS[:3], 4)
+    np.testing.assert_array_equal(contrast(pair, tiny.PROMPTS[:3], 4).scores, expected.scores)
+
+
+def test_a_build_measures_every_checkpoint(folder, monkeypatch):
+    monkeypatch.setenv("EXPLORER_RUNS", str(folder / "cache"))
+    write_pair(folder, 'folder = "checkpoints"')
+    table = open_run(build(read_build_config(folder / "build.toml"))).table("series")
+    assert list(table["step"]) == [5, 10, 20] * 2
+    ends = table[table["step"] == 20]
+    assert (ends["overlap"] == 1).all()
+    assert (ends["spearman"] == 1).all()
+    assert table["overlap"].between(0, 1).all()
+    small = table[table["fraction"] == 0.1]
+    assert small["score_mean"].is_monotonic_increasing
+    assert {"refusal_m1_low", "refusal_patched", "effect_refusal_high", "chance"} <= set(table.columns)
+    assert "step **5**" in series_sentence(small)
+
+
+def test_a_series_to_build_that_no_pair_file_lists_is_refused(folder, monkeypatch):
+    monkeypatch.setenv("EXPLORER_RUNS", str(folder / "cache2"))
+    (folder / "pair.toml").write_text('[m1]\nbase = "base"\n[m2]\nbase = "base"\n')
+    with pytest.raises(ExplorerError, match="lists no series"):
+        build(read_build_config(folder / "build.toml"))
+
+
+def test_the_sentence_says_from_which_step_on():
+    steps = [5, 10, 20, 40]
+    frame = pd.DataFrame(
+        {
+            "step": steps,
+            "k": 12,
+            "overlap": [0.3, 0.95, 0.92, 1.0],
+            "chance": 0.05,
+            "effect_refusal": [np.nan, 0.2, 0.4, 0.9],
+        }
+    )
+    text = series_sentence(frame).replace("\u00a0", " ")
+    assert "shares **30 %** of its 12 neurons" in text
+    assert "From step **10** on it shares at least 90 %" in text
+    assert "From step **10** on, M2 refuses" in text
+    never = series_sentence(frame.assign(overlap=[0.3, 0.4, 0.5, 1.0], effect_refusal=np.nan))
+    assert "never shares" in never
+    assert "does not refuse distinguishably" in never
