@@ -27,7 +27,8 @@ from explorer.ui.plain import plain
 
 _KEY = "patch_"
 _FIELDS = tuple(DEFAULTS.__dataclass_fields__)
-_WRITTEN, _PROBLEMS, _LINKED = "patch-address", "patch-address-problems", "patch-linked-fraction"
+_REMEMBERED = 20
+_WRITTEN, _PROBLEMS, _LINKED, _TURN = "patch-address", "patch-address-problems", "patch-linked-fraction", "patch-turn"
 
 _HELP = {
     "top": "The neurons that differ most between M1 and M2: the safety neurons.",
@@ -47,7 +48,7 @@ def follow_address(rankings: Sequence[str]) -> None:
     """
     presets = _presets()
     address = {name: st.query_params[name] for name in ADDRESS_NAMES if name in st.query_params}
-    if address and address != st.session_state.get(_WRITTEN):
+    if address and address not in st.session_state.get(_WRITTEN, []):
         values, problems = read_address(address, rankings, presets)
         for field, value in values.items():
             st.session_state[_KEY + field] = value
@@ -60,8 +61,10 @@ def follow_address(rankings: Sequence[str]) -> None:
         st.session_state.setdefault(_KEY + field, getattr(DEFAULTS, field))
     if st.session_state[_KEY + "ranking"] not in rankings:
         st.session_state[_KEY + "ranking"] = rankings[0]
-    same = [i for i, text in presets.items() if text == st.session_state[_KEY + "prompt"]]
-    st.session_state[_KEY + "preset"] = same[0] if same else None
+    same = next((i for i, text in presets.items() if text == st.session_state[_KEY + "prompt"]), None)
+    if st.session_state.get(_preset_key()) != same:
+        st.session_state[_TURN] = st.session_state.get(_TURN, 0) + 1
+        st.session_state[_preset_key()] = same
     for problem in st.session_state.get(_PROBLEMS, []):
         st.warning(plain(problem), icon=":material/link_off:")
 
@@ -69,7 +72,8 @@ def follow_address(rankings: Sequence[str]) -> None:
 def write_to_address(controls: Controls, rankings: Sequence[str]) -> None:
     """Make the address one that leads back here."""
     address = write_address(controls, rankings[0])
-    st.session_state[_WRITTEN] = address
+    # A browser that is touched again before it has heard of the new address still sends an earlier one of ours.
+    st.session_state[_WRITTEN] = [*st.session_state.get(_WRITTEN, []), address][-_REMEMBERED:]
     for name in ADDRESS_NAMES:
         if name not in address and name in st.query_params:
             del st.query_params[name]
@@ -91,7 +95,7 @@ def show_prompt() -> None:
         format_func=lambda label: f"{label} ({presets[label].kind})",
         index=None,
         placeholder="Own prompt",
-        key=_KEY + "preset",
+        key=_preset_key(),
         on_change=_take_preset,
         persist_state="session",
     )
@@ -173,8 +177,17 @@ def _number(label: str, field: str, low: int, high: int, **options: Any) -> None
     st.number_input(label, low, high, key=_KEY + field, persist_state="session", **options)
 
 
+def _preset_key() -> str:
+    """The key of the box of presets: another one whenever its choice changes by other hands than its own.
+
+    A browser that has not heard of such a change yet would report the old choice as a new one, and so overwrite what a
+    person has just typed.
+    """
+    return f"{_KEY}preset-{st.session_state.get(_TURN, 0)}"
+
+
 def _take_preset() -> None:
-    chosen = st.session_state.get(_KEY + "preset")
+    chosen = st.session_state.get(_preset_key())
     presets = _presets()
     if chosen in presets:
         st.session_state[_KEY + "prompt"] = presets[chosen]

@@ -19,6 +19,11 @@ class Lab:
         self._generate = page.locator(".st-key-generate button")
         self._stop = page.locator(".st-key-stop button")  # Streamlit's own header has a "Stop" as well
         self._generate.wait_for()
+        self.wait_until_idle()
+
+    def wait_until_idle(self) -> None:
+        """Wait for the page's script to end: what is typed before the first run ends can be lost."""
+        self.page.get_by_test_id("stApp").and_(self.page.locator("[data-test-script-state=notRunning]")).wait_for()
 
     def type_prompt(self, prompt: str) -> None:
         self.page.get_by_label("Prompt", exact=True).fill(prompt)
@@ -62,7 +67,8 @@ class Lab:
         self.until(lambda: min(self.lengths()) >= characters)
 
     def alerts(self) -> list[str]:
-        return self.page.get_by_test_id("stAlert").all_inner_texts()
+        """The sentences that are shown; an icon's name stands on a line of its own before them."""
+        return [text.rpartition("\n")[2] for text in self.page.get_by_test_id("stAlert").all_inner_texts()]
 
     def crashed(self) -> bool:
         return self.page.get_by_test_id("stException").count() > 0
