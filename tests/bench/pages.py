@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
+from streamlit.logger import set_log_level
 from streamlit.testing.v1 import AppTest
 
 from explorer.paths import PROJECT
@@ -40,6 +41,7 @@ TOUCHES: dict[str, tuple[str, Touch]] = {
 
 def pages() -> list[Line]:
     """The slowest of everything, for both sizes."""
+    set_log_level("error")  # there is no server, and it says so at every step
     lines = []
     for model, (layers, neurons) in SHAPES.items():
         with _run_of(layers, neurons):
