@@ -168,6 +168,22 @@ def load_pair(
     return Pair(tokenizer, backbone1, backbone2, scale1, scale2, spec)
 
 
+def sibling(pair: Pair, spec: PairSpec) -> Pair:
+    """The pair of other adapters: over the weights that `pair` has loaded where those serve, else loaded anew.
+
+    Raises:
+        ExplorerError: an adapter is missing or does not fit.
+    """
+    (first, first_down), (second, second_down) = _split_adapters(spec.m1), _split_adapters(spec.m2)
+    base, _ = _split_adapters(pair.spec.m1)
+    if not (pair.shared and first == second == base):
+        return load_pair(spec, dtype=pair.dtype)
+    module = pair.backbone1
+    other = Pair(pair.tokenizer, module, module, _scale(first_down, module), _scale(second_down, module), spec)
+    other.lock = pair.lock  # hooks on the one module are seen by both
+    return other
+
+
 def _split_adapters(model: ModelSpec) -> tuple[ModelSpec, list[Path]]:
     """The part of a model that is merged into weights, and its down-only (IA)³ adapters.
 

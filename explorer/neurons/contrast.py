@@ -7,7 +7,7 @@ summed at the positions that predict the answer's tokens. Only sums are kept, so
 grow with the number of tokens.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,8 +33,8 @@ ANSWERS = ("m1", "m2")
 
 
 @dataclass
-class _Sums:
-    """Running sums over positions, float64 [n_layers, n_neurons] each."""
+class Sums:
+    """Running sums over positions, float64 [n_layers, n_neurons] each; sums of parts add up to those of the whole."""
 
     squared_difference: np.ndarray
     first: np.ndarray
@@ -44,9 +44,27 @@ class _Sums:
     count: int = 0
 
     @classmethod
-    def zeros(cls, pair: Pair) -> "_Sums":
-        first, second, third, fourth, fifth = np.zeros((5, pair.n_layers, pair.n_neurons))
+    def zeros(cls, n_layers: int, n_neurons: int) -> "Sums":
+        """Nothing summed yet."""
+        first, second, third, fourth, fifth = np.zeros((5, n_layers, n_neurons))
         return cls(first, second, third, fourth, fifth)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The sums by name; count is int64 [1]."""
+        return {name: np.atleast_1d(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def total(cls, parts: Iterable[dict[str, np.ndarray]]) -> "Sums":
+        """The sum of parts that `to_arrays` gave, added in their order: the same parts, the same bits."""
+        whole: Sums | None = None
+        for part in parts:
+            if whole is None:
+                whole = cls.zeros(*part["first"].shape)
+            for name, value in part.items():
+                setattr(whole, name, getattr(whole, name) + (int(value[0]) if name == "count" else value))
+        if whole is None:
+            raise ExplorerError("There are no prompts to contrast on; give at least one.")
+        return whole
 
     def add(self, layer: int, a1: torch.Tensor, a2: torch.Tensor) -> None:
         """Add activations [positions, n_neurons] of both models."""
@@ -88,13 +106,46 @@ def contrast(
     Raises:
         ExplorerError: a prompt or an option is not usable, or there are no prompts.
     """
+    sums = contrast_sums(
+        pair,
+        prompts,
+        max_new_tokens,
+        positions=positions,
+        answers=answers,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    label = f"{pair.spec.name}: {positions} positions of {answers.upper()}'s answers"
+    meta = {
+        "positions": positions,
+        "answers": answers,
+        "prompts": len(prompts),
+        "max_new_tokens": max_new_tokens,
+    }
+    return scores_of(sums, label, meta, exclude_layers)
+
+
+def contrast_sums(
+    pair: Pair,
+    prompts: Sequence[str],
+    max_new_tokens: int = 64,
+    *,
+    positions: str = "paper",
+    answers: str = "m1",
+    batch_size: int = 16,
+    progress: Callable[[float], None] | None = None,
+) -> Sums:
+    """What `contrast` sums, for prompts that are shared out: add the parts with `Sums.total`.
+
+    Raises:
+        ExplorerError: a prompt or an option is not usable, or there are no prompts.
+    """
     if positions not in POSITIONS:
         raise ExplorerError(f"Positions must be one of {', '.join(POSITIONS)}, not “{positions}”.")
     if answers not in ANSWERS:
         raise ExplorerError(f"Answers must be of m1 or m2, not “{answers}”.")
     if not prompts:
         raise ExplorerError("There are no prompts to contrast on; give at least one.")
-    excluded = normalise_layers(tuple(exclude_layers), pair.n_layers)
     tell = progress or (lambda _share: None)
 
     ids = [pair.encode(prompt, max_new_tokens) for prompt in prompts]
@@ -115,18 +166,38 @@ def contrast(
         (prompt + list(answer), _compared(positions, len(prompt), len(answer)))
         for prompt, answer in zip(ids, written, strict=True)
     ]
-    sums = _Sums.zeros(pair)
+    sums = Sums.zeros(pair.n_layers, pair.n_neurons)
     for done, batch in _batches(texts, batch_size):
         _accumulate(pair, batch, sums)
         tell((0.6 if needs_answers else 0.0) + (0.4 if needs_answers else 1.0) * done)
-    label = f"{pair.spec.name}: {positions} positions of {answers.upper()}'s answers"
-    meta = {
-        "positions": positions,
-        "answers": answers,
-        "prompts": len(prompts),
-        "max_new_tokens": max_new_tokens,
-    }
-    return _scores(sums, excluded, label, meta)
+    return sums
+
+
+def scores_of(sums: Sums, label: str, meta: dict[str, object], exclude_layers: Sequence[int] = ()) -> ChangeScores:
+    """The change scores of summed activations.
+
+    Args:
+        sums: over all answers and positions.
+        label, meta: what they are of.
+        exclude_layers: layers left out of the ranking; negative ones count from the end.
+
+    Raises:
+        ExplorerError: a layer does not exist.
+    """
+    excluded = normalise_layers(tuple(exclude_layers), sums.first.shape[0])
+    n = max(1, sums.count)
+    mean1, mean2 = sums.first / n, sums.second / n
+    return ChangeScores(
+        scores=np.sqrt(sums.squared_difference / n).astype(np.float32),
+        count=sums.count,
+        mean1=mean1.astype(np.float32),
+        mean2=mean2.astype(np.float32),
+        std1=np.sqrt(np.maximum(sums.first_squared / n - mean1**2, 0)).astype(np.float32),
+        std2=np.sqrt(np.maximum(sums.second_squared / n - mean2**2, 0)).astype(np.float32),
+        excluded_layers=excluded,
+        label=label,
+        meta=meta,
+    )
 
 
 def _compared(positions: str, prompt: int, answer: int) -> range:
@@ -147,7 +218,7 @@ def _batches(texts: list[tuple[list[int], range]], size: int) -> Iterator[tuple[
         yield min(1.0, (start + size) / len(order)), order[start : start + size]
 
 
-def _accumulate(pair: Pair, batch: list[tuple[list[int], range]], sums: _Sums) -> None:
+def _accumulate(pair: Pair, batch: list[tuple[list[int], range]], sums: Sums) -> None:
     """Read a batch with both models and add the compared positions to the sums.
 
     Rows are padded on the right: with causal attention no real token sees the padding.
@@ -167,7 +238,7 @@ def _accumulate(pair: Pair, batch: list[tuple[list[int], range]], sums: _Sums) -
     sums.count += int(compared.sum())
 
 
-def _read_shared(pair: Pair, ids: torch.Tensor, picked: torch.Tensor, sums: _Sums) -> None:
+def _read_shared(pair: Pair, ids: torch.Tensor, picked: torch.Tensor, sums: Sums) -> None:
     """One pass: M1's rows first, then M2's."""
     n = len(ids)
 
@@ -183,7 +254,7 @@ def _read_shared(pair: Pair, ids: torch.Tensor, picked: torch.Tensor, sums: _Sum
         pair.backbone1.base_model(input_ids=torch.cat([ids, ids]), use_cache=False)
 
 
-def _read_lockstep(pair: Pair, ids: torch.Tensor, picked: torch.Tensor, sums: _Sums) -> None:
+def _read_lockstep(pair: Pair, ids: torch.Tensor, picked: torch.Tensor, sums: Sums) -> None:
     """Two passes: M1's compared activations are kept for the time of M2's pass."""
     first: dict[int, torch.Tensor] = {}
 
@@ -201,22 +272,6 @@ def _read_lockstep(pair: Pair, ids: torch.Tensor, picked: torch.Tensor, sums: _S
         for model, visit in ((pair.backbone1, keep), (pair.backbone2, compare)):
             with neuron_hooks(model, visit):
                 model.base_model(input_ids=ids.to(model.device), use_cache=False)
-
-
-def _scores(sums: _Sums, excluded: tuple[int, ...], label: str, meta: dict[str, object]) -> ChangeScores:
-    n = max(1, sums.count)
-    mean1, mean2 = sums.first / n, sums.second / n
-    return ChangeScores(
-        scores=np.sqrt(sums.squared_difference / n).astype(np.float32),
-        count=sums.count,
-        mean1=mean1.astype(np.float32),
-        mean2=mean2.astype(np.float32),
-        std1=np.sqrt(np.maximum(sums.first_squared / n - mean1**2, 0)).astype(np.float32),
-        std2=np.sqrt(np.maximum(sums.second_squared / n - mean2**2, 0)).astype(np.float32),
-        excluded_layers=excluded,
-        label=label,
-        meta=meta,
-    )
 
 
 def _column_sum(values: torch.Tensor) -> np.ndarray:
