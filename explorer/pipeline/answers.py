@@ -72,12 +72,14 @@ def _answers(ctx: Context, spec: AnswerSpec) -> Stage:
         sets = sets_of(ctx, spec)
         how = ctx.patching(sets=tuple(ns for _, ns in sets))
         frame = ctx.answer(name, stage.key, how, prompts, tell)
-        columns: dict[int, tuple[str, dict[str, Any]]] = {i: ("patched", cells) for i, (cells, _) in enumerate(sets)}
-        columns[-1], columns[-2] = ("unpatched", PLAIN), ("aligned", PLAIN)
+        columns: dict[int, tuple[str, dict[str, Any]]] = {-1: ("unpatched", PLAIN), -2: ("aligned", PLAIN)}
+        for number, (cells, _) in enumerate(sets):
+            columns[number] = ("patched", cells)
         rows = []
         for row in frame.to_dict("records"):
-            column, cells = columns[row.pop("condition")]
-            rows.append({"suite": spec.suite, "column": column, **cells, **row})
+            column, cells = columns[int(row.pop("condition"))]
+            whole: dict[str, Any] = {"suite": spec.suite, "column": column}
+            rows.append(whole | cells | dict(row))
         write_json(ctx.work / "answers" / f"{spec.suite}.json", rows)
 
     tokens = ctx.estimate(prompts, 2 + 2 * _count_sets(spec), ctx.config.max_new_tokens)

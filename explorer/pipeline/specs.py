@@ -136,6 +136,7 @@ class CategoriesSpec:
         categories: which ones.
         fraction: the size of the sets.
         ranking_limit, limit: prompts of a category to rank on, and to test on.
+        max_new_tokens: length limit of the answers that the rankings read.
     """
 
     found_on: str
@@ -144,6 +145,7 @@ class CategoriesSpec:
     fraction: float = 0.05
     ranking_limit: int = 30
     limit: int = 25
+    max_new_tokens: int = 24
 
 
 @dataclass(frozen=True)

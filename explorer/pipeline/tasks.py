@@ -15,6 +15,7 @@ from explorer.pipeline.models import Models
 
 if TYPE_CHECKING:
     from explorer.neurons.patching import Answer
+    from explorer.studies.capability import Item
 
 MAX_ROWS = 128
 """Rows of a forward pass while many sets are patched at once."""
@@ -145,4 +146,39 @@ def _rows(
             "babble": bool(idle[i]),
         }
         for i, prompt in enumerate(prompts)
+    ]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Sets whose effect on reading is measured, from M2 into M1."""
+
+    sets: tuple[NeuronSet, ...]
+
+
+def score_items(models: Models, how: Scoring, items: "list[Item]") -> list[dict[str, Any]]:
+    """Rows of task, id, condition (0 for M1, then each set, then M2) and value, for `capability.capability_table`."""
+    return [row for item in items for row in _score_item(models, how, item)]
+
+
+def _score_item(models: Models, how: Scoring, item: "Item") -> list[dict[str, Any]]:
+    from explorer.neurons.reading import token_log_probs
+
+    pair = models.pair()
+    if item.task == "wikitext2":
+        ids = list(pair.tokenizer(item.text, add_special_tokens=False)["input_ids"])[: item.tokens]
+        values = -token_log_probs(pair, [ids], how.sets).own[0].mean(axis=1)
+    elif item.task == "mmlu":
+        letters = [pair.tokenizer(letter, add_special_tokens=False)["input_ids"][0] for letter in item.options]
+        scores = token_log_probs(pair, [pair.encode(item.text)], how.sets, letters).last[:, 0]
+        values = (scores.argmax(axis=1) == item.right).astype(float)
+    else:
+        lead = pair.encode(item.text)
+        tails = [list(pair.tokenizer(o, add_special_tokens=False)["input_ids"]) for o in item.options]
+        own = token_log_probs(pair, [lead + tail for tail in tails], how.sets).own
+        scores = np.stack([o[:, len(lead) - 1 :].sum(axis=1) for o in own], axis=1)
+        values = (scores.argmax(axis=1) == item.right).astype(float)
+    return [
+        {"task": item.task, "id": item.id, "condition": condition, "value": float(value)}
+        for condition, value in enumerate(values)
     ]
