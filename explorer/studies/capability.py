@@ -17,6 +17,7 @@ from explorer.errors import ExplorerError
 from explorer.studies.statistics import Estimate, mean
 
 LETTERS = ("A", "B", "C", "D")
+PAGE = 1_500
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,13 @@ def wikitext(folder: Path, windows: int, tokens: int) -> list[Item]:
 
 
 def mmlu(folder: Path, limit: int) -> list[Item]:
-    """Questions with four options."""
+    """Questions with four options, spread over the file (its subjects follow one another), none longer than a page."""
+    rows = list(enumerate(_rows(folder / "mmlu_subset.jsonl")))
+    rows = [(i, row) for i, row in rows if str(row["answer"])[:1] in LETTERS and len(row["question"]) < PAGE]
     items: list[Item] = []
-    for number, row in enumerate(_rows(folder / "mmlu_subset.jsonl")):
-        if str(row["answer"])[:1] in LETTERS and len(items) < limit:
+    if limit and rows:
+        for place in np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int):
+            number, row = rows[place]
             text = f"{row['question']}\n{row['options']}\nAnswer with the letter of the right option."
             items.append(Item("mmlu", str(number), text, LETTERS, LETTERS.index(str(row["answer"])[0])))
     return items
@@ -127,4 +131,4 @@ def _read(file: Path) -> str:
 
 
 def _rows(file: Path) -> list[dict]:
-    return [json.loads(line) for line in _read(file).splitlines() if line.strip()]
+    return [json.loads(line) for line in _read(file).split("\n") if line.strip()]
