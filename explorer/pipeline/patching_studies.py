@@ -49,15 +49,15 @@ def transfer(ctx: Context) -> list[Stage]:
     inputs["answers"] = [ctx.key_of(f"answers-{suite}") for suite in spec.targets]
 
     def run(tell: Tell) -> None:
-        own = {ctx.config.ranking(name).suite: name for name in spec.sources}
+        own = {_kind_of(ctx.config.ranking(name).suite): name for name in spec.sources}
         sets = {name: ctx.ranking(name).top(fraction=spec.fraction) for name in spec.sources}
         how = ctx.patching(sets=tuple(sets.values()), unpatched=False, aligned=False)
         rows, answers = [], []
         for i, (suite, asked) in enumerate(prompts.items()):
             frame = ctx.answer("transfer", stage.key, how, asked, share(tell, i, len(prompts)), suite)
             frame = frame.assign(source=[spec.sources[c] for c in frame["condition"]], target=suite, kind="suite")
-            known = sets | ({suite: sets[own[suite]]} if suite in own else {})
-            rows += _transfer_rows(ctx, "suite", suite, frame, _plain(ctx.answers(suite)), known)
+            plain = _plain(ctx.answers(suite))
+            rows += _transfer_rows(ctx, "suite", suite, own.get(_kind_of(suite), ""), frame, plain, sets)
             answers.append(frame[ROWS_KEPT])
         ctx.writer.table("transfer", pd.DataFrame(rows))
         ctx.writer.table("transfer_answers", pd.concat(answers, ignore_index=True))
@@ -65,6 +65,11 @@ def transfer(ctx: Context) -> list[Stage]:
     tokens = sum(ctx.estimate(ps, 2 * len(spec.sources), ctx.config.max_new_tokens) for ps in prompts.values())
     stage = Stage("transfer", inputs, run, (table_file("transfer"), table_file("transfer_answers")), tokens)
     return [stage]
+
+
+def _kind_of(suite: str) -> str:
+    """What a suite's prompts are like: the training and the held-out part of one are of one kind."""
+    return suite.removesuffix("_train").removesuffix("_eval")
 
 
 def categories(ctx: Context) -> list[Stage]:
@@ -89,7 +94,7 @@ def categories(ctx: Context) -> list[Stage]:
             frame = frame[frame["condition"] >= 0]
             source = [spec.categories[c] for c in frame["condition"]]
             frame = frame.assign(source=source, target=category, kind="category")
-            rows += _transfer_rows(ctx, "category", category, frame, plain, sets)
+            rows += _transfer_rows(ctx, "category", category, category, frame, plain, sets)
             answers.append(frame[ROWS_KEPT])
         ctx.writer.table("categories", pd.DataFrame(rows))
         ctx.writer.table("categories_answers", pd.concat(answers, ignore_index=True))
@@ -109,13 +114,14 @@ def _transfer_rows(
     ctx: Context,
     kind: str,
     target: str,
+    own: str,
     frame: pd.DataFrame,
     plain: dict[str, pd.DataFrame],
     sets: dict[str, NeuronSet],
 ) -> list[dict]:
     from explorer.studies.transfer import transfer_rows
 
-    return transfer_rows(kind, target, frame, plain, sets, ctx.score_columns, ctx.config.max_new_tokens)
+    return transfer_rows(kind, target, own, frame, plain, sets, ctx.score_columns, ctx.config.max_new_tokens)
 
 
 def _answered(ctx: Context, suite: str) -> int:

@@ -11,6 +11,7 @@ from explorer.studies.effect import compare
 def transfer_rows(
     kind: str,
     target: str,
+    own: str,
     answers: pd.DataFrame,
     base: Mapping[str, pd.DataFrame],
     sets: Mapping[str, NeuronSet],
@@ -22,17 +23,19 @@ def transfer_rows(
     Args:
         kind: "suite" or "category".
         target: name of the prompts.
+        own: the source that was found on prompts of the same kind; "" for none.
         answers: columns source, prompt_id and the scores: the target's prompts, patched with each source's set.
         base: "unpatched" and "aligned" answers to the target's prompts, by prompt_id.
-        sets: the set of every source, and of the target's own ranking where it is one of them.
+        sets: the set of every source.
         scores: which scores.
         max_new_tokens: length limit of the answers.
 
     Returns:
-        Rows of kind, source, target, k, fraction, n, max_new_tokens, shared (neurons that are in the target's own set
-        as well, as a share; nan where it has none), chance, and for each score its mean and effect with intervals.
+        Rows of kind, source, target, own, k, fraction, n, max_new_tokens, shared (neurons that are in the own source's
+        set as well, as a share; nan where there is none), chance, and for each score its mean and effect
+        with intervals.
     """
-    own = sets.get(target)
+    same = sets.get(own)
     rows = []
     for source, part in answers.groupby("source", sort=False):
         ns = sets[str(source)]
@@ -40,11 +43,12 @@ def transfer_rows(
             "kind": kind,
             "source": source,
             "target": target,
+            "own": own,
             "k": len(ns),
             "fraction": ns.fraction,
             "n": part["prompt_id"].nunique(),
             "max_new_tokens": max_new_tokens,
-            "shared": float("nan") if own is None else len(ns & own) / max(1, len(ns)),
+            "shared": float("nan") if same is None else len(ns & same) / max(1, len(ns)),
             "chance": ns.fraction,
         }
         for score in scores:
