@@ -157,13 +157,14 @@ def build(
     from explorer.pipeline.config import read_build_config
     from explorer.pipeline.display import Display
     from explorer.pipeline.engine import check_engine
-    from explorer.pipeline.status import StatusFile
+    from explorer.pipeline.status import StatusFile, stop_on_terminate
 
     check_engine(engine)
     read = read_build_config(config)
     if plan:
         print_plan(read)
         return
+    stop_on_terminate()
     with StatusFile(work_folder(read)) as status, Display() as display:
 
         def watch(now: "Status") -> None:

@@ -117,6 +117,10 @@ class Context:
         parts.fill(self.engine, task, shared, items, tell)
         return parts
 
+    def once(self, task: Task, shared: Any) -> Any:
+        """The result of a task that is not shared out, from wherever the models are."""
+        return next(iter(self.engine.map(task, shared, [None])))[1]
+
     def answer(
         self,
         stage: str,

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.neurons.sets import NeuronSet
+from explorer.pipeline import tasks
 from explorer.pipeline.context import Context, table_file
 from explorer.pipeline.stages import Stage, Tell
 from explorer.runs.format import TENSORS
@@ -33,9 +34,7 @@ def _inputs(ctx: Context) -> dict[str, Any]:
 
 def _projection(ctx: Context) -> Stage:
     def run(_tell: Tell) -> None:
-        from explorer.neurons.inspect import project
-
-        ctx.writer.table("projection", project(ctx.models.pair(), _top(ctx), ctx.config.detail.tokens))
+        ctx.writer.table("projection", ctx.once(tasks.project_top, (_top(ctx), ctx.config.detail.tokens)))
 
     return Stage("projection", _inputs(ctx), run, (table_file("projection"),))
 
@@ -46,12 +45,10 @@ def _words(ctx: Context) -> Stage:
     inputs = {**_inputs(ctx), "prompts": [p.prompt for _, p in chosen], "tokens": tokens}
 
     def run(tell: Tell) -> None:
-        from explorer.neurons.inspect import read_words
-
         top = _top(ctx)
         seen = []
         for number, (suite, prompt) in enumerate(chosen):
-            read = read_words(ctx.models.pair(), prompt.prompt, top, tokens)
+            read = ctx.once(tasks.read_text, (prompt.prompt, top, tokens))
             words = read.words.assign(text=number, suite=suite, prompt_id=prompt.id)
             seen.append((words, read.m1, read.m2))
             tell((number + 1) / len(chosen))
@@ -72,12 +69,6 @@ def _words(ctx: Context) -> Stage:
 
 def _shape(ctx: Context) -> Stage:
     def run(_tell: Tell) -> dict[str, Any]:
-        pair = ctx.models.pair()
-        return {
-            "n_layers": pair.n_layers,
-            "n_neurons": pair.n_neurons,
-            "shared": pair.shared,
-            "computed_in": pair.dtype,
-        }
+        return ctx.once(tasks.shape, None)
 
     return Stage("shape", {"models": ctx.models_key()}, run, ())

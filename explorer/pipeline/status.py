@@ -6,6 +6,7 @@ read_status(work)       # from any process: running, done, failed, stopped, with
 """
 
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -154,6 +155,15 @@ def read_status(work: Path) -> Known | None:
     if known.state == "running" and not _is_build(known.pid):
         return replace(known, state="stopped")
     return known
+
+
+def stop_on_terminate() -> None:
+    """Let this process end as it does on Ctrl-C when it is told to terminate, so that its build is noted as stopped."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def duration(seconds: float) -> str:

@@ -14,6 +14,9 @@ from explorer.neurons.sets import NeuronSet
 from explorer.pipeline.models import Models
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from explorer.neurons.inspect import WordActivations
     from explorer.neurons.patching import Answer
     from explorer.studies.capability import Item
 
@@ -114,6 +117,27 @@ def read_last(models: Models, ns: NeuronSet, prompts: list[str]) -> dict[str, np
     from explorer.neurons.reading import last_prompt_activations
 
     return {"activations": last_prompt_activations(models.pair(), prompts, ns)}
+
+
+def shape(models: Models, _shared: None, _item: None) -> dict[str, Any]:
+    """What the pair is like."""
+    pair = models.pair()
+    size = {"n_layers": pair.n_layers, "n_neurons": pair.n_neurons}
+    return {**size, "shared": pair.shared, "computed_in": pair.dtype}
+
+
+def project_top(models: Models, shared: tuple[NeuronSet, int], _item: None) -> "pd.DataFrame":
+    """The vocabulary projection of a set, so many tokens each."""
+    from explorer.neurons.inspect import project
+
+    return project(models.pair(), *shared)
+
+
+def read_text(models: Models, shared: tuple[str, NeuronSet, int], _item: None) -> "WordActivations":
+    """A set's activations over M1's answer to a prompt."""
+    from explorer.neurons.inspect import read_words
+
+    return read_words(models.pair(), *shared)
 
 
 def score_column(scorer: str) -> str:

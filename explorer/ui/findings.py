@@ -32,7 +32,11 @@ def score_words(score: str) -> str:
 
 def scores_in(frame: pd.DataFrame, prefix: str = "") -> list[str]:
     """The scores that a table has intervals for."""
-    names = [c.removesuffix("_low").removeprefix(prefix) for c in map(str, frame) if c.endswith("_low") and c.startswith(prefix)]
+    names = [
+        c.removesuffix("_low").removeprefix(prefix)
+        for c in map(str, frame)
+        if c.endswith("_low") and c.startswith(prefix)
+    ]
     plain = [n for n in names if prefix or not n.startswith(("effect_", "above_random_"))]
     return [n for n in plain if frame[f"{prefix}{n}"].notna().any()]
 

@@ -82,4 +82,11 @@ PAGES = (
         "seeds_and_methods",
         "Other seeds, methods that need no aligned model, and how the scores are spread.",
     ),
+    PageEntry(
+        "pages/build.py",
+        "Build",
+        ":material/construction:",
+        "build",
+        "Compute a run: start it, watch it, stop it.",
+    ),
 )
