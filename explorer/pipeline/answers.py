@@ -64,6 +64,7 @@ def _answers(ctx: Context, spec: AnswerSpec) -> Stage:
         "tokens": ctx.config.max_new_tokens,
         "scorers": ctx.scorer_keys(),
         "prompts": digest([p.prompt for p in prompts]),
+        "withheld": ctx.is_withheld(prompts[0]),
         "ranking": ctx.key_of(f"ranking-{spec.ranking}"),
     }
     name = f"answers-{spec.suite}"

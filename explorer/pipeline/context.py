@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.data.suites_io import Prompt, load_suite
+from explorer.data.suites_io import WITHHELD, Prompt, load_suite
 from explorer.models.pair_file import read_pair_file
 from explorer.neurons.scores import ChangeScores
 from explorer.pipeline.config import BuildConfig
@@ -45,6 +45,7 @@ class Context:
         self.config, self.work, self.models, self.engine = config, work, models, engine
         self.writer = RunWriter(work)
         self.suites: dict[str, list[Prompt]] = {}
+        self._withheld: dict[str, str] = {}
         self._keys: dict[str, str] = {}
         self._described: dict[str, dict[str, Any]] = {}
 
@@ -62,11 +63,17 @@ class Context:
         if suite not in self.suites:
             own = next((s for s in self.config.suites if s.name == suite), None)
             self.suites[suite] = load_source(own, self.config.source) if own else load_suite(suite)
+            if own and not own.publish:
+                self._withheld |= {p.prompt: f"({suite}, prompt {p.id}: {WITHHELD})" for p in self.suites[suite]}
         found = [p for p in self.suites[suite] if not category or p.category == category]
         if not found:
             of = f" of category “{category}”" if category else ""
             raise ExplorerError(f"The suite “{suite}” has no prompts{of}.")
         return found[:limit]
+
+    def is_withheld(self, prompt: Prompt) -> bool:
+        """Whether the run may not hold the prompt's text."""
+        return prompt.prompt in self._withheld
 
     # -- keys ------------------------------------------------------------------------------------
 
@@ -131,13 +138,17 @@ class Context:
         name: str = "",
         task: Task | None = None,
     ) -> "pd.DataFrame":
-        """Rows of `tasks.answer` (or of another task of its kind) for all prompts."""
+        """Rows of `tasks.answer` (or of another task of its kind) for all prompts.
+
+        Of suites that are not to be published, the text is left out.
+        """
         import pandas as pd
 
         from explorer.pipeline import tasks
 
         parts = self.compute(stage, key, task or tasks.answer, how, chunks(prompts, CHUNK), tell, name)
-        return pd.DataFrame([row for part in parts for row in part])
+        frame = pd.DataFrame([row for part in parts for row in part])
+        return frame.assign(prompt=[self._withheld.get(text, text) for text in frame["prompt"]])
 
     def patching(self, **options: Any) -> Patching:
         """How this build answers, with a study's own options."""
@@ -145,8 +156,9 @@ class Context:
 
     @property
     def score_columns(self) -> tuple[str, ...]:
-        """The columns of the scores, "refusal" and "babble" included."""
-        return ("refusal", *(score_column(s) for s in self.config.scorers if s != "refusal"), "babble")
+        """The columns of the scores; "refusal", "cost" (nan where it is not asked for) and "babble" always."""
+        others = [score_column(s) for s in self.config.scorers if s not in ("refusal", "demo-cost")]
+        return ("refusal", "cost", *others, "babble")
 
     def estimate(self, prompts: Sequence[Prompt | str], rows: float, tokens: int) -> float:
         """About how many tokens pass through the models when so many rows answer each prompt."""

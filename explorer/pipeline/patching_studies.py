@@ -28,6 +28,7 @@ def _inputs(ctx: Context, spec: Any, rankings: list[str], prompts: dict[str, lis
         "models": ctx.models_key("m1", "m2", *models),
         "rankings": [ctx.key_of(f"ranking-{name}") for name in rankings],
         "prompts": digest({name: [p.prompt for p in ps] for name, ps in prompts.items()}),
+        "withheld": {name: ctx.is_withheld(ps[0]) for name, ps in prompts.items()},
     }
 
 

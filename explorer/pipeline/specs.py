@@ -81,6 +81,7 @@ class SuiteSpec:
         subset, split: of the hub's data set.
         columns: which of its columns is `prompt`, `category`, `id`; guessed where left out.
         where: only rows whose columns have these values.
+        publish: whether the run may hold the prompts' text; else it names them by their id.
         label: for people.
     """
 
@@ -91,6 +92,7 @@ class SuiteSpec:
     split: str = ""
     columns: tuple[tuple[str, str], ...] = ()
     where: tuple[tuple[str, str], ...] = ()
+    publish: bool = False
     label: str = ""
 
 

@@ -13,6 +13,7 @@ import streamlit as st
 
 from explorer.charts import Layered
 from explorer.charts.matrix import CELL
+from explorer.data.suites_io import WITHHELD
 from explorer.runs.reader import Run
 from explorer.ui.runs import table
 from explorer.ui.widgets import Unchecked
@@ -87,7 +88,8 @@ def show_prompts(frame: pd.DataFrame, alt_text: str, **controls: object) -> None
         alt_text: for screen readers.
         controls: of the Patch lab: set, fraction, seed, ranking.
     """
-    shown = frame.assign(lab=[lab_address(p, **controls) for p in frame["prompt"]])
+    links = [None if WITHHELD in prompt else lab_address(prompt, **controls) for prompt in frame["prompt"]]
+    shown = frame.assign(lab=links)
     st.dataframe(
         shown,
         hide_index=True,

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from explorer.data.suites_io import WITHHELD
 from explorer.errors import ExplorerError
 from explorer.pipeline import tasks
 from explorer.pipeline.build import build
@@ -21,7 +22,8 @@ def test_a_build_gives_a_whole_run_and_the_same_one_again(config, monkeypatch):
     told = []
     folder = build(read_build_config(config), progress=lambda stage, share: told.append((stage, share)))
     first = tables(folder)
-    assert set(first) == {"answers", "effect", "models", "projection", "restoring", "words"}
+    expected = {"answers", "effect", "models", "overlap", "place", "projection", "restoring", "sparsity", "words"}
+    assert set(first) == expected
     run = open_run(folder)
     assert run.rankings == ["safety", "ordinary"]
     assert run.change_scores("ordinary").count == 6
@@ -64,6 +66,17 @@ def test_an_interrupted_build_shows_nothing_and_goes_on(config, monkeypatch):
     build(read_build_config(config))
     assert len(calls) == 4  # three chunks of 16; the first was kept, the second was lost
     assert len(tables(target)["answers"]) == 240
+
+
+def test_prompts_of_other_data_sets_are_named_not_held(config):
+    (config.parent / "own.csv").write_text("prompt,category\nA secret question,a\nAnother secret,b\n")
+    suites = '[suites.own]\nfile = "own.csv"\n[rankings.safety]'
+    config.write_text(CONFIG.replace('"redteam_eval"', '"own"').replace("[rankings.safety]", suites, 1))
+    answers = tables(build(read_build_config(config)))["answers"]
+    assert answers["prompt"].unique().tolist() == [f"(own, prompt {i}: {WITHHELD})" for i in (1, 2)]
+    config.write_text(config.read_text().replace('file = "own.csv"', 'file = "own.csv"\npublish = true'))
+    answers = tables(build(read_build_config(config)))["answers"]
+    assert answers["prompt"].unique().tolist() == ["A secret question", "Another secret"]
 
 
 @pytest.mark.parametrize(
