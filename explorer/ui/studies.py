@@ -89,7 +89,7 @@ def show_prompts(frame: pd.DataFrame, alt_text: str, **controls: object) -> None
         controls: of the Patch lab: set, fraction, seed, ranking.
     """
     links = [None if WITHHELD in prompt else lab_address(prompt, **controls) for prompt in frame["prompt"]]
-    shown = frame.assign(lab=links)
+    shown = frame.assign(lab=pd.Series(links, index=frame.index, dtype=object))
     st.dataframe(
         shown,
         hide_index=True,
