@@ -142,7 +142,7 @@ def _check(config: BuildConfig, path: Path) -> None:
             )
         if ranking.method == "prompt_difference" and not ranking.against:
             raise ExplorerError(f"{path}: ranking “{ranking.name}” needs a harmless suite to compare with: against.")
-    answered = {a.suite: a.limit for a in config.answers}
+    answered = {check_name(a.suite, "suite to answer (name a file under [suites])"): a.limit for a in config.answers}
     if len(answered) < len(config.answers):
         raise ExplorerError(f"{path} has two tables [[answers]] of one suite; put their fractions into one.")
     for study, suites in (

@@ -11,7 +11,7 @@ from explorer.pipeline.config import BuildConfig
 from explorer.pipeline.engine import Engine, Task
 from explorer.pipeline.models import Models, ModelsSpec, describe_model
 from explorer.pipeline.parts import Parts, chunks
-from explorer.pipeline.stages import Tell, read_json
+from explorer.pipeline.stages import Tell, digest, read_json
 from explorer.pipeline.tasks import Patching, score_column
 from explorer.runs.format import TABLES, TENSORS
 from explorer.runs.writer import RunWriter
@@ -120,7 +120,8 @@ class Context:
         self, stage: str, key: str, task: Task, shared: Any, items: Sequence[Any], tell: Tell, name: str = ""
     ) -> Parts:
         """Run a task on all items, each result kept as soon as it is there."""
-        parts = Parts(self.work / "parts" / stage / name, key)
+        folder = self.work / "parts" / stage
+        parts = Parts(folder / digest(name)[:12] if name else folder, key)
         parts.fill(self.engine, task, shared, items, tell)
         return parts
 
