@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from explorer.models.pair import Pair
+    from explorer.pipeline.status import Status
 
 app = typer.Typer(
     help="Find, patch and watch the neurons that carry a language model's safety alignment.",
@@ -156,18 +157,40 @@ def rank(
 @app.command()
 def build(
     config: Annotated[Path, typer.Argument(help="Build file (TOML), for instance configs/build/demo.toml.")],
-    engine: Annotated[str, typer.Option(help="Where it runs: local (this process).")] = "local",
+    engine: Annotated[str, typer.Option(help="Where it runs: local (this process), or ray (workers).")] = "local",
     resume: Annotated[bool, typer.Option(help="Go on from what an earlier build left.")] = True,
+    workers: Annotated[int, typer.Option(min=0, help="Workers of Ray; 0: one a GPU, or one.")] = 0,
+    address: Annotated[str, typer.Option(help="Ray cluster; empty: one is started on this machine.")] = "",
+    plan: Annotated[bool, typer.Option("--plan", help="Only print the stages and what they cost, in tokens.")] = False,
 ) -> None:
     """Compute a run; stopped at any moment, the same command goes on where it was."""
-    if engine != "local":
-        raise ExplorerError(f"The engine “{engine}” is not known; this version builds with --engine local.")
     from explorer.pipeline.build import build as run_build
+    from explorer.pipeline.build import print_plan, work_folder
     from explorer.pipeline.config import read_build_config
+    from explorer.pipeline.display import Display
+    from explorer.pipeline.engine import check_engine
+    from explorer.pipeline.status import StatusFile, stop_on_terminate
 
+    check_engine(engine)
     read = read_build_config(config)
-    with _bars() as progress:
-        folder = run_build(read, resume=resume, progress=progress)
+    if plan:
+        print_plan(read)
+        return
+    stop_on_terminate()
+    with StatusFile(work_folder(read)) as status, Display() as display:
+
+        def watch(now: "Status") -> None:
+            status.tell(now)
+            display.tell(now)
+
+        folder = run_build(
+            read,
+            resume=resume,
+            watch=watch,
+            engine=engine,
+            workers=workers,
+            address=address,
+        )
     print(f"The run is in {folder}.")
 
 

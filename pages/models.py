@@ -6,7 +6,7 @@ from explorer.errors import ExplorerError
 from explorer.models.pair_file import pair_files, read_pair_file
 from explorer.paths import pairs_folder
 from explorer.ui import model_view as view
-from explorer.ui.build_view import show_build
+from explorer.ui.build_form import show_build_form
 from explorer.ui.models import pair_service, release_others, why_not_installed
 from explorer.ui.pair_form import show_form
 from explorer.ui.plain import show_problem
@@ -46,8 +46,11 @@ else:
     st.caption("Loading a pair lets go of the memory of any other.")
 
 st.subheader("A run of your own")
-st.caption("Ranks the neurons of this pair, answers with and without patching, and keeps all of it as a run.")
-show_build(name)
+st.caption(
+    "Ranks the neurons of this pair, answers with and without patching, and keeps all of it as a run. The *Build* page "
+    "then shows how far it is."
+)
+show_build_form(name)
 
 st.subheader("Another pair")
 st.caption("Two models of one shape with one tokeniser; `docs/own_models.md` tells every setting.")

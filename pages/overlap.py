@@ -1,4 +1,4 @@
-"""Overlap: how many neurons two rankings share, beside chance and rank correlation."""
+"""Overlap and tax: how many neurons two rankings share, beside chance; and what the shared ones carry."""
 
 import streamlit as st
 
@@ -9,6 +9,7 @@ from explorer.ui import derived
 from explorer.ui.facts import likeness_sentence, nearest
 from explorer.ui.overlap_controls import choose_rankings, show_matrix
 from explorer.ui.runs import current_run, has_rankings
+from explorer.ui.tax_view import show_ablation, show_tax
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
 
 run = current_run()
@@ -69,3 +70,6 @@ if places.open:
         show_chart(layer_heatmap(shares, run.n_layers), f"Where the top sets of {a_label} lie, by layer and size")
         about = "Of each top set, the share that lies in each layer."
         caption_and_csv(about, f"{run.name}-{a}-layers.csv", lambda: shares, "places_csv")
+
+show_tax(run)
+show_ablation(run)

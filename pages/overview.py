@@ -48,7 +48,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     measure = MEASURES[
         st.segmented_control(
             "Measure",
-            list(MEASURES),
+            [name for name in MEASURES if name in effect],
             default="refusal",
             required=True,
             format_func=lambda name: MEASURES[name].label,

@@ -12,6 +12,7 @@ SERIES = {
     "unpatched": ("M1, unpatched", palette.UNPATCHED),
     "safety": ("Safety neurons patched", palette.PATCHED),
     "random": ("Random neurons patched", palette.RANDOM),
+    "anywhere": ("Random neurons anywhere patched", "#56B4E9"),
     "aligned": ("M2, aligned", palette.ALIGNED),
 }
 """Names and colours of the columns that answers and effects come in, in the order of legends."""
@@ -46,6 +47,7 @@ MEASURES = {
         Measure("cost", "Cost", "Mean cost (log-odds of harm, lower is safer)", False),
         Measure("effect_refusal", "Effect on refusals", "Causal effect on refusals (%; 100 = as M2)", True),
         Measure("effect_cost", "Effect on cost", "Causal effect on cost (%; 100 = as M2)", True),
+        Measure("babble", "Babble", "Answers that say nothing (%)", True),
     )
 }
 
@@ -57,7 +59,7 @@ def effect_frame(effect: pd.DataFrame, models: pd.DataFrame, suite: str, measure
 
     A line starts at fraction 0, which is M1 itself. Undefined values are left out.
     """
-    patched = effect[effect["suite"] == suite].rename(columns={"set": "series"})
+    patched = effect[(effect["suite"] == suite) & effect["set"].isin(SERIES)].rename(columns={"set": "series"})
     frame = patched.assign(
         value=patched[measure.column], low=patched[f"{measure.column}_low"], high=patched[f"{measure.column}_high"]
     )[_COLUMNS].dropna(subset=["value"])
@@ -117,7 +119,7 @@ def rates_frame(models: pd.DataFrame, effect: pd.DataFrame, fraction: float) -> 
     Columns suite, prompts (in words), series, value, low, high, n, seeds, max_new_tokens.
     """
     plain = models.rename(columns={"column": "series"}).assign(seeds=1)
-    near = effect[(effect["fraction"] - fraction).abs() < 1e-9]
+    near = effect[((effect["fraction"] - fraction).abs() < 1e-9) & effect["set"].isin(("safety", "random"))]
     rows = pd.concat([plain, near.rename(columns={"set": "series"})], ignore_index=True)
     rows = rows.assign(
         prompts=rows["suite"].map(suite_label),

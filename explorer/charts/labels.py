@@ -10,7 +10,21 @@ _SUITES = {
     "ordinary": "ordinary prompts",
     "borderline": "harmless prompts that look harmful",
 }
+_NAMES = {
+    "everyday_eval": "everyday prompts",
+    "redteam_train": "red-team prompts (training part)",
+    "ordinary_train": "ordinary prompts (training part)",
+    "jailbreakbench": "JailbreakBench",
+    "simple_safety_tests": "SimpleSafetyTests",
+    "harmbench": "HarmBench",
+    "beavertails": "BeaverTails",
+    "advbench": "AdvBench",
+    "xstest": "XSTest",
+}
 _RANKINGS = {
+    "helpful": "Helpfulness",
+    "prompt_difference": "Prompt Difference",
+    "activation_variance": "Activation Variance",
     "safety": "Safety",
     "ordinary": "Ordinary prompts",
     "safety_shifted": "Safety, one token later",
@@ -28,7 +42,7 @@ _POSITIONS = {
 
 def suite_label(name: str) -> str:
     """A prompt suite in words: "redteam_eval" → "red-team prompts"."""
-    return _SUITES.get(name.split("_")[0], name.replace("_", " "))
+    return _NAMES.get(name) or _SUITES.get(name.split("_")[0], name.replace("_", " "))
 
 
 def ranking_label(name: str) -> str:

@@ -14,6 +14,9 @@ from explorer.paths import SUITES
 PROMPT_COLUMNS = ("prompt", "prompts_final", "Behavior", "question", "instruction")
 CATEGORY_COLUMNS = ("category", "SemanticCategory", "harm_area", "type")
 
+WITHHELD = "its text stays with its data set"
+"""Stands in a run in place of a prompt that is not ours to publish."""
+
 
 @dataclass(frozen=True)
 class Prompt:

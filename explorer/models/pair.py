@@ -145,14 +145,7 @@ class Pair:
         Raises:
             ExplorerError: the other model cannot be loaded or does not belong to M1.
         """
-        spec = replace(self.spec, m2=model, series=())
-        rest, down = _split_adapters(model)
-        if rest != _split_adapters(self.spec.m1)[0]:
-            return load_pair(spec, dtype=self.dtype)
-        scale2 = _scale(down, self.backbone1)
-        pair = Pair(self.tokenizer, self.backbone1, self.backbone1, self.scale1, scale2, spec)
-        pair.lock = self.lock  # hooks on the shared weights are seen by every thread
-        return pair
+        return sibling(self, replace(self.spec, m2=model, series=()))
 
     def render(self, prompt: str) -> str:
         """The chat-formatted prompt that the models read.
@@ -223,6 +216,22 @@ def load_pair(
     scale1, scale2 = _scale(first_down, backbone1), _scale(second_down, backbone2)
     tell("Models ready", 1.0)
     return Pair(tokenizer, backbone1, backbone2, scale1, scale2, spec)
+
+
+def sibling(pair: Pair, spec: PairSpec) -> Pair:
+    """The pair of other adapters: over M1's weights as `pair` has loaded them where those serve, else loaded anew.
+
+    Raises:
+        ExplorerError: an adapter is missing or does not fit.
+    """
+    (first, first_down), (second, second_down) = _split_adapters(spec.m1), _split_adapters(spec.m2)
+    base, _ = _split_adapters(pair.spec.m1)
+    if not first == second == base:
+        return load_pair(spec, dtype=pair.dtype)
+    module = pair.backbone1
+    other = Pair(pair.tokenizer, module, module, _scale(first_down, module), _scale(second_down, module), spec)
+    other.lock = pair.lock  # hooks on the shared weights are seen by every thread
+    return other
 
 
 def _split_adapters(model: ModelSpec) -> tuple[ModelSpec, list[Path]]:

@@ -7,7 +7,7 @@ summed at the positions that predict the answer's tokens. Only sums are kept, so
 grow with the number of tokens.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, apply_scale
 from explorer.neurons.passes import read_texts
 from explorer.neurons.patching import sweep
-from explorer.neurons.reading import Inputs, Text, compared_positions, flat_positions, inputs_of
+from explorer.neurons.reading import Inputs, Text, inputs_of, positions_of_layers
 from explorer.neurons.scores import ChangeScores, normalise_layers
 
 POSITIONS = ("paper", "shifted", "prompt", "last_prompt")
@@ -34,8 +34,8 @@ ANSWERS = ("m1", "m2")
 
 
 @dataclass
-class _Sums:
-    """Running sums over positions, float64 [n_layers, n_neurons] each."""
+class Sums:
+    """Running sums over positions, float64 [n_layers, n_neurons] each; sums of parts add up to those of the whole."""
 
     squared_difference: np.ndarray
     first: np.ndarray
@@ -45,9 +45,27 @@ class _Sums:
     count: np.ndarray  # int64 [n_layers, 1]: positions so far; an encoder and a decoder see different ones
 
     @classmethod
-    def zeros(cls, pair: Pair) -> "_Sums":
-        first, second, third, fourth, fifth = np.zeros((5, pair.n_layers, pair.n_neurons))
-        return cls(first, second, third, fourth, fifth, np.zeros((pair.n_layers, 1), dtype=np.int64))
+    def zeros(cls, n_layers: int, n_neurons: int) -> "Sums":
+        """Nothing summed yet."""
+        first, second, third, fourth, fifth = np.zeros((5, n_layers, n_neurons))
+        return cls(first, second, third, fourth, fifth, np.zeros((n_layers, 1), dtype=np.int64))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The sums by name."""
+        return dict(vars(self))
+
+    @classmethod
+    def total(cls, parts: Iterable[dict[str, np.ndarray]]) -> "Sums":
+        """The sum of parts that `to_arrays` gave, added in their order: the same parts, the same bits."""
+        whole: Sums | None = None
+        for part in parts:
+            if whole is None:
+                whole = cls.zeros(*part["first"].shape)
+            for name, value in part.items():
+                setattr(whole, name, getattr(whole, name) + value)
+        if whole is None:
+            raise ExplorerError("There are no prompts to contrast on; give at least one.")
+        return whole
 
     def add(self, layer: int, a1: torch.Tensor, a2: torch.Tensor) -> None:
         """Add activations [positions, n_neurons] of both models."""
@@ -90,13 +108,46 @@ def contrast(
     Raises:
         ExplorerError: a prompt or an option is not usable, or there are no prompts.
     """
+    sums = contrast_sums(
+        pair,
+        prompts,
+        max_new_tokens,
+        positions=positions,
+        answers=answers,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    label = f"{pair.spec.name}: {positions} positions of {answers.upper()}'s answers"
+    meta = {
+        "positions": positions,
+        "answers": answers,
+        "prompts": len(prompts),
+        "max_new_tokens": max_new_tokens,
+    }
+    return scores_of(sums, label, meta, exclude_layers)
+
+
+def contrast_sums(
+    pair: Pair,
+    prompts: Sequence[str],
+    max_new_tokens: int = 64,
+    *,
+    positions: str = "paper",
+    answers: str = "m1",
+    batch_size: int = 16,
+    progress: Callable[[float], None] | None = None,
+) -> Sums:
+    """What `contrast` sums, for prompts that are shared out: add the parts with `Sums.total`.
+
+    Raises:
+        ExplorerError: a prompt or an option is not usable, or there are no prompts.
+    """
     if positions not in POSITIONS:
         raise ExplorerError(f"Positions must be one of {', '.join(POSITIONS)}, not “{positions}”.")
     if answers not in ANSWERS:
         raise ExplorerError(f"Answers must be of m1 or m2, not “{answers}”.")
     if not prompts:
         raise ExplorerError("There are no prompts to contrast on; give at least one.")
-    excluded = normalise_layers(tuple(exclude_layers), pair.n_layers)
     tell = progress or (lambda _share: None)
     needs_answers = positions in ("paper", "shifted")
     if needs_answers and pair.kind == "encoder":
@@ -119,20 +170,39 @@ def contrast(
         )
         written = [a.token_ids for a in (out.unpatched if answers == "m1" else out.aligned)]
     texts = [Text(prompt, answer) for prompt, answer in zip(ids, written, strict=True)]
-    sums = _Sums.zeros(pair)
+    sums = Sums.zeros(pair.n_layers, pair.n_neurons)
     for done, batch in _batches(texts, batch_size):
         _accumulate(pair, batch, positions, sums)
         tell((0.6 if needs_answers else 0.0) + (0.4 if needs_answers else 1.0) * done)
-    label = f"{pair.spec.name}: {positions} positions of {answers.upper()}'s answers"
-    meta = {
-        "positions": positions,
-        "answers": answers,
-        "prompts": len(prompts),
-        "max_new_tokens": max_new_tokens,
-    }
-    if pair.kind == "encoder-decoder":
-        meta["encoder_positions"] = int(sums.count[0, 0])
-    return _scores(sums, excluded, label, meta)
+    return sums
+
+
+def scores_of(sums: Sums, label: str, meta: dict[str, object], exclude_layers: Sequence[int] = ()) -> ChangeScores:
+    """The change scores of summed activations.
+
+    Args:
+        sums: over all answers and positions.
+        label, meta: what they are of; where an encoder was read too, meta also gets its "encoder_positions".
+        exclude_layers: layers left out of the ranking; negative ones count from the end.
+
+    Raises:
+        ExplorerError: a layer does not exist.
+    """
+    excluded = normalise_layers(tuple(exclude_layers), len(sums.count))
+    n = np.maximum(1, sums.count)
+    count, encoder = int(sums.count[-1, 0]), int(sums.count[0, 0])
+    mean1, mean2 = sums.first / n, sums.second / n
+    return ChangeScores(
+        scores=np.sqrt(sums.squared_difference / n).astype(np.float32),
+        count=count,
+        mean1=mean1.astype(np.float32),
+        mean2=mean2.astype(np.float32),
+        std1=np.sqrt(np.maximum(sums.first_squared / n - mean1**2, 0)).astype(np.float32),
+        std2=np.sqrt(np.maximum(sums.second_squared / n - mean2**2, 0)).astype(np.float32),
+        excluded_layers=excluded,
+        label=label,
+        meta=meta if encoder == count else {**meta, "encoder_positions": encoder},
+    )
 
 
 def _batches(texts: list[Text], size: int) -> Iterator[tuple[float, list[Text]]]:
@@ -142,20 +212,14 @@ def _batches(texts: list[Text], size: int) -> Iterator[tuple[float, list[Text]]]
         yield min(1.0, (start + size) / len(order)), order[start : start + size]
 
 
-def _accumulate(pair: Pair, batch: list[Text], positions: str, sums: _Sums) -> None:
+def _accumulate(pair: Pair, batch: list[Text], positions: str, sums: Sums) -> None:
     """Read a batch with both models and add the compared positions to the sums."""
     inputs = inputs_of(pair.backbone1, batch)
-    compared = [compared_positions(positions, pair.kind, len(t.prompt), len(t.answer)) for t in batch]
-    device = pair.backbone1.device
-    picked: list[torch.Tensor] = []  # of each layer
-    for part, layers in pair.parts.items():
-        name = "decoder_input_ids" if part == "decoder" and pair.kind == "encoder-decoder" else "input_ids"
-        index = flat_positions([c[part] for c in compared], inputs[name].shape[1], device)
-        picked += [index] * len(layers)
+    picked = positions_of_layers(pair, inputs, batch, positions)
     (_read_shared if pair.shared else _read_lockstep)(pair, inputs, picked, sums)
 
 
-def _read_shared(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: _Sums) -> None:
+def _read_shared(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: Sums) -> None:
     """One pass: M1's rows first, then M2's."""
     n = len(inputs["input_ids"])
 
@@ -172,7 +236,7 @@ def _read_shared(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: _
         read_texts(pair.backbone1, twice, visit)
 
 
-def _read_lockstep(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: _Sums) -> None:
+def _read_lockstep(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: Sums) -> None:
     """Two passes: M1's compared activations are kept for the time of M2's pass."""
     first: dict[int, torch.Tensor] = {}
 
@@ -189,23 +253,6 @@ def _read_lockstep(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums:
     with torch.inference_mode(), pair.lock:
         for model, visit in ((pair.backbone1, keep), (pair.backbone2, compare)):
             read_texts(model, {name: value.to(model.device) for name, value in inputs.items()}, visit)
-
-
-def _scores(sums: _Sums, excluded: tuple[int, ...], label: str, meta: dict[str, object]) -> ChangeScores:
-    n = np.maximum(1, sums.count)
-    count = int(sums.count[-1, 0])
-    mean1, mean2 = sums.first / n, sums.second / n
-    return ChangeScores(
-        scores=np.sqrt(sums.squared_difference / n).astype(np.float32),
-        count=count,
-        mean1=mean1.astype(np.float32),
-        mean2=mean2.astype(np.float32),
-        std1=np.sqrt(np.maximum(sums.first_squared / n - mean1**2, 0)).astype(np.float32),
-        std2=np.sqrt(np.maximum(sums.second_squared / n - mean2**2, 0)).astype(np.float32),
-        excluded_layers=excluded,
-        label=label,
-        meta=meta,
-    )
 
 
 def _column_sum(values: torch.Tensor) -> np.ndarray:

@@ -51,7 +51,7 @@ class EncoderDecoderPass:
 
     def keep(self, rows: list[int]) -> None:
         """See `Pass.keep`."""
-        if self.states is None or self.mask is None or len(rows) == len(self.states):
+        if self.states is None or self.mask is None or rows == list(range(len(self.states))):
             return
         index = torch.tensor(rows, device=self.states.device, dtype=torch.long)
         self.states, self.mask = self.states[index], self.mask[index]

@@ -169,8 +169,9 @@ class FusedPass:
             longest: no row of the new pass will have more tokens than this.
         """
         other = FusedPass(self.module, self.weights, longest)
+        if self.padding.lengths is None:  # nothing has been read
+            return other
         other.cache, other.written, other.rows = self._copy(rows, len(rows), longest), self.written, len(rows)
-        assert self.padding.lengths is not None
         index = torch.tensor(rows, device=self.padding.device, dtype=torch.long)
         other.padding.lengths, other.padding.mask = self.padding.lengths, self.padding.mask
         other.padding.keep(index)

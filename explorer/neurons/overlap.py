@@ -43,13 +43,23 @@ def overlap(a: ChangeScores, b: ChangeScores, k: int) -> Overlap:
     total = min(len(a.order), len(b.order))
     if not 1 <= k <= total:
         raise ExplorerError(f"k must be 1 to {total:,} neurons, not {k:,}.")
-    common = np.intersect1d(a.order[:k], b.order[:k], assume_unique=True)
-    rho = float("nan")
-    if len(common) >= 3:
-        from scipy.stats import spearmanr
+    best = a.order[:k]
+    ranks = b.ranks.reshape(-1)[best]  # by rank in a; 0 where b leaves the layer out
+    ranks = ranks[(ranks > 0) & (ranks <= k)]
+    m = len(ranks)
+    return Overlap(k, m, m / k, k / a.scores.size, _spearman(ranks, k))
 
-        rho = float(spearmanr(a.ranks.reshape(-1)[common], b.ranks.reshape(-1)[common]).statistic)
-    return Overlap(k, len(common), len(common) / k, k / a.scores.size, rho)
+
+def _spearman(ranks: np.ndarray, k: int) -> float:
+    """ρ of distinct ranks from 1 to `k`, int64 [m], against 1, 2, …, m; nan with fewer than 3. Sorts nothing."""
+    m = len(ranks)
+    if m < 3:
+        return float("nan")
+    place = np.zeros(k + 1, dtype=np.int64)
+    place[ranks] = 1
+    np.cumsum(place, out=place)
+    distance = (place[ranks] - np.arange(1, m + 1)).astype(np.float64)
+    return float(1 - 6 * (distance @ distance) / (m * (m**2 - 1)))
 
 
 def overlap_by_k(a: ChangeScores, b: ChangeScores, fractions: Sequence[float]) -> pd.DataFrame:

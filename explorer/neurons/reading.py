@@ -18,6 +18,8 @@ from explorer.models.families import family_of
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from explorer.models.pair import Pair
+
 Inputs = dict[str, torch.Tensor]
 
 
@@ -89,7 +91,25 @@ def compared_positions(positions: str, kind: str, prompt: int, answer: int) -> d
     return encoder | {"decoder": written[positions]}
 
 
-def flat_positions(ranges: Sequence[range], longest: int, device: torch.device) -> torch.Tensor:
+def positions_of_layers(pair: "Pair", inputs: Inputs, texts: Sequence[Text], positions: str) -> list[torch.Tensor]:
+    """For each layer int64 [picked]: indices of the compared positions in its flattened activations.
+
+    Args:
+        pair: the models.
+        inputs: of `inputs_of`, for these texts.
+        texts: the batch.
+        positions: one of `contrast.POSITIONS`.
+    """
+    compared = [compared_positions(positions, pair.kind, len(t.prompt), len(t.answer)) for t in texts]
+    picked: list[torch.Tensor] = []
+    for part, layers in pair.parts.items():
+        name = "decoder_input_ids" if part == "decoder" and pair.kind == "encoder-decoder" else "input_ids"
+        index = _flat_positions([c[part] for c in compared], inputs[name].shape[1], pair.backbone1.device)
+        picked += [index] * len(layers)
+    return picked
+
+
+def _flat_positions(ranges: Sequence[range], longest: int, device: torch.device) -> torch.Tensor:
     """int64 [picked]: indices of these positions of every row in a flattened [rows, longest]."""
     index = [row * longest + position for row, positions in enumerate(ranges) for position in positions]
     return torch.tensor(index, device=device, dtype=torch.long)

@@ -64,9 +64,8 @@ class NeuronSet:
             )
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "neurons", neurons)
-        flat = self.flat()
-        if len(np.unique(flat)) != len(flat):
-            values, counts = np.unique(flat, return_counts=True)
+        if int(self.mask().sum()) != len(layers):  # sorts nothing: half of 700,000 neurons take no time
+            values, counts = np.unique(self.flat(), return_counts=True)
             twice = int(values[np.argmax(counts > 1)])
             raise ExplorerError(
                 f"Neuron {twice // self.n_neurons}.{twice % self.n_neurons} is named twice; name each neuron once."

@@ -1,70 +1,38 @@
 """Build configurations: TOML that says what a run is computed from. See `configs/build/demo.toml`."""
 
+import os
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from explorer.errors import ExplorerError
 from explorer.models.pair_file import check_dtype
+from explorer.paths import PACKAGE
+from explorer.pipeline import specs
 from explorer.runs.format import check_name
 from explorer.scoring.registry import NAMES
 
 T = TypeVar("T")
 
+SHIPPED = PACKAGE / "models" / "shipped"
+MODELS = ("m1", "m2")
+"""Names that no adapter may have."""
 
-@dataclass(frozen=True)
-class RankingSpec:
-    """A contrast to compute: which prompts, and the options of `explorer.contrast`."""
-
-    name: str
-    suite: str
-    limit: int = 200
-    positions: str = "paper"
-    answers: str = "m1"
-    max_new_tokens: int = 48
-    exclude_layers: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class AnswerSpec:
-    """Answers to write for a suite: M1's, M2's, and patched M1's for each fraction.
-
-    Attributes:
-        suite: prompt suite.
-        ranking: whose top neurons are patched.
-        fractions: patched shares of all neurons, 0 to 1; none for M1 and M2 alone.
-        random_seeds: random controls with the same number of neurons per layer.
-        limit: at most so many prompts.
-    """
-
-    suite: str
-    ranking: str = "safety"
-    fractions: tuple[float, ...] = ()
-    random_seeds: tuple[int, ...] = ()
-    limit: int = 200
-
-
-@dataclass(frozen=True)
-class DetailSpec:
-    """What is kept of the top neurons: activations over words, and the vocabulary projection."""
-
-    ranking: str = "safety"
-    neurons: int = 1000
-    tokens: int = 10
-    suites: tuple[str, ...] = ("redteam_eval", "ordinary_eval")
-    texts_per_suite: int = 2
-
-
-@dataclass(frozen=True)
-class SeriesSpec:
-    """What is measured at each checkpoint of the pair's [series]: prompts to rank on, and to answer when patched."""
-
-    suite: str
-    answers: str
-    limit: int = 100
-    answers_limit: int = 50
-    fractions: tuple[float, ...] = (0.05, 0.2)
+STUDIES: dict[str, type] = {
+    "detail": specs.DetailSpec,
+    "series": specs.SeriesSpec,
+    "transfer": specs.TransferSpec,
+    "categories": specs.CategoriesSpec,
+    "seeds": specs.SeedsSpec,
+    "tax": specs.TaxSpec,
+    "ablation": specs.AblationSpec,
+    "safeguard": specs.SafeguardSpec,
+    "capability": specs.CapabilitySpec,
+    "identification": specs.IdentificationSpec,
+}
+"""Tables that stand at most once, each the settings of a study; without its table a study is left out."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +45,9 @@ class BuildConfig:
         pair: name or path of a pair file.
         dtype: the models' dtype.
         max_new_tokens: length limit of the answers that are scored.
-        series: what is measured along the pair's series; None for nothing.
         scorers: which scores the answers get; "refusal" always, "demo-cost" needs the embedded model.
+        rankings, answers, suites, adapters: see `specs`.
+        detail and the other studies: None where the file does not ask for one; the detail always is.
     """
 
     name: str
@@ -87,12 +56,30 @@ class BuildConfig:
     pair: str
     dtype: str
     max_new_tokens: int
-    rankings: tuple[RankingSpec, ...]
-    answers: tuple[AnswerSpec, ...]
-    detail: DetailSpec
+    rankings: tuple[specs.RankingSpec, ...]
+    answers: tuple[specs.AnswerSpec, ...]
+    detail: specs.DetailSpec
     source: Path
     scorers: tuple[str, ...] = NAMES
-    series: SeriesSpec | None = None
+    suites: tuple[specs.SuiteSpec, ...] = ()
+    adapters: tuple[specs.AdapterSpec, ...] = ()
+    series: specs.SeriesSpec | None = None
+    transfer: specs.TransferSpec | None = None
+    categories: specs.CategoriesSpec | None = None
+    seeds: specs.SeedsSpec | None = None
+    tax: specs.TaxSpec | None = None
+    ablation: specs.AblationSpec | None = None
+    safeguard: specs.SafeguardSpec | None = None
+    capability: specs.CapabilitySpec | None = None
+    identification: specs.IdentificationSpec | None = None
+
+    def ranking(self, name: str) -> specs.RankingSpec:
+        """The ranking of this name."""
+        return next(ranking for ranking in self.rankings if ranking.name == name)
+
+    def model_of(self, ranking: str) -> str:
+        """The aligned model that a ranking contrasts M1 with: "m2" or an adapter's name."""
+        return self.ranking(ranking).adapter or "m2"
 
 
 def read_build_config(path: str | Path) -> BuildConfig:
@@ -108,12 +95,12 @@ def read_build_config(path: str | Path) -> BuildConfig:
         raise ExplorerError(f"There is no build file {path}.") from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise ExplorerError(f"{path} is not a readable TOML file: {problem}") from problem
-    known = {field.name for field in fields(BuildConfig)} - {"source"}
+    known = {f.name for f in fields(BuildConfig)} - {"source"}
     if set(raw) - known:
         raise ExplorerError(f"{path} has an unknown setting “{sorted(set(raw) - known)[0]}”.")
-    rankings = raw.get("rankings")
-    if not isinstance(rankings, dict) or not rankings:
+    if not isinstance(raw.get("rankings"), dict) or not raw["rankings"]:
         raise ExplorerError(f"{path} names no rankings; give at least one table [rankings.NAME] with a suite.")
+    studies: dict[str, Any] = {name: _read(kind, raw[name], path) for name, kind in STUDIES.items() if name in raw}
     config = BuildConfig(
         name=check_name(raw.get("name", path.stem)),
         title=str(raw.get("title", path.stem)),
@@ -121,22 +108,82 @@ def read_build_config(path: str | Path) -> BuildConfig:
         pair=_pair(raw.get("pair", "demo"), path),
         dtype=raw.get("dtype", "auto"),
         max_new_tokens=int(raw.get("max_new_tokens", 48)),
-        rankings=tuple(_read(RankingSpec, {"name": check_name(n, "ranking"), **t}, path) for n, t in rankings.items()),
-        answers=tuple(_read(AnswerSpec, table, path) for table in raw.get("answers", [])),
-        detail=_read(DetailSpec, raw.get("detail", {}), path),
+        rankings=_named(specs.RankingSpec, raw["rankings"], "ranking", path),
+        answers=tuple(_read(specs.AnswerSpec, table, path) for table in raw.get("answers", [])),
         source=path,
         scorers=tuple(raw.get("scorers", NAMES)),
-        series=_read(SeriesSpec, raw["series"], path) if "series" in raw else None,
+        suites=tuple(_suite(name, table, path) for name, table in raw.get("suites", {}).items()),
+        adapters=tuple(_adapter(name, table, path) for name, table in raw.get("adapters", {}).items()),
+        **{"detail": specs.DetailSpec(), **studies},
     )
     check_dtype(config.dtype)
+    _check(config, path)
+    return config
+
+
+def _check(config: BuildConfig, path: Path) -> None:
+    """Whether the tables name only what there is."""
+    from explorer.studies.training_free import METHODS
+
     for scorer in config.scorers:
         if scorer not in NAMES:
             raise ExplorerError(f"{path} asks for the scorer “{scorer}”; known are {', '.join(NAMES)}.")
-    names = {ranking.name for ranking in config.rankings}
-    for ranking in (*(a.ranking for a in config.answers), config.detail.ranking):
-        if ranking not in names:
-            raise ExplorerError(f"{path} uses the ranking “{ranking}”, which it does not define.")
-    return config
+    rankings, adapters = {r.name for r in config.rankings}, {a.name for a in config.adapters}
+    for name in _rankings_used(config):
+        if name not in rankings:
+            raise ExplorerError(f"{path} uses the ranking “{name}”, which it does not define.")
+    for ranking in config.rankings:
+        if ranking.adapter and ranking.adapter not in adapters:
+            raise ExplorerError(f"{path} uses the adapter “{ranking.adapter}”, which it does not define.")
+        if ranking.method not in ("contrast", *METHODS):
+            raise ExplorerError(
+                f"{path}: ranking “{ranking.name}” has the method “{ranking.method}”; known are contrast, "
+                f"{', '.join(METHODS)}."
+            )
+        if ranking.method == "prompt_difference" and not ranking.against:
+            raise ExplorerError(f"{path}: ranking “{ranking.name}” needs a harmless suite to compare with: against.")
+    answered = {check_name(a.suite, "suite to answer (name a file under [suites])"): a.limit for a in config.answers}
+    if len(answered) < len(config.answers):
+        raise ExplorerError(f"{path} has two tables [[answers]] of one suite; put their fractions into one.")
+    for study, suites in (
+        ("transfer", config.transfer.targets if config.transfer else ()),
+        ("safeguard", config.safeguard.suites if config.safeguard else ()),
+        ("identification", (config.identification.suite,) if config.identification else ()),
+    ):
+        for suite in suites:
+            if suite not in answered:
+                raise ExplorerError(f"{path}: [{study}] reads answers to “{suite}”; add it under [[answers]].")
+
+
+def _rankings_used(config: BuildConfig) -> Iterable[str]:
+    yield from (a.ranking for a in config.answers)
+    yield config.detail.ranking
+    if config.transfer:
+        yield from config.transfer.sources
+    if config.seeds:
+        yield from config.seeds.rankings
+    if config.tax:
+        yield from (name for pair in config.tax.pairs for name in pair)
+    if config.ablation:
+        yield from (config.ablation.a, config.ablation.b)
+    if config.safeguard:
+        yield config.safeguard.ranking
+    if config.capability:
+        yield config.capability.ranking
+    if config.identification:
+        yield from (config.identification.reference, *config.identification.rankings)
+
+
+def fill_path(place: str, path: Path) -> Path:
+    """A file or folder that a build file names: `$EXPLORER_DATA` filled in, else relative to the build file.
+
+    Raises:
+        ExplorerError: a variable in it is not set.
+    """
+    filled = os.path.expandvars(place)
+    if "$" in filled:
+        raise ExplorerError(f"{path} reads {place}; set EXPLORER_DATA to the folder of these datasets (see README).")
+    return (path.parent / filled).resolve()
 
 
 def _pair(name: str, path: Path) -> str:
@@ -145,13 +192,42 @@ def _pair(name: str, path: Path) -> str:
     return str(beside) if beside.is_file() else name
 
 
+def _suite(name: str, table: dict[str, Any], path: Path) -> specs.SuiteSpec:
+    maps = {key: tuple(sorted(table[key].items())) for key in ("columns", "where") if isinstance(table.get(key), dict)}
+    spec = _read(specs.SuiteSpec, {"name": check_name(name, "suite"), **table, **maps}, path)
+    if bool(spec.file) == bool(spec.hub):
+        raise ExplorerError(f"{path}: [suites.{name}] needs either a file or a hub name.")
+    return spec
+
+
+def _adapter(name: str, table: dict[str, Any], path: Path) -> specs.AdapterSpec:
+    spec = _read(specs.AdapterSpec, {"name": check_name(name, "adapter"), "folder": name, **table}, path)
+    if name in MODELS:
+        raise ExplorerError(f"{path}: an adapter cannot be called {name}; choose another name.")
+    for folder in (fill_path(spec.folder, path), SHIPPED / spec.folder):
+        if (folder / "adapter_config.json").is_file():
+            return specs.AdapterSpec(spec.name, str(folder), spec.label)
+    raise ExplorerError(f"{path}: there is no adapter {spec.folder} beside the file or among those that ship.")
+
+
+def _named(kind: type[T], tables: dict[str, Any], what: str, path: Path) -> tuple[T, ...]:
+    return tuple(_read(kind, {"name": check_name(name, what), **table}, path) for name, table in tables.items())
+
+
 def _read(kind: type[T], table: dict[str, Any], path: Path) -> T:
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    if not isinstance(table, dict):
+        raise ExplorerError(f"{path} has a single value where a table of settings belongs: {table!r:.60}.")
     if set(table) - known:
         raise ExplorerError(
             f"{path} has an unknown setting “{sorted(set(table) - known)[0]}”; known are {sorted(known)}."
         )
     try:
-        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+        return kind(**{key: _frozen(value) for key, value in table.items()})
     except TypeError as problem:
         raise ExplorerError(f"{path}: a table lacks a setting: {problem}.") from problem
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, at any depth."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

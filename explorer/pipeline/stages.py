@@ -7,6 +7,7 @@ names is whole, whatever moment the process died at.
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,10 @@ from typing import Any
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of it that is done, 0 to 1."""
 
-VERSION = 1
+Tell = Callable[[float], None]
+"""Told the share of a stage that is done."""
+
+VERSION = 2
 """Raised when a stage computes something else from the same inputs."""
 
 
@@ -29,12 +33,14 @@ class Stage:
         run: does the work; its argument is told the share that is done. What it returns (plain JSON
             values) is kept in the record.
         outputs: files it writes, relative to the work folder.
+        tokens: about how many tokens its models read and write, for the estimate of the time left.
     """
 
     name: str
     inputs: dict[str, Any]
-    run: Callable[[Callable[[float], None]], Any]
+    run: Callable[[Tell], Any]
     outputs: tuple[str, ...]
+    tokens: float = 0.0
 
     @property
     def key(self) -> str:
@@ -47,16 +53,24 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+def is_done(stage: Stage, work: Path) -> bool:
+    """Whether the stage was run with the same inputs before and all it wrote is there."""
+    known = read_json(work / "stages" / f"{stage.name}.json")
+    return (
+        isinstance(known, dict) and known.get("key") == stage.key and all((work / o).is_file() for o in stage.outputs)
+    )
+
+
 def run_stage(stage: Stage, work: Path, progress: Progress) -> Any:
-    """Run a stage unless it was run with the same inputs before; what its `run` returned."""
+    """Run a stage unless it is done; what its `run` returned."""
     record = work / "stages" / f"{stage.name}.json"
-    known = read_json(record)
-    if isinstance(known, dict) and known.get("key") == stage.key and all((work / o).is_file() for o in stage.outputs):
+    if is_done(stage, work):
         progress(stage.name, 1.0)
-        return known["result"]
+        return read_json(record)["result"]
     progress(stage.name, 0.0)
     result = stage.run(lambda share: progress(stage.name, min(share, 0.999)))
     write_json(record, {"key": stage.key, "result": result})
+    shutil.rmtree(work / "parts" / stage.name, ignore_errors=True)  # not before the record is there
     progress(stage.name, 1.0)
     return result
 

@@ -8,6 +8,7 @@ writer.publish(manifest, target)
 import json
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +33,12 @@ class RunWriter:
         for part in (TENSORS, TABLES):
             (folder / part).mkdir(parents=True, exist_ok=True)
 
-    def tensors(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Write arrays as one safetensors file."""
+    def tensors(self, name: str, arrays: dict[str, np.ndarray], part: str = TENSORS) -> None:
+        """Write arrays as one safetensors file, of the run or in another part of the folder."""
         from safetensors.numpy import save_file
 
-        path = self.folder / TENSORS / f"{check_name(name, 'tensor file')}.safetensors"
+        (self.folder / part).mkdir(exist_ok=True)
+        path = self.folder / part / f"{check_name(name, 'tensor file')}.safetensors"
         half = path.with_suffix(".half")
         save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, str(half))
         os.replace(half, path)
@@ -57,7 +59,7 @@ class RunWriter:
         Dataset.from_pandas(frame, preserve_index=False).to_parquet(str(half))
         os.replace(half, path)
 
-    def publish(self, manifest: dict[str, Any], target: Path) -> None:
+    def publish(self, manifest: dict[str, Any], target: Path, only: Collection[str] | None = None) -> None:
         """Copy tensors and tables, add checksums and the manifest, and put the copy in the run's place.
 
         The work folder stays, so that a later build finds its stages.
@@ -65,6 +67,7 @@ class RunWriter:
         Args:
             manifest: what the run was made from.
             target: the run's folder; a run that is there is replaced.
+            only: the files that belong to the run ("tables/effect.parquet"); all that are there when left out.
 
         Raises:
             ExplorerError: the run could not be put in its place.
@@ -76,6 +79,8 @@ class RunWriter:
             for part, suffix in ((TENSORS, "*.safetensors"), (TABLES, "*.parquet")):
                 (half / part).mkdir(parents=True)
                 for file in (self.folder / part).glob(suffix):
+                    if only is not None and f"{part}/{file.name}" not in only:
+                        continue  # of a stage that the build file no longer names
                     shutil.copyfile(file, half / part / file.name)
             tables = sorted(p.stem for p in (half / TABLES).iterdir())
             files = {
@@ -93,16 +98,3 @@ class RunWriter:
             raise ExplorerError(
                 f"The run could not be written to {target}: {problem.strerror or problem}."
             ) from problem
-
-
-def read_change_scores(work: Path, name: str) -> ChangeScores:
-    """Change scores out of a work folder, for the stages that follow."""
-    about = json.loads((work / "stages" / f"ranking-{name}.json").read_text(encoding="utf-8"))["result"]
-    return read_parts(work, name, about)
-
-
-def read_parts(work: Path, name: str, about: dict[str, Any]) -> ChangeScores:
-    """Change scores of a tensor file in a work folder, and what `RunWriter.change_scores` said of them."""
-    from safetensors.numpy import load_file
-
-    return ChangeScores.from_parts(load_file(str(work / TENSORS / f"{name}.safetensors")), about)

@@ -4,54 +4,38 @@ A checkpoint is an M2 of its own (`PairSpec.series`). Its neurons are ranked aga
 compared with the last checkpoint's, and patched into M1 to see what it restores at that step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from explorer.models.pair import Pair
 from explorer.neurons.overlap import overlap
-from explorer.neurons.patching import sweep
 from explorer.neurons.scores import ChangeScores, count_of
-from explorer.scoring.refusal import RefusalScorer
+from explorer.neurons.sets import NeuronSet
 from explorer.studies.statistics import causal_effect, mean
 
 
 def step_rows(
-    pair: Pair,
-    step: int,
-    changes: ChangeScores,
-    prompts: Sequence[str],
-    fractions: Sequence[float],
-    max_new_tokens: int,
+    step: int, sets: Mapping[float, NeuronSet], answers: pd.DataFrame, max_new_tokens: int
 ) -> list[dict[str, Any]]:
     """What patching a checkpoint's own top neurons into M1 restores, a row for each fraction.
 
     Args:
-        pair: M1 against the checkpoint.
         step: of the checkpoint.
-        changes: its ranking.
-        prompts: to answer.
-        fractions: patched shares of all neurons.
+        sets: its top sets, by the fraction of all neurons.
+        answers: rows of `tasks.answer` for these sets, in their order: condition, prompt_id, refused.
         max_new_tokens: length limit of the answers.
 
     Returns:
         step, fraction, k, n, max_new_tokens, and refusal_m1, refusal_m2, refusal_patched and effect_refusal,
         each with _low and _high; the effect is nan where M2 does not (yet) refuse distinguishably more than M1.
     """
-    sets = [changes.top(fraction=fraction) for fraction in fractions]
-    out = sweep(pair, prompts, sets, max_new_tokens)
-    scorer = RefusalScorer()
-
-    def refused(answers: list) -> np.ndarray:
-        return np.asarray(scorer.score(list(prompts), [a.text for a in answers]), dtype=np.float64)
-
-    m1, m2 = refused(out.unpatched), refused(out.aligned)
+    refused = answers.pivot(index="prompt_id", columns="condition", values="refused").astype(float)
+    m1, m2 = refused[-1].to_numpy(), refused[-2].to_numpy()
     rows = []
-    for fraction, ns, answers in zip(fractions, sets, out.patched, strict=True):
-        patched = refused(answers)
-        row = {"step": step, "fraction": fraction, "k": len(ns), "n": len(prompts), "max_new_tokens": max_new_tokens}
+    for number, (fraction, ns) in enumerate(sets.items()):
+        patched = refused[number].to_numpy()
+        row = {"step": step, "fraction": fraction, "k": len(ns), "n": len(m1), "max_new_tokens": max_new_tokens}
         for name, values in (("m1", m1), ("m2", m2), ("patched", patched)):
             row |= mean(values).columns(f"refusal_{name}")
         rows.append(row | causal_effect(m1, patched, m2).columns("effect_refusal"))

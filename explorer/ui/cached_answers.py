@@ -9,7 +9,13 @@ from explorer.ui.generation import COLUMNS, Column, End
 if TYPE_CHECKING:
     import pandas as pd
 
-_SETS = {"safety": "highest change scores", "random": "random, same number per layer"}
+_SETS = {
+    "safety": "highest change scores",
+    "random": "random, same number per layer",
+    "anywhere": "random, anywhere",
+    "last_layer": "the last layer",
+}
+"""Kinds of sets that are offered, in words; windows of ranks are not, since they share their size."""
 
 
 def cached_prompts(answers: "pd.DataFrame") -> dict[str, tuple[str, str]]:
@@ -21,12 +27,12 @@ def cached_prompts(answers: "pd.DataFrame") -> dict[str, tuple[str, str]]:
 
 def cached_sets(answers: "pd.DataFrame", suite: str) -> dict[str, tuple[str, int, float]]:
     """The patched sets of a suite in words, each with its (set, seed, fraction): by score first, small ones first."""
-    patched = answers[(answers["column"] == "patched") & (answers["suite"] == suite)]
+    patched = answers[(answers["column"] == "patched") & (answers["suite"] == suite) & answers["set"].isin(_SETS)]
     keys = set(zip(patched["set"].to_list(), patched["seed"].to_list(), patched["fraction"].to_list(), strict=True))
     sets = {}
     for kind, seed, fraction in sorted(keys, key=lambda k: (k[0] != "safety", k[0], k[2], k[1])):
-        drawn = f", seed {seed}" if kind == "random" else ""
-        sets[f"{percent(fraction)}, {_SETS.get(kind, kind)}{drawn}"] = (str(kind), int(seed), float(fraction))
+        drawn = f", seed {seed}" if seed >= 0 else ""
+        sets[f"{percent(fraction)}, {_SETS[kind]}{drawn}"] = (str(kind), int(seed), float(fraction))
     return sets
 
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import numpy as np
+
 from explorer.neurons.sets import NeuronSet
 
 COLUMNS = ("unpatched", "patched", "aligned")
@@ -55,6 +57,23 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Guard:
+    """The run's safeguard: how likely M1's answer is harmful, from its neurons at the last prompt token.
+
+    Attributes:
+        neurons: what is read, k of them.
+        weight: float64 [k].
+        bias: added to activations · weight, which gives the log-odds of harm.
+        n: answers that it was fitted on.
+    """
+
+    neurons: NeuronSet
+    weight: np.ndarray
+    bias: float
+    n: int
+
+
+@dataclass(frozen=True)
 class Request:
     """What a person asked for.
 
@@ -63,12 +82,14 @@ class Request:
         neurons: the set to patch.
         max_new_tokens: length limit of each answer.
         about: how the set was chosen, for the history: ranking, kind of set, fraction.
+        guard: predicts harm before the first word; None where the run has none.
     """
 
     prompt: str
     neurons: NeuronSet
     max_new_tokens: int
     about: Mapping[str, object] = field(default_factory=dict)
+    guard: Guard | None = None
 
 
 @dataclass
@@ -108,6 +129,13 @@ class Loading:
 
 
 @dataclass(frozen=True)
+class Foreseen:
+    """How likely M1's answer is harmful, 0 to 1, before its first word."""
+
+    probability: float
+
+
+@dataclass(frozen=True)
 class Wrote:
     """A step: for each column that wrote, the piece of text and whether it ended; and the time since the start."""
 
@@ -132,7 +160,7 @@ class Ended:
     notice: str = ""
 
 
-Event = Began | Loading | Wrote | Scored | Ended
+Event = Began | Loading | Foreseen | Wrote | Scored | Ended
 
 
 class Generation:
@@ -144,6 +172,7 @@ class Generation:
         phase: where it is.
         columns: the three answers, by the names in `COLUMNS`.
         loading: what is being loaded, and the share that is done.
+        foreseen: how likely M1's answer is harmful, told before its first word; None where nothing predicts it.
         steps, seconds: decoding steps so far, and the time from the first to the latest of them.
         problem: one sentence where it failed, else "".
         notice: one sentence where it was cut short, else "".
@@ -158,6 +187,7 @@ class Generation:
         self.phase = Phase.WAITING
         self.columns = {name: Column() for name in COLUMNS}
         self.loading: tuple[str, float] = ("Starting", 0.0)
+        self.foreseen: float | None = None
         self.steps = 0
         self.seconds = 0.0
         self.problem = self.notice = self.note = ""
@@ -260,6 +290,8 @@ class Generation:
                 self.phase = phase
             case Loading(what, share):
                 self.loading = (what, share)
+            case Foreseen(probability):
+                self.foreseen = probability
             case Wrote(pieces, seconds):
                 self.steps, self.seconds = self.steps + 1, seconds
                 for name, (piece, ended) in pieces.items():

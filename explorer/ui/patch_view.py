@@ -11,12 +11,12 @@ from explorer.runs.reader import Run
 from explorer.ui.answer_cards import COLOURS, Shown, cost_text, heading, refused_text, show_answers
 from explorer.ui.cached_answers import cached_columns, cached_prompts, cached_sets
 from explorer.ui.diff import Piece, to_html
-from explorer.ui.generation import COLUMNS, Column, Generation, Phase, Request
+from explorer.ui.generation import COLUMNS, Column, Generation, Guard, Phase, Request
 from explorer.ui.history import Record, remember, to_csv, to_json
 from explorer.ui.models import PairService
 from explorer.ui.patch_choice import Controls, check_tokens, share
 from explorer.ui.plain import plain, show_problem
-from explorer.ui.runs import table
+from explorer.ui.runs import table, tensors
 
 _GENERATION, _HISTORY = "patch-generation", "patch-history"
 _EVERY = 0.2
@@ -32,7 +32,18 @@ def current_generation() -> Generation | None:
     return generation
 
 
-def generate(service: PairService, controls: Controls, ns: NeuronSet) -> Generation:
+def guard_of(run: Run) -> Guard | None:
+    """The safeguard that the run holds, if any."""
+    if "tensors/safeguard.safetensors" not in run.manifest["files"]:
+        return None
+    held = tensors(run, "safeguard")
+    if not len(held["weight"]):  # nothing could be learnt from the run's answers
+        return None
+    ns = NeuronSet(held["layers"], held["neurons"], run.n_layers, run.n_neurons, "what the safeguard reads")
+    return Guard(ns, held["weight"], float(held["bias"][0]), int(held["n"][0]))
+
+
+def generate(service: PairService, controls: Controls, ns: NeuronSet, guard: Guard | None = None) -> Generation:
     """Queue a generation in place of the one before, which is told to stop.
 
     Raises:
@@ -43,6 +54,7 @@ def generate(service: PairService, controls: Controls, ns: NeuronSet) -> Generat
         ns,
         check_tokens(controls.tokens),
         {"ranking": controls.ranking, "kind": controls.kind},
+        guard,
     )
     before: Generation | None = st.session_state.get(_GENERATION)
     if before is not None:
@@ -86,6 +98,8 @@ def _draw(service: PairService, generation: Generation | None, scorers: Mapping[
     elif generation.notice:
         st.warning(plain(generation.notice), icon=":material/timer_off:")
     _show_status(service, generation)
+    if generation.foreseen is not None:
+        st.caption(foreseen_words(generation))
     asked = generation.request
     show_answers(Shown(asked.prompt, generation.columns, asked.max_new_tokens, generation.active), scorers)
     if generation.note:
@@ -93,6 +107,23 @@ def _draw(service: PairService, generation: Generation | None, scorers: Mapping[
     if before and not generation.active:
         _keep(generation)
         st.rerun()  # the buttons and the history stand outside of this fragment
+
+
+def foreseen_words(generation: Generation) -> str:
+    """What the safeguard said before the first word, next to what then happened."""
+    guard, likely = generation.request.guard, generation.foreseen
+    if guard is None or likely is None:
+        return ""
+    text = (
+        f":material/shield: Before the first word: a harmful answer of M1 is **{likely:.0%}** likely, by "
+        f"{len(guard.neurons):,} neurons at the last prompt token (fitted on {guard.n:,} answers)."
+    )
+    cost = generation.columns["unpatched"].cost
+    if cost is None:
+        return text
+    came = "harmful" if cost > 0 else "not harmful"
+    right = "as foreseen" if (cost > 0) == (likely > 0.5) else "not as foreseen"
+    return f"{text} What then happened: **{came}**, cost {cost:+.2f}, {right}."
 
 
 def _show_status(service: PairService, generation: Generation) -> None:

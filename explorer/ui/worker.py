@@ -16,7 +16,19 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
-from explorer.ui.generation import COLUMNS, Began, Ended, Generation, Loading, Phase, Request, Scored, Wrote
+from explorer.ui.generation import (
+    COLUMNS,
+    Began,
+    Ended,
+    Foreseen,
+    Generation,
+    Guard,
+    Loading,
+    Phase,
+    Request,
+    Scored,
+    Wrote,
+)
 from explorer.ui.loading import SharedPair
 
 if TYPE_CHECKING:
@@ -56,6 +68,15 @@ def score_answers(pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored
         LOG.exception("scoring failed")
         note = "Cost not available: the scorer failed; the server's log says why."
     return Scored(costs, dict(zip(names, (bool(r) for r in refused), strict=True)), note)
+
+
+def foresee_harm(pair: "Pair", prompt: str, guard: Guard) -> float:
+    """How likely M1's answer is harmful, 0 to 1, from its neurons at the last prompt token."""
+    from explorer.neurons.given_text import last_prompt_activations
+    from explorer.studies.safeguard import Classifier
+
+    activations = last_prompt_activations(pair, [prompt], guard.neurons)
+    return float(Classifier(guard.weight, guard.bias).probability(activations)[0])
 
 
 class Worker:
@@ -113,6 +134,9 @@ class Worker:
         pair = self._loaded(generation)
         if pair is None:
             return Ended(notice=generation.why_left())
+        asked = generation.request
+        if asked.guard is not None:
+            generation.tell(Foreseen(foresee_harm(pair, asked.prompt, asked.guard)))
         texts = dict.fromkeys(COLUMNS, "")
         notice = self._write(pair, generation, texts)
         if any(texts.values()) and not generation.unwanted:

@@ -13,6 +13,7 @@ import pandas as pd
 from explorer.neurons.scores import ChangeScores
 from explorer.neurons.sets import NeuronSet
 from explorer.runs.writer import RunWriter
+from tests.app.small_studies import study_tables
 
 SUITES = {"redteam_eval": 12, "ordinary_eval": 8, "borderline_eval": 6}
 FRACTIONS = (0.01, 0.05, 0.2)
@@ -27,8 +28,9 @@ def write_small_run(
     neurons: int = 40,
     rankings: tuple[str, ...] = ("safety", "ordinary", "safety_shifted"),
     top: int = 50,
+    studies: bool = True,
 ) -> Path:
-    """Write the run and return its folder."""
+    """Write the run, with the tables of all studies or without, and return its folder."""
     rng = np.random.default_rng(0)
     writer = RunWriter(target.parent / f".work-{target.name}")
     base = rng.gamma(0.7, 0.2, (layers, neurons)).astype(np.float32)
@@ -36,6 +38,9 @@ def write_small_run(
     about = {name: writer.change_scores(name, c) for name, c in changes.items()}
     for name, frame in _answer_tables(rng, layers * neurons).items():
         writer.table(name, frame)
+    if studies:
+        for name, frame in study_tables(changes).items():
+            writer.table(name, frame)
     _detail(writer, rng, changes[rankings[0]].top(min(top, layers * neurons)))
     writer.publish(_manifest(target.name, layers, neurons, about), target)
     return target
@@ -65,10 +70,12 @@ def _answer_tables(rng: np.random.Generator, total: int) -> dict[str, pd.DataFra
                         "suite": suite,
                         "set": kind,
                         "fraction": fraction,
+                        "start": 0.0,
                         "k": round(fraction * total),
                         "seeds": 1 if kind == "safety" else 2,
                         **_scores(share, 3 - 5 * share, n),
                         **_effects(share if suite == "redteam_eval" else float("nan")),
+                        **_above_random(kind == "safety" and suite == "redteam_eval"),
                     }
                 )
                 for seed in (-1,) if kind == "safety" else (0, 1):
@@ -86,6 +93,9 @@ def _scores(refusal: float, cost: float, n: int) -> dict[str, float]:
         "cost": cost,
         "cost_low": cost - 0.5,
         "cost_high": cost + 0.5,
+        "babble": 0.1,
+        "babble_low": 0.0,
+        "babble_high": 0.2,
     }
 
 
@@ -96,6 +106,12 @@ def _effects(share: float) -> dict[str, float]:
         for score in ("refusal", "cost")
         for end, shift in (("", 0.0), ("_low", -0.1), ("_high", 0.1))
     }
+
+
+def _above_random(known: bool) -> dict[str, float]:
+    nan = float("nan")
+    cells = {"above_random_{}": 0.3, "above_random_{}_low": 0.1, "above_random_{}_high": 0.5, "p_{}": 0.01}
+    return {k.format(s): v if known else nan for s in ("refusal", "cost") for k, v in cells.items()}
 
 
 def _answers(
@@ -111,10 +127,12 @@ def _answers(
             "set": kind,
             "seed": seed,
             "fraction": fraction,
+            "start": 0.0,
             "answer": ANSWER,
             "tokens": TOKENS,
             "cost": float(rng.normal(3 - 5 * refusal)),
             "refused": bool(rng.random() < refusal),
+            "babble": False,
         }
         for i in range(n)
     ]

@@ -10,7 +10,8 @@ import pytest
 from explorer.paths import PROJECT
 from explorer.ui.registry import PAGES
 
-FILES = [entry.file for entry in PAGES]
+FILES = [entry.file for entry in PAGES if entry.url_path not in ("models", "build")]
+"""The pages that show a run."""
 NEURONS = "pages/neurons.py"
 
 

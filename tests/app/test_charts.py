@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from explorer.charts import effect, neuron, overlap, scores
+from explorer.charts import effect, matrix, neuron, overlap, scores
 from explorer.neurons.overlap import layer_share, overlap_by_k, overlap_by_layer, overlap_grid
 from explorer.neurons.scores import ChangeScores
 from explorer.runs.reader import Run, open_run
@@ -134,3 +134,18 @@ def test_tokens_stay_text_in_charts_and_in_the_strip() -> None:
 def test_a_neuron_that_does_the_same_in_both_models_has_no_colour() -> None:
     words = pd.DataFrame({"token": ["a"], "part": ["prompt"], "m1": [1.0], "m2": [1.0]})
     assert "#D55E0000" in strip_html(words)
+
+
+def test_charts_of_the_studies_are_valid() -> None:
+    cells = pd.DataFrame({"a": ["x", "y"], "b": ["x", "x"], "value": [0.5, float("nan")], "n": [3, 4]})
+    cells = cells.assign(x_label=cells["a"], y_label=cells["b"])
+    what = matrix.Matrix("a", "b", "A", "B", "value", ".0%", (("n", "n", ","),))
+    assert matrix.CELL in _spec(matrix.matrix_chart(cells, what, ("x", "x")))
+    dots = pd.DataFrame({"row": ["r"], "series": ["s"], "value": [0.1], "low": [0.0], "high": [0.2], "n": [9]})
+    _spec(matrix.interval_chart(dots, "Change", share=True))
+    _spec(matrix.interval_chart(dots, "Change", share=False, zero=False))
+    curve = pd.DataFrame({"x": [0.01, 0.1], "series": ["s", "s"], "value": [0.1, 0.2]})
+    _spec(matrix.curve_chart(curve, "Size", "Overlap"))
+    _spec(matrix.curve_chart(curve.assign(low=0.0, high=0.3, n=5), "Size", "Overlap", share=False, log=False))
+    points = pd.DataFrame({"neuron": ["L0.1"], "x": [1], "y": [2], "series": ["neurons"]})
+    _spec(matrix.scatter_chart(points, "Rank", "Rank", log=True))

@@ -8,6 +8,7 @@ import pytest
 from explorer.models.pair_file import read_pair_file
 from explorer.runs.reader import open_run
 from explorer.runs.writer import RunWriter
+from explorer.ui import builds
 from explorer.ui.registry import PAGES
 from tests import tiny
 
@@ -102,18 +103,34 @@ def test_a_model_that_cannot_be_loaded_is_one_sentence(pairs, open_page):
     assert "could not be loaded" in app.error[0].value
 
 
-def test_a_whole_build_on_two_checkpoints(pairs, open_page):
+def test_a_whole_build_on_two_checkpoints_goes_on_at_the_build_page(pairs, open_page):
     app = open_page(MODELS, pair="two")
     app.text_input(key="run_name").set_value("mine")
     app.number_input(key="run_prompts").set_value(4)
     app.number_input(key="run_tokens").set_value(4)
     next(b for b in app.button if b.label == "Build a run").click().run()
-    until(app, lambda a: a.success or a.error)
     assert not app.error
+    assert app.title[0].value == "Which run shall be computed?"
+    assert app.selectbox(key="config").value == "mine"
+    end = time.monotonic() + 240
+    file = pairs / "pairs" / "builds" / "mine.toml"
+    while builds.look(file).active:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert builds.look(file).state == "done", builds.look(file).problem
     run = open_run(pairs / "runs" / "mine")
     assert run.check() == []
     assert run.manifest["pair"]["shared"] is False
     assert {"answers", "effect", "models"} <= set(run.tables)
+
+
+@pytest.mark.parametrize(("name", "words"), [("demo", "ships with the project"), ("../x", "cannot be the name")])
+def test_a_run_cannot_take_any_name(pairs, open_page, name, words):
+    app = open_page(MODELS, pair="two")
+    app.text_input(key="run_name").set_value(name)
+    next(b for b in app.button if b.label == "Build a run").click().run()
+    assert words in app.error[0].value
+    assert not (pairs / "pairs" / "builds").exists()
 
 
 TRAINING = next(entry.file for entry in PAGES if entry.url_path == "training")

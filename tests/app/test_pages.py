@@ -8,7 +8,7 @@ from explorer.paths import PROJECT
 from explorer.ui.registry import PAGES
 from tests.app.small_run import write_small_run
 
-OVERVIEW, NEURONS, PATCH_LAB, OVERLAP = (entry.file for entry in PAGES[:4])
+OVERVIEW, NEURONS, PATCH_LAB, OVERLAP = (f"pages/{name}.py" for name in ("overview", "neurons", "patch_lab", "overlap"))
 
 # page, query, heading, and how many elements of each kind there are at least
 TABLE = [

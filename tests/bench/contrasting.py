@@ -7,7 +7,8 @@ import sys
 import torch
 
 from explorer.data.suites_io import load_suite
-from explorer.neurons.contrast import _accumulate, _Sums, contrast
+from explorer.neurons.contrast import Sums, _accumulate, contrast
+from explorer.neurons.reading import Text, inputs_of
 from tests.bench.measure import Line, resident_mb, side_by_side
 
 ANSWER = 40
@@ -16,17 +17,17 @@ ANSWER = 40
 def throughput(pair) -> Line:
     """The accumulation over 16 texts against two bare forward passes of the same batch."""
     prompts = [pair.encode(p.prompt) for p in load_suite("redteam_eval", 16)]
-    texts = [(ids + [30] * ANSWER, range(len(ids) - 1, len(ids) + ANSWER - 1)) for ids in prompts]
-    longest = max(len(text) for text, _ in texts)
-    batch = torch.tensor([text + [0] * (longest - len(text)) for text, _ in texts])
+    texts = [Text(ids, [30] * ANSWER) for ids in prompts]
+    batch = inputs_of(pair.m1, texts)["input_ids"]
 
     def bare() -> None:
         with torch.inference_mode():
             for model in (pair.m1, pair.m2):
                 model.base_model(input_ids=batch, use_cache=False)
 
-    ours, theirs = side_by_side(lambda: _accumulate(pair, texts, _Sums.zeros(pair)), bare)
-    tokens = sum(len(text) for text, _ in texts)
+    sums = Sums.zeros(pair.n_layers, pair.n_neurons)
+    ours, theirs = side_by_side(lambda: _accumulate(pair, texts, "paper", sums), bare)
+    tokens = sum(len(t.prompt) + len(t.answer) for t in texts)
     return Line(
         "contrast of 16 texts",
         f"{tokens / ours:,.0f} tokens/s",

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
+from streamlit.logger import set_log_level
 from streamlit.testing.v1 import AppTest
 
 from explorer.paths import PROJECT
@@ -40,12 +41,14 @@ TOUCHES: dict[str, tuple[str, Touch]] = {
 
 def pages() -> list[Line]:
     """The slowest of everything, for both sizes."""
+    set_log_level("error")  # there is no server, and it says so at every step
     lines = []
     for model, (layers, neurons) in SHAPES.items():
         with _run_of(layers, neurons):
             opened, sent = [], []
             for page in PAGES:
                 app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=120).run()
+                _forget()  # the first visitor since the server's start
                 opened.append((seconds(lambda app=app, page=page: _open(app, page)), page))
                 sent.append((_megabytes(app), page))
             touched = [(_redraw(*TOUCHES[name]), name) for name in TOUCHES]
@@ -64,14 +67,18 @@ def _run_of(layers: int, neurons: int) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder:
         write_small_run(Path(folder) / "sizes-only", layers, neurons, top=500)
         os.environ["EXPLORER_RUNS"] = folder
-        st.cache_data.clear()
-        st.cache_resource.clear()
+        _forget()
         try:
             yield
         finally:
             os.environ.pop("EXPLORER_RUNS")
             if before is not None:
                 os.environ["EXPLORER_RUNS"] = before
+
+
+def _forget() -> None:
+    st.cache_data.clear()
+    st.cache_resource.clear()
 
 
 def _open(app: AppTest, page: str) -> None:

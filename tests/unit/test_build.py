@@ -5,75 +5,30 @@ import sys
 
 import pandas as pd
 import pytest
-import torch
-from peft import IA3Config, get_peft_model
 
+from explorer.data.suites_io import WITHHELD
 from explorer.errors import ExplorerError
 from explorer.paths import PROJECT
-from explorer.pipeline import build as build_module
+from explorer.pipeline import tasks
 from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config
 from explorer.runs.reader import open_run
 from tests import tiny
-
-CONFIG = """
-name = "tiny"
-pair = "pair.toml"
-dtype = "float32"
-max_new_tokens = 6
-scorers = ["refusal"]
-[rankings.safety]
-suite = "redteam_eval"
-limit = 6
-max_new_tokens = 6
-[rankings.ordinary]
-suite = "ordinary_eval"
-limit = 6
-max_new_tokens = 6
-positions = "last_prompt"
-[[answers]]
-suite = "redteam_eval"
-limit = 40
-fractions = [0.1, 0.3]
-random_seeds = [0]
-[detail]
-neurons = 10
-tokens = 3
-suites = ["ordinary_eval"]
-texts_per_suite = 2
-"""
+from tests.tiny_build import CONFIG, tables, write_build
 
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     monkeypatch.setenv("EXPLORER_RUNS", str(tmp_path / "cache"))
-    tiny.model("llama").save_pretrained(tmp_path / "base")
-    tiny.tokenizer().save_pretrained(tmp_path / "base")
-    torch.manual_seed(3)
-    model = get_peft_model(
-        tiny.model("llama"),
-        IA3Config(task_type="CAUSAL_LM", target_modules=["down_proj"], feedforward_modules=["down_proj"]),
-    )
-    for name, parameter in model.named_parameters():
-        if "ia3" in name:
-            parameter.data += 0.4 * torch.randn(parameter.shape)
-    model.save_pretrained(tmp_path / "ia3")
-    (tmp_path / "pair.toml").write_text('[m1]\nbase = "base"\n[m2]\nbase = "base"\nadapters = ["ia3"]\n')
-    (tmp_path / "build.toml").write_text(CONFIG)
-    return tmp_path / "build.toml"
-
-
-def tables(folder) -> dict[str, pd.DataFrame]:
-    run = open_run(folder)
-    assert run.check() == []
-    return {name: run.table(name) for name in run.tables}
+    return write_build(tmp_path)
 
 
 def test_a_build_gives_a_whole_run_and_the_same_one_again(config, monkeypatch):
     told = []
     folder = build(read_build_config(config), progress=lambda stage, share: told.append((stage, share)))
     first = tables(folder)
-    assert set(first) == {"answers", "effect", "models", "projection", "words"}
+    expected = {"answers", "effect", "models", "overlap", "place", "projection", "restoring", "sparsity", "words"}
+    assert set(first) == expected
     run = open_run(folder)
     assert run.rankings == ["safety", "ordinary"]
     assert run.change_scores("ordinary").count == 6
@@ -114,15 +69,15 @@ def test_the_command_line_builds_on_two_different_checkpoints(config):
 
 def test_an_interrupted_build_shows_nothing_and_goes_on(config, monkeypatch):
     calls = []
-    original = build_module._Builder._answer_chunk
+    original = tasks.answer
 
-    def dies_at_the_second_chunk(self, *args):
+    def dies_at_the_second_chunk(*args):
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return original(self, *args)
+        return original(*args)
 
-    monkeypatch.setattr(build_module._Builder, "_answer_chunk", dies_at_the_second_chunk)
+    monkeypatch.setattr(tasks, "answer", dies_at_the_second_chunk)
     with pytest.raises(KeyboardInterrupt):
         build(read_build_config(config))
     target = config.parent / "cache" / "tiny"
@@ -130,6 +85,17 @@ def test_an_interrupted_build_shows_nothing_and_goes_on(config, monkeypatch):
     build(read_build_config(config))
     assert len(calls) == 4  # three chunks of 16; the first was kept, the second was lost
     assert len(tables(target)["answers"]) == 240
+
+
+def test_prompts_of_other_data_sets_are_named_not_held(config):
+    (config.parent / "own.csv").write_text("prompt,category\nA secret question,a\nAnother secret,b\n")
+    suites = '[suites.own]\nfile = "own.csv"\n[rankings.safety]'
+    config.write_text(CONFIG.replace('"redteam_eval"', '"own"').replace("[rankings.safety]", suites, 1))
+    answers = tables(build(read_build_config(config)))["answers"]
+    assert answers["prompt"].unique().tolist() == [f"(own, prompt {i}: {WITHHELD})" for i in (1, 2)]
+    config.write_text(config.read_text().replace('file = "own.csv"', 'file = "own.csv"\npublish = true'))
+    answers = tables(build(read_build_config(config)))["answers"]
+    assert answers["prompt"].unique().tolist() == ["A secret question", "Another secret"]
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,16 @@ def test_what_prompts_begin_with_is_read_once():
     assert list(decode(pair, prompts, sets, 6, opening=opening)) == list(decode(pair, prompts, sets, 6))
 
 
+def test_an_opening_of_one_model_of_a_pair_alone():
+    pair = tiny.lockstep_pair()
+    prompts = [pair.encode(p) for p in tiny.PROMPTS[:3]]
+    for columns in ([UNPATCHED], [ALIGNED]):
+        opening = read_opening(pair, prompts, [], columns)
+        assert opening is not None
+        got = list(decode(pair, prompts, [], 4, columns, opening))
+        assert got == list(decode(pair, prompts, [], 4, columns))
+
+
 def test_there_is_no_opening_where_nothing_is_shared():
     pair = tiny.shared_pair()
     sets = [NeuronSet.random(pair, 10, seed=1)]

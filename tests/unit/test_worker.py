@@ -9,11 +9,13 @@ import pytest
 
 import explorer
 from explorer.errors import ExplorerError
+from explorer.neurons.given_text import last_prompt_activations
 from explorer.neurons.patching import Step, Token
 from explorer.neurons.sets import NeuronSet
 from explorer.ui import worker as worker_module
-from explorer.ui.generation import COLUMNS, End, Generation, Limits, Phase, Request, Scored
+from explorer.ui.generation import COLUMNS, End, Generation, Guard, Limits, Phase, Request, Scored
 from explorer.ui.loading import SharedPair
+from explorer.ui.patch_view import foreseen_words
 from explorer.ui.worker import Worker, stream_request
 from tests import tiny
 
@@ -327,3 +329,17 @@ def test_the_worker_needs_neither_torch_nor_streamlit_to_be_imported() -> None:
 
     code = "import sys, explorer.ui.worker; sys.exit(bool({'torch', 'streamlit', 'transformers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_harm_is_foreseen_before_the_first_word(pair, source):
+    ns = NeuronSet.random(pair, 5, seed=2)
+    weight = np.linspace(-1, 1, 5)
+    worker = Worker(source, score=lambda *_: Scored({"unpatched": 1.5}, {}))
+    generation = Generation(Request("Why?", ns, 16, {}, Guard(ns, weight, 0.25, 40)))
+    worker.submit(generation)
+    until(lambda: not generation.active, generation)
+    odds = float(last_prompt_activations(pair, ["Why?"], ns)[0] @ weight) + 0.25
+    assert generation.foreseen == pytest.approx(1 / (1 + np.exp(-odds)), rel=1e-4)
+    words = foreseen_words(generation)
+    assert "5 neurons" in words
+    assert "harmful**, cost +1.50" in words

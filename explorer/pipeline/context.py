@@ -1,0 +1,185 @@
+"""What the stages of a build share: settings, prompts, keys, and what earlier stages have written."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from explorer.data.suites_io import WITHHELD, Prompt, load_suite
+from explorer.models.pair_file import read_pair_file
+from explorer.neurons.scores import ChangeScores
+from explorer.pipeline.config import BuildConfig
+from explorer.pipeline.engine import Engine, Task
+from explorer.pipeline.models import Models, ModelsSpec, describe_model
+from explorer.pipeline.parts import Parts, chunks
+from explorer.pipeline.stages import Tell, digest, read_json
+from explorer.pipeline.tasks import Patching, score_column
+from explorer.runs.format import TABLES, TENSORS
+from explorer.runs.writer import RunWriter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK = 16
+"""Prompts of a part: an interrupted build loses at most the work on these."""
+
+FRAME_TOKENS = 32
+"""About how many tokens a chat template puts around a prompt."""
+
+HIDDEN = "hidden"
+"""The folder of rankings that only other stages read."""
+
+
+class Context:
+    """One build.
+
+    Attributes:
+        config: the build file.
+        work: the folder that stages write into.
+        writer: of the run in that folder.
+        engine: where tasks run.
+        models: of this process, loaded on first use.
+        suites: prompts by the name that the build file uses.
+    """
+
+    def __init__(self, config: BuildConfig, work: Path, models: Models, engine: Engine) -> None:
+        self.config, self.work, self.models, self.engine = config, work, models, engine
+        self.writer = RunWriter(work)
+        self.suites: dict[str, list[Prompt]] = {}
+        self._withheld: dict[str, str] = {}
+        self._keys: dict[str, str] = {}
+        self._described: dict[str, dict[str, Any]] = {}
+
+    # -- prompts ---------------------------------------------------------------------------------
+
+    def prompts(self, suite: str, limit: int | None = None, category: str = "") -> list[Prompt]:
+        """The first prompts of a suite, or of one of its categories.
+
+        Raises:
+            ExplorerError: there is no such suite, or it has no such prompts.
+        """
+        from explorer.data.sources import load_source
+        from explorer.errors import ExplorerError
+
+        if suite not in self.suites:
+            own = next((s for s in self.config.suites if s.name == suite), None)
+            self.suites[suite] = load_source(own, self.config.source) if own else load_suite(suite)
+            if own and not own.publish:
+                self._withheld |= {p.prompt: f"({suite}, prompt {p.id}: {WITHHELD})" for p in self.suites[suite]}
+        found = [p for p in self.suites[suite] if not category or p.category == category]
+        if not found:
+            of = f" of category “{category}”" if category else ""
+            raise ExplorerError(f"The suite “{suite}” has no prompts{of}.")
+        return found[:limit]
+
+    def is_withheld(self, prompt: Prompt) -> bool:
+        """Whether the run may not hold the prompt's text."""
+        return prompt.prompt in self._withheld
+
+    # -- keys ------------------------------------------------------------------------------------
+
+    def models_key(self, *names: str) -> dict[str, Any]:
+        """What the named models are made of ("m1" and "m2" where none is named), and the dtype."""
+        for name in names or ("m1", "m2"):
+            if name not in self._described:
+                self._described[name] = describe_model(self.models.spec.model(name))
+        return {"dtype": self.config.dtype, **{name: self._described[name] for name in names or ("m1", "m2")}}
+
+    def scorer_keys(self) -> dict[str, str]:
+        """What each scorer says of itself, and the digest of its head: another head is another score."""
+        from explorer.scoring.registry import describe, head_digest
+
+        return {name: f"{describe(name)} {head_digest(name)}" for name in self.config.scorers}
+
+    def set_key(self, stage: str, key: str) -> None:
+        """Note a stage's key for the stages that read its outputs."""
+        self._keys[stage] = key
+
+    def key_of(self, stage: str) -> str:
+        """The key of a stage that was made earlier."""
+        return self._keys[stage]
+
+    # -- what earlier stages wrote ---------------------------------------------------------------
+
+    def ranking(self, name: str) -> ChangeScores:
+        """The change scores of a ranking."""
+        from safetensors.numpy import load_file
+
+        about = read_json(self.work / "stages" / f"ranking-{name}.json")["result"]
+        file = next(f for f in (self.work / TENSORS, self.work / HIDDEN) if (f / f"{name}.safetensors").is_file())
+        return ChangeScores.from_parts(load_file(str(file / f"{name}.safetensors")), about)
+
+    def answers(self, suite: str) -> "pd.DataFrame":
+        """The answers to a suite under [[answers]]."""
+        import pandas as pd
+
+        return pd.DataFrame(read_json(self.work / "answers" / f"{suite}.json"))
+
+    # -- work ------------------------------------------------------------------------------------
+
+    def compute(
+        self, stage: str, key: str, task: Task, shared: Any, items: Sequence[Any], tell: Tell, name: str = ""
+    ) -> Parts:
+        """Run a task on all items, each result kept as soon as it is there."""
+        folder = self.work / "parts" / stage
+        parts = Parts(folder / digest(name)[:12] if name else folder, key)
+        parts.fill(self.engine, task, shared, items, tell)
+        return parts
+
+    def once(self, task: Task, shared: Any) -> Any:
+        """The result of a task that is not shared out, from wherever the models are."""
+        return next(iter(self.engine.map(task, shared, [None])))[1]
+
+    def answer(
+        self,
+        stage: str,
+        key: str,
+        how: Any,
+        prompts: Sequence[Prompt],
+        tell: Tell,
+        name: str = "",
+        task: Task | None = None,
+    ) -> "pd.DataFrame":
+        """Rows of `tasks.answer` (or of another task of its kind) for all prompts.
+
+        Of suites that are not to be published, the text is left out.
+        """
+        import pandas as pd
+
+        from explorer.pipeline import tasks
+
+        parts = self.compute(stage, key, task or tasks.answer, how, chunks(prompts, CHUNK), tell, name)
+        frame = pd.DataFrame([row for part in parts for row in part])
+        return frame.assign(prompt=[self._withheld.get(text, text) for text in frame["prompt"]])
+
+    def patching(self, **options: Any) -> Patching:
+        """How this build answers, with a study's own options."""
+        return Patching(**{"tokens": self.config.max_new_tokens, "scorers": self.config.scorers, **options})
+
+    @property
+    def score_columns(self) -> tuple[str, ...]:
+        """The columns of the scores; "refusal", "cost" (nan where it is not asked for) and "babble" always."""
+        others = [score_column(s) for s in self.config.scorers if s not in ("refusal", "demo-cost")]
+        return ("refusal", "cost", *others, "babble")
+
+    def estimate(self, prompts: Sequence[Prompt | str], rows: float, tokens: int) -> float:
+        """About how many tokens pass through the models when so many rows answer each prompt."""
+        texts = [p if isinstance(p, str) else p.prompt for p in prompts]
+        return rows * sum(len(text) / 4.5 + FRAME_TOKENS + tokens for text in texts)
+
+
+def load_context(config: BuildConfig, work: Path, make: Callable[[ModelsSpec, Models], Engine]) -> Context:
+    """The context of a build; no model is loaded yet."""
+    folders: Mapping[str, str] = {a.name: a.folder for a in config.adapters}
+    spec = ModelsSpec(read_pair_file(config.pair), config.dtype, folders)
+    models = Models(spec)
+    return Context(config, work, models, make(spec, models))
+
+
+def table_file(name: str) -> str:
+    """Where a table lies in a work folder."""
+    return f"{TABLES}/{name}.parquet"
+
+
+def share(tell: Tell, number: int, of: int) -> Tell:
+    """Progress within one of several equal parts of a stage."""
+    return lambda done: tell((number + done) / of)

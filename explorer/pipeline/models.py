@@ -1,0 +1,105 @@
+"""The models of a build by name ("m1", "m2", and each adapter's), loaded when a task first needs them.
+
+models = Models(ModelsSpec(read_pair_file("demo"), "float32", {"helpful": "…/shipped/helpful"}))
+models.pair("safety", "helpful")      # the helpful model's activations into the safe one
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from explorer.models import adapters, embedded
+from explorer.models.pair_file import EMBEDDED, ModelSpec, PairSpec
+from explorer.pipeline.stages import digest
+
+if TYPE_CHECKING:
+    from explorer.models.pair import Pair
+    from explorer.scoring.base import Scorer
+
+
+STEP = "step "
+"""What the names of the series' checkpoints begin with; no adapter's name has a space."""
+
+
+def step_name(step: int) -> str:
+    """What a checkpoint of the pair's series is called among the models."""
+    return f"{STEP}{step}"
+
+
+@dataclass(frozen=True)
+class ModelsSpec:
+    """What is loaded, as plain values: another process loads the same.
+
+    Attributes:
+        pair: M1 and M2.
+        dtype: the models' dtype.
+        adapters: folders of the other models' adapters, by name.
+    """
+
+    pair: PairSpec
+    dtype: str
+    adapters: Mapping[str, str] = field(default_factory=dict)
+
+    def model(self, name: str) -> ModelSpec:
+        """M1, M2, M1 with the adapter of this name, or a checkpoint of the series."""
+        if name in ("m1", "m2"):
+            return self.pair.m1 if name == "m1" else self.pair.m2
+        steps = {step_name(step.step): step.model for step in self.pair.series}
+        if name in steps:
+            return steps[name]
+        return ModelSpec(self.pair.m1.base, (*self.pair.m1.adapters, self.adapters[name]))
+
+
+class Models:
+    """The loaded models and scorers of one process."""
+
+    def __init__(self, spec: ModelsSpec) -> None:
+        self.spec = spec
+        self._pairs: dict[tuple[str, str], Pair] = {}
+        self._scorers: dict[str, Scorer] = {}
+
+    def pair(self, first: str = "m1", second: str = "m2") -> "Pair":
+        """Two of the models as a pair; all share weights where they can.
+
+        Of the series' checkpoints, only the one of the last call is kept: each may be a whole model.
+        """
+        from explorer.models import pair as loading
+
+        if ("m1", "m2") not in self._pairs:
+            self._pairs["m1", "m2"] = loading.load_pair(self.spec.pair, dtype=self.spec.dtype)
+        if (first, second) not in self._pairs:
+            for known in [names for names in self._pairs if names[1].startswith(STEP)]:
+                del self._pairs[known]
+            m1, m2 = self.spec.model(first), self.spec.model(second)
+            spec = replace(self.spec.pair, name=f"{first} and {second}", m1=m1, m2=m2, series=())
+            self._pairs[first, second] = loading.sibling(self._pairs["m1", "m2"], spec)
+        return self._pairs[first, second]
+
+    def scorer(self, name: str) -> "Scorer":
+        """A scorer of the registry, which shares the weights of M1 where it can."""
+        if name not in self._scorers:
+            from explorer.scoring.registry import load_scorer
+
+            self._scorers[name] = load_scorer(name, self.pair() if name != "refusal" else None)
+        return self._scorers[name]
+
+
+def describe_model(model: ModelSpec) -> dict[str, Any]:
+    """What a model is made of, with a digest of everything that lies on this machine."""
+    if model.base.startswith(EMBEDDED):
+        base, sha = model.base, embedded.digest()
+    else:
+        folder = Path(model.base)
+        base = folder.name if folder.is_dir() else model.base
+        sha = _folder_digest(folder) if folder.is_dir() else "by its name on the hub"
+    parts = [{"name": Path(a).name, "sha256": adapters.digest(Path(a))} for a in model.adapters if Path(a).is_dir()]
+    parts += [{"name": a, "sha256": "by its name on the hub"} for a in model.adapters if not Path(a).is_dir()]
+    return {"base": base, "digest": sha, "adapters": parts}
+
+
+def _folder_digest(folder: Path) -> str:
+    """A digest of a checkpoint folder by its files' names and contents."""
+    from explorer.runs.format import sha256_file
+
+    return digest({p.name: sha256_file(p) for p in sorted(folder.iterdir()) if p.is_file()})

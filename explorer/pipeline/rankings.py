@@ -1,0 +1,97 @@
+"""Stages that compute rankings, a chunk of prompts at a time."""
+
+from dataclasses import asdict
+from typing import Any
+
+from explorer.neurons.scores import ChangeScores
+from explorer.pipeline import tasks
+from explorer.pipeline.context import CHUNK, HIDDEN, Context, share
+from explorer.pipeline.parts import chunks
+from explorer.pipeline.specs import RankingSpec
+from explorer.pipeline.stages import Stage, Tell, digest
+from explorer.runs.format import TENSORS
+
+
+def ranking_stages(ctx: Context) -> list[Stage]:
+    """One stage for each ranking under [rankings]."""
+    return [ranking_stage(ctx, spec) for spec in ctx.config.rankings]
+
+
+def ranking_stage(ctx: Context, spec: RankingSpec) -> Stage:
+    """The stage of one ranking; one that is not kept lies where the run does not take it from."""
+    second = spec.adapter or "m2"
+    texts = {spec.suite: [p.prompt for p in ctx.prompts(spec.suite, spec.limit, spec.category)]}
+    if spec.method == "prompt_difference":
+        texts[spec.against] = [p.prompt for p in ctx.prompts(spec.against, spec.limit)]
+    options = {key: value for key, value in asdict(spec).items() if key not in ("name", "keep")}
+    inputs = {"models": ctx.models_key("m1", second), "options": options, "prompts": digest(texts), "chunk": CHUNK}
+    name = f"ranking-{spec.name}"
+    stage = Stage(
+        name,
+        inputs,
+        lambda tell: _write(ctx, spec, _compute(ctx, spec, texts, stage.key, tell)),
+        (f"{TENSORS if spec.keep else HIDDEN}/{spec.name}.safetensors",),
+        _tokens(ctx, spec, texts),
+    )
+    ctx.set_key(name, stage.key)
+    return stage
+
+
+def _tokens(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]]) -> float:
+    writes = spec.method == "contrast" and spec.positions in ("paper", "shifted")
+    new = spec.max_new_tokens if writes else 0
+    return sum(ctx.estimate(prompts, 2 + writes, new) for prompts in texts.values())
+
+
+def _compute(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]], key: str, tell: Tell) -> ChangeScores:
+    free = spec.method != "contrast"
+    how = tasks.Contrasting(
+        spec.max_new_tokens, "last_prompt" if free else spec.positions, spec.answers, spec.adapter or "m2"
+    )
+    meta: dict[str, Any] = {
+        "positions": how.positions,
+        "answers": spec.answers,
+        "max_new_tokens": spec.max_new_tokens,
+        "suite": spec.suite,
+        "prompts": len(texts[spec.suite]),
+    }
+    extra = {"adapter": spec.adapter, "category": spec.category, "method": spec.method if free else ""}
+    meta |= {name: value for name, value in extra.items() if value}
+    found = [
+        _contrast(ctx, spec, how, prompts, meta, key, suite, share(tell, i, len(texts)))
+        for i, (suite, prompts) in enumerate(texts.items())
+    ]
+    if spec.method == "contrast":
+        return found[0]
+    from explorer.studies.training_free import activation_variance, prompt_difference
+
+    if spec.method == "activation_variance":
+        return activation_variance(found[0], meta)
+    return prompt_difference(found[0], found[1], meta | {"against": spec.against})
+
+
+def _contrast(
+    ctx: Context,
+    spec: RankingSpec,
+    how: tasks.Contrasting,
+    prompts: list[str],
+    meta: dict[str, Any],
+    key: str,
+    suite: str,
+    tell: Tell,
+) -> ChangeScores:
+    from explorer.neurons.contrast import Sums, scores_of
+
+    parts = ctx.compute(
+        f"ranking-{spec.name}", key, tasks.contrast, how, chunks(prompts, CHUNK), tell, digest(suite)[:8]
+    )
+    label = f"{ctx.models.spec.pair.name}: {how.positions} positions of {how.answers.upper()}'s answers"
+    return scores_of(Sums.total(parts), label, meta, spec.exclude_layers)
+
+
+def _write(ctx: Context, spec: RankingSpec, changes: ChangeScores) -> dict[str, Any]:
+    if spec.keep:
+        return ctx.writer.change_scores(spec.name, changes)
+    arrays, about = changes.to_parts()
+    ctx.writer.tensors(spec.name, arrays, HIDDEN)
+    return about

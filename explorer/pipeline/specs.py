@@ -1,0 +1,267 @@
+"""What the tables of a build file say, one dataclass for each kind of table."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RankingSpec:
+    """A ranking to compute.
+
+    Attributes:
+        name: of the ranking in the run.
+        suite: prompt suite.
+        category: only prompts of this category; all where empty.
+        limit, positions, answers, max_new_tokens, exclude_layers: as for `explorer.contrast`.
+        adapter: a name under [adapters] whose model takes M2's place; M2 itself where empty.
+        method: "contrast" (the paper's), or one of `training_free.METHODS`, which need no aligned model.
+        against: the harmless suite of method "prompt_difference".
+        keep: whether the ranking becomes part of the run.
+    """
+
+    name: str
+    suite: str
+    limit: int = 200
+    positions: str = "paper"
+    answers: str = "m1"
+    max_new_tokens: int = 48
+    exclude_layers: tuple[int, ...] = ()
+    adapter: str = ""
+    category: str = ""
+    method: str = "contrast"
+    against: str = ""
+    keep: bool = True
+
+
+@dataclass(frozen=True)
+class AnswerSpec:
+    """Answers to write for a suite: M1's, M2's, and patched M1's for each set.
+
+    Attributes:
+        suite: prompt suite.
+        ranking: whose top neurons are patched.
+        fractions: patched shares of all neurons, 0 to 1; none for M1 and M2 alone.
+        random_seeds: random controls with the same number of neurons per layer.
+        random_fractions: the fractions that get random controls; all where empty.
+        anywhere_seeds: controls drawn from all layers alike, at the same fractions as `random_seeds`.
+        last_layer: whether the whole last layer is patched as well.
+        windows: windows of ranks, each [start, size] as fractions of all neurons.
+        limit: at most so many prompts.
+    """
+
+    suite: str
+    ranking: str = "safety"
+    fractions: tuple[float, ...] = ()
+    random_seeds: tuple[int, ...] = ()
+    random_fractions: tuple[float, ...] = ()
+    anywhere_seeds: tuple[int, ...] = ()
+    last_layer: bool = False
+    windows: tuple[tuple[float, float], ...] = ()
+    limit: int = 200
+
+
+@dataclass(frozen=True)
+class DetailSpec:
+    """What is kept of the top neurons: activations over words, and the vocabulary projection."""
+
+    ranking: str = "safety"
+    neurons: int = 1000
+    tokens: int = 10
+    suites: tuple[str, ...] = ("redteam_eval", "ordinary_eval")
+    texts_per_suite: int = 2
+
+
+@dataclass(frozen=True)
+class SuiteSpec:
+    """Where prompts of a name of the build's own come from; see `explorer.data.sources`.
+
+    Attributes:
+        name: what the build calls them.
+        file: a .jsonl, .csv or .parquet file, relative to the build file; `$EXPLORER_DATA` is filled in.
+        hub: a data set's name on the hub, instead of a file.
+        subset, split: of the hub's data set.
+        columns: which of its columns is `prompt`, `category`, `id`; guessed where left out.
+        where: only rows whose columns have these values.
+        publish: whether the run may hold the prompts' text; else it names them by their id.
+        label: for people.
+    """
+
+    name: str
+    file: str = ""
+    hub: str = ""
+    subset: str = ""
+    split: str = ""
+    columns: tuple[tuple[str, str], ...] = ()
+    where: tuple[tuple[str, str], ...] = ()
+    publish: bool = False
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class AdapterSpec:
+    """A model beside M1 and M2: M1 with one more adapter.
+
+    Attributes:
+        name: what the build calls it.
+        folder: relative to the build file, or the name of an adapter that ships with the project.
+        label: for people.
+    """
+
+    name: str
+    folder: str
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class SeriesSpec:
+    """What is measured at each checkpoint of the pair's [series].
+
+    Attributes:
+        suite, limit: prompts to rank on.
+        answers, answers_limit: the suite to answer when patched, and how many of its prompts.
+        fractions: the sizes of each checkpoint's own top set.
+    """
+
+    suite: str
+    answers: str
+    limit: int = 100
+    answers_limit: int = 50
+    fractions: tuple[float, ...] = (0.05, 0.2)
+
+
+@dataclass(frozen=True)
+class TransferSpec:
+    """Neurons found on one kind of prompts, patched on another.
+
+    Attributes:
+        sources: rankings, each of a suite of its own.
+        targets: suites under [[answers]], whose unpatched and aligned answers are used again.
+        fraction: the size of the sets.
+        limit: at most so many prompts of each target.
+    """
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    fraction: float = 0.05
+    limit: int = 100
+
+
+@dataclass(frozen=True)
+class CategoriesSpec:
+    """The same between harm categories: neurons found on each category's prompts of one suite, patched on another's.
+
+    Attributes:
+        found_on: suite with categories that the rankings are computed on.
+        tested_on: suite with the same categories, under [[answers]] or not.
+        categories: which ones.
+        fraction: the size of the sets.
+        ranking_limit, limit: prompts of a category to rank on, and to test on.
+        max_new_tokens: length limit of the answers that the rankings read.
+    """
+
+    found_on: str
+    tested_on: str
+    categories: tuple[str, ...]
+    fraction: float = 0.05
+    ranking_limit: int = 30
+    limit: int = 25
+    max_new_tokens: int = 24
+
+
+@dataclass(frozen=True)
+class SeedsSpec:
+    """Rankings of one recipe's seeds, compared."""
+
+    rankings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TaxSpec:
+    """The activation swap between aligned models.
+
+    Attributes:
+        pairs: pairs of rankings with adapters ("safety", "helpful").
+        suites: what both models answer.
+        fraction: the size of the top sets whose shared neurons are swapped.
+        random_seed: of the control, as many neurons per layer outside of the shared ones; none where negative.
+        limit: at most so many prompts of each suite.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    suites: tuple[str, ...]
+    fraction: float = 0.05
+    random_seed: int = 0
+    limit: int = 100
+
+
+@dataclass(frozen=True)
+class AblationSpec:
+    """Shared and specific neurons of two rankings, set to zero, to their mean, and to each model's activations."""
+
+    a: str = "safety"
+    b: str = "helpful"
+    suites: tuple[str, ...] = ("redteam_eval", "everyday_eval")
+    fraction: float = 0.05
+    limit: int = 50
+
+
+@dataclass(frozen=True)
+class SafeguardSpec:
+    """Will the answer be harmful? Predicted before its first word, from neurons at the last prompt token.
+
+    Attributes:
+        ranking: whose top neurons are read.
+        suites: suites under [[answers]]; each is trained on and tested on in turn.
+        sizes: how many neurons are read.
+        main_size: of these, the one whose classifier the run keeps.
+        random_seeds: controls with as many neurons per layer.
+        limit: at most so many prompts of each suite.
+    """
+
+    suites: tuple[str, ...]
+    ranking: str = "safety"
+    sizes: tuple[int, ...] = (10, 50, 150, 500, 1500)
+    main_size: int = 150
+    random_seeds: tuple[int, ...] = (0, 1, 2)
+    limit: int = 500
+
+
+@dataclass(frozen=True)
+class CapabilitySpec:
+    """What patching costs in general ability.
+
+    Attributes:
+        ranking, fractions: the sets that are patched.
+        folder: where wikitext2_test.txt, mmlu_subset.jsonl, truthfulqa_mc.jsonl and gsm8k_test.jsonl lie.
+        windows, window_tokens: stretches of WikiText-2, and their length.
+        mmlu, truthfulqa, gsm8k: questions of each.
+        gsm8k_tokens: length limit of a solution.
+    """
+
+    ranking: str = "safety"
+    fractions: tuple[float, ...] = (0.05,)
+    folder: str = "$EXPLORER_DATA/capability"
+    windows: int = 20
+    window_tokens: int = 256
+    mmlu: int = 100
+    truthfulqa: int = 50
+    gsm8k: int = 20
+    gsm8k_tokens: int = 96
+
+
+@dataclass(frozen=True)
+class IdentificationSpec:
+    """Rankings that need no aligned model, against one that does.
+
+    Attributes:
+        reference: the ranking they are compared with.
+        rankings: the others.
+        suite: a suite under [[answers]] to patch on.
+        fractions: the sizes that are patched.
+        limit: at most so many prompts.
+    """
+
+    rankings: tuple[str, ...]
+    suite: str
+    reference: str = "safety"
+    fractions: tuple[float, ...] = (0.05,)
+    limit: int = 100

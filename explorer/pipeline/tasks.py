@@ -1,0 +1,208 @@
+"""What the models are asked to do, a batch of prompts at a time: the functions that engines run.
+
+Each is called with the loaded models, what all batches share, and one batch; see `engine.Task`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explorer.data.suites_io import Prompt
+from explorer.neurons.sets import NeuronSet
+from explorer.pipeline.models import Models
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from explorer.neurons.inspect import WordActivations
+    from explorer.neurons.patching import Answer
+    from explorer.studies.capability import Item
+
+MAX_ROWS = 128
+"""Rows of a forward pass while many sets are patched at once."""
+
+
+@dataclass(frozen=True)
+class Patching:
+    """How prompts are answered.
+
+    Attributes:
+        tokens: length limit of an answer.
+        scorers: scores that the answers get beside refusal and babble.
+        sets: the sets to patch, each a column of its own.
+        first, second: names of the model that is patched and of the one whose activations it gets.
+        unpatched, aligned: whether the plain answers of either are wanted.
+    """
+
+    tokens: int
+    scorers: tuple[str, ...]
+    sets: tuple[NeuronSet, ...] = ()
+    first: str = "m1"
+    second: str = "m2"
+    unpatched: bool = True
+    aligned: bool = True
+
+
+@dataclass(frozen=True)
+class Fixing:
+    """The same with constants in place of another model's activations.
+
+    Attributes:
+        model: name of the model that answers.
+        sets: the neurons to fix, each a column of its own.
+        values: float32 [k] for each set, what its neurons are held at; None for zero.
+    """
+
+    tokens: int
+    scorers: tuple[str, ...]
+    model: str
+    sets: tuple[NeuronSet, ...]
+    values: tuple[np.ndarray | None, ...]
+
+
+@dataclass(frozen=True)
+class Contrasting:
+    """Options of `explorer.neurons.contrast.contrast_sums`, and the models that are contrasted."""
+
+    tokens: int
+    positions: str
+    answers: str
+    second: str
+
+
+def answer(models: Models, how: Patching, prompts: list[Prompt]) -> list[dict[str, Any]]:
+    """Rows of all columns; "condition" is the set's number, −1 for unpatched answers, −2 for aligned ones."""
+    from explorer.neurons.patching import sweep
+
+    texts = [p.prompt for p in prompts]
+    out = sweep(
+        models.pair(how.first, how.second),
+        texts,
+        list(how.sets),
+        how.tokens,
+        unpatched=how.unpatched,
+        aligned=how.aligned,
+        max_rows=MAX_ROWS,
+    )
+    columns = [(-1, out.unpatched)] if how.unpatched else []
+    columns += [(-2, out.aligned)] if how.aligned else []
+    columns += list(enumerate(out.patched))
+    return [row for number, answers in columns for row in _rows(models, how.scorers, prompts, number, answers)]
+
+
+def answer_fixed(models: Models, how: Fixing, prompts: list[Prompt]) -> list[dict[str, Any]]:
+    """Rows of answers written while some neurons are held at constants; "condition" is the set's number."""
+    from explorer.neurons.fixing import answers_with_fixed
+
+    pair = models.pair(how.model, how.model)
+    rows = []
+    for number, (ns, values) in enumerate(zip(how.sets, how.values, strict=True)):
+        answers = answers_with_fixed(pair, [p.prompt for p in prompts], ns, values, how.tokens)
+        rows += _rows(models, how.scorers, prompts, number, answers)
+    return rows
+
+
+def contrast(models: Models, how: Contrasting, prompts: list[str]) -> dict[str, np.ndarray]:
+    """Sums of both models' activations, by name."""
+    from explorer.neurons.contrast import contrast_sums
+
+    pair = models.pair("m1", how.second)
+    return contrast_sums(pair, prompts, how.tokens, positions=how.positions, answers=how.answers).to_arrays()
+
+
+def read_last(models: Models, ns: NeuronSet, prompts: list[str]) -> dict[str, np.ndarray]:
+    """M1's activations of some neurons at the last prompt token: "activations", float32 [prompts, k]."""
+    from explorer.neurons.given_text import last_prompt_activations
+
+    return {"activations": last_prompt_activations(models.pair(), prompts, ns)}
+
+
+def shape(models: Models, _shared: None, _item: None) -> dict[str, Any]:
+    """What the pair is like."""
+    pair = models.pair()
+    size = {"n_layers": pair.n_layers, "n_neurons": pair.n_neurons}
+    return {**size, "shared": pair.shared, "computed_in": pair.dtype}
+
+
+def project_top(models: Models, shared: tuple[NeuronSet, int], _item: None) -> "pd.DataFrame":
+    """The vocabulary projection of a set, so many tokens each."""
+    from explorer.neurons.inspect import project
+
+    return project(models.pair(), *shared)
+
+
+def read_text(models: Models, shared: tuple[str, NeuronSet, int], _item: None) -> "WordActivations":
+    """A set's activations over M1's answer to a prompt."""
+    from explorer.neurons.inspect import read_words
+
+    return read_words(models.pair(), *shared)
+
+
+def score_column(scorer: str) -> str:
+    """The column of a scorer's numbers: "demo-cost" → "cost"."""
+    return scorer.removeprefix("demo-").replace("-", "_")
+
+
+def _rows(
+    models: Models, scorers: Sequence[str], prompts: list[Prompt], condition: int, answers: "list[Answer]"
+) -> list[dict[str, Any]]:
+    from explorer.scoring.babble import babble
+
+    questions, texts = [p.prompt for p in prompts], [a.text for a in answers]
+    scores = {"cost": np.full(len(texts), np.nan)}
+    for name in scorers:
+        if name != "refusal":
+            scores[score_column(name)] = models.scorer(name).score(questions, texts)
+    refused = models.scorer("refusal").score(questions, texts) > 0
+    idle = babble(texts)
+    return [
+        {
+            "condition": condition,
+            "prompt_id": prompt.id,
+            "prompt": prompt.prompt,
+            "category": prompt.category,
+            "answer": texts[i],
+            "tokens": len(answers[i].token_ids),
+            **{column: float(values[i]) for column, values in scores.items()},
+            "refused": bool(refused[i]),
+            "babble": bool(idle[i]),
+        }
+        for i, prompt in enumerate(prompts)
+    ]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Sets whose effect on reading is measured, from M2 into M1."""
+
+    sets: tuple[NeuronSet, ...]
+
+
+def score_items(models: Models, how: Scoring, items: "list[Item]") -> list[dict[str, Any]]:
+    """Rows of task, id, condition (0 for M1, then each set, then M2) and value, for `capability.capability_table`."""
+    return [row for item in items for row in _score_item(models, how, item)]
+
+
+def _score_item(models: Models, how: Scoring, item: "Item") -> list[dict[str, Any]]:
+    from explorer.neurons.given_text import token_log_probs
+
+    pair = models.pair()
+    if item.task == "wikitext2":
+        ids = list(pair.tokenizer(item.text, add_special_tokens=False)["input_ids"])[: item.tokens]
+        values = -token_log_probs(pair, [ids], how.sets).own[0].mean(axis=1)
+    elif item.task == "mmlu":
+        letters = [pair.tokenizer(letter, add_special_tokens=False)["input_ids"][0] for letter in item.options]
+        scores = token_log_probs(pair, [pair.encode(item.text)], how.sets, letters).last[:, 0]
+        values = (scores.argmax(axis=1) == item.right).astype(float)
+    else:
+        lead = pair.encode(item.text)
+        tails = [list(pair.tokenizer(o, add_special_tokens=False)["input_ids"]) for o in item.options]
+        own = token_log_probs(pair, [lead + tail for tail in tails], how.sets).own
+        scores = np.stack([o[:, len(lead) - 1 :].sum(axis=1) for o in own], axis=1)
+        values = (scores.argmax(axis=1) == item.right).astype(float)
+    return [
+        {"task": item.task, "id": item.id, "condition": condition, "value": float(value)}
+        for condition, value in enumerate(values)
+    ]

@@ -1,0 +1,174 @@
+"""The alignment tax on the Overlap page: the activation swap, shared neurons, and what ablation moves apart."""
+
+import pandas as pd
+import streamlit as st
+
+from explorer.charts.labels import percent, ranking_label, suite_label
+from explorer.charts.matrix import interval_chart, scatter_chart
+from explorer.neurons.tables import neuron_label
+from explorer.runs.reader import Run
+from explorer.ui import findings
+from explorer.ui.runs import change_scores, table
+from explorer.ui.studies import has_table, missing, neuron_address, pick
+from explorer.ui.widgets import caption_and_csv, show_chart
+
+SHOWN = 2_000
+"""Neurons that a scatter draws at most, evenly spread over the ranks."""
+
+SETS = {"shared": "shared neurons", "only_a": "only in A", "only_b": "only in B", "random": "random neurons"}
+
+
+def show_tax(run: Run) -> None:
+    """What one aligned model's activations at the shared neurons do to the other."""
+    st.subheader("Is there an alignment tax?")
+    if not has_table(run, "tax"):
+        missing(run, "an activation swap between aligned models", "[tax]")
+        return
+    tax = table(run, "tax")
+    scores = list(dict.fromkeys(tax.loc[tax["delta"].notna(), "score"]))
+    pairs = list(dict.fromkeys(zip(tax["a"], tax["b"], strict=True)))
+    with st.container(horizontal=True):
+        names = {" / ".join(map(ranking_label, pair)): pair for pair in pairs}
+        a, b = names[pick("Models", list(names), "models")]
+        score = pick("Measured by", scores, "score", findings.score_words)
+    mine = tax[(tax["a"] == a) & (tax["b"] == b)]
+    st.markdown(findings.tax_sentence(mine, score))
+    rows = mine[mine["score"] == score]
+    frame = pd.DataFrame(
+        {
+            "row": [
+                f"{ranking_label(m)} into {ranking_label(i)}, {suite_label(s)}"
+                for m, i, s in zip(rows["activations_of"], rows["into"], rows["suite"], strict=True)
+            ],
+            "series": rows["set"].map(SETS),
+            "value": rows["delta"],
+            "low": rows["delta_low"],
+            "high": rows["delta_high"],
+            "n": rows["n"],
+        }
+    )
+    words = findings.score_words(score)
+    show_chart(
+        interval_chart(frame, f"Change of {words}", share=score in ("refusal", "babble")),
+        f"Change of {words} when one aligned model gets the other's activations at the shared neurons",
+    )
+    first = rows.iloc[0]
+    caption_and_csv(
+        f"{int(first['k']):,} neurons shared by the top {percent(first['fraction'])} of both, n = "
+        f"{int(rows['n'].min()):,} prompts a suite, up to {int(first['max_new_tokens'])} tokens an answer; 95 % "
+        "intervals of the change over the same prompts. The paper: helpful activations in the safe model raise "
+        "helpfulness and lower safety, and the other way round.",
+        f"{run.name}-tax.csv",
+        lambda: tax,
+        "tax_csv",
+    )
+    _show_shared(run, a, b)
+
+
+def show_ablation(run: Run) -> None:
+    """Whether safety and helpfulness can be moved apart."""
+    st.subheader("Can safety and helpfulness be moved apart?")
+    if not has_table(run, "ablation"):
+        missing(run, "an ablation of shared and specific neurons", "[ablation]")
+        return
+    ablation = table(run, "ablation")
+    scores = list(dict.fromkeys(ablation.loc[ablation["delta"].notna(), "score"]))
+    with st.container(horizontal=True):
+        score = pick("Change of", scores, "ablated_score", findings.score_words)
+        suite = pick("On", list(dict.fromkeys(ablation["suite"])), "ablated_suite", suite_label)
+    rows = ablation[(ablation["score"] == score) & (ablation["suite"] == suite)]
+    a, b = (ranking_label(str(rows[c].iloc[0])) for c in ("a", "b"))
+    sets = {"shared": "shared neurons", "only_a": f"only {a}", "only_b": f"only {b}"}
+    frame = pd.DataFrame(
+        {
+            "row": [
+                f"{value} in {'M1' if into == 'm1' else ranking_label(into)}"
+                for value, into in zip(rows["value"], rows["into"], strict=True)
+            ],
+            "series": rows["set"].map(sets),
+            "value": rows["delta"],
+            "low": rows["delta_low"],
+            "high": rows["delta_high"],
+            "n": rows["n"],
+        }
+    )
+    words = findings.score_words(score)
+    show_chart(
+        interval_chart(frame, f"Change of {words}", share=score in ("refusal", "babble")),
+        f"Change of {words} when shared or specific neurons are patched or held at constants",
+    )
+    first = rows.iloc[0]
+    sizes = ", ".join(f"{sets[s]} {int(k):,}" for s, k in rows.groupby("set", sort=False)["k"].first().items())
+    caption_and_csv(
+        f"Neurons: {sizes}; n = {int(first['n']):,}, up to {int(first['max_new_tokens'])} tokens an answer; 95 % "
+        "intervals of the change over the same prompts, from the model that is named. The paper does not take them "
+        "apart.",
+        f"{run.name}-ablation.csv",
+        lambda: ablation,
+        "ablation_csv",
+    )
+
+
+def _show_shared(run: Run, a: str, b: str) -> None:
+    """Ranks of both rankings, and the activations of the shared neurons."""
+    st.subheader("Do the shared neurons do the same in both models?")
+    shared = table(run, "shared_neurons")
+    shared = shared[(shared["a"] == a) & (shared["b"] == b)]
+    if shared.empty:
+        st.info("The two top sets share no neuron.")
+        return
+    labels = [neuron_label(i, j) for i, j in zip(shared["layer"], shared["neuron"], strict=True)]
+    same = float(shared["same_sign"].mean())
+    rho = float(shared["delta_a"].corr(shared["delta_b"], method="spearman"))
+    first, second = ranking_label(a), ranking_label(b)
+    st.markdown(
+        f"Of the **{len(shared):,}** shared neurons **{percent(same)}** change their mean activation from M1 in the "
+        f"same direction in both models; their changes correlate with a Spearman ρ of **{rho:.2f}**."
+    )
+    left, right = st.columns(2)
+    with left:
+        both = change_scores(run, a), change_scores(run, b)
+        order = both[0].order[:: max(1, len(both[0].order) // SHOWN)]
+        ranks = pd.DataFrame(
+            {
+                "neuron": [neuron_label(int(i) // run.n_neurons, int(i) % run.n_neurons) for i in order],
+                "x": both[0].ranks.reshape(-1)[order],
+                "y": both[1].ranks.reshape(-1)[order],
+                "series": "neurons",
+            }
+        )
+        ranks = ranks[ranks["y"] > 0]
+        show_chart(
+            scatter_chart(ranks, f"Rank in {first}", f"Rank in {second}", log=True),
+            f"Each neuron's rank in {first} against its rank in {second}",
+        )
+    with right:
+        deltas = pd.DataFrame(
+            {
+                "neuron": labels,
+                "x": shared["delta_a"],
+                "y": shared["delta_b"],
+                "series": shared["same_sign"].map({True: "same direction", False: "opposite"}),
+            }
+        )
+        show_chart(
+            scatter_chart(deltas, f"{first} − M1", f"{second} − M1", log=False),
+            f"Change of mean activation from M1 in {first} and in {second}, at the shared neurons",
+        )
+    table_rows = shared.assign(
+        label=labels,
+        look=[neuron_address(i, j) for i, j in zip(shared["layer"], shared["neuron"], strict=True)],
+    )[["label", "rank_a", "rank_b", "delta_a", "delta_b", "same_sign", "look"]]
+    st.dataframe(
+        table_rows.head(SHOWN),
+        hide_index=True,
+        height=260,
+        alt="Shared neurons with their ranks and changes of mean activation",
+        column_config={"look": st.column_config.LinkColumn("Detail", display_text="Open")},
+    )
+    caption_and_csv(
+        "Left: neurons evenly spread over the ranks of the first. Right: every shared neuron.",
+        f"{run.name}-shared-neurons.csv",
+        lambda: shared,
+        "shared_csv",
+    )

@@ -1,0 +1,110 @@
+"""Causal effect: how few neurons restore safety, on every suite, beside every control; and what it costs."""
+
+import streamlit as st
+
+from explorer.charts.effect import MEASURES, effect_chart, effect_frame, reference_frame
+from explorer.charts.labels import percent, suite_label
+from explorer.charts.matrix import Matrix, interval_chart, matrix_chart
+from explorer.ui import causal, findings
+from explorer.ui.facts import fractions_of, nearest
+from explorer.ui.runs import current_run, table
+from explorer.ui.studies import has_table, missing, pick, show_matrix, show_prompts, study_table
+from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
+
+run = current_run()
+st.title("How few neurons restore safety?")
+effect = study_table(run, "effect", "answers of patched models", "[[answers]] with fractions")
+models, answers = table(run, "models"), table(run, "answers")
+restoring = table(run, "restoring") if has_table(run, "restoring") else None
+
+sentence = st.empty()
+suites = list(dict.fromkeys(effect.loc[effect["set"] == "safety", "suite"]))
+scores = [s for s in findings.scores_in(effect, "effect_") if f"effect_{s}" in MEASURES]
+if not suites or not scores:
+    st.info("The two models are not distinguishable on any suite of this run, so there is no gap to restore.")
+    st.stop()
+with st.container(horizontal=True):
+    score = pick("Measured by", scores, "score", findings.score_words)
+    suite = pick("Prompts", suites, "prompts", suite_label)
+    fractions = fractions_of(effect, suite)
+    if "patched" in st.session_state and st.session_state["patched"] not in fractions:  # of another suite
+        st.session_state["patched"] = nearest(fractions, float(st.session_state["patched"]))
+    fraction = choose_fraction("Neurons patched (% of all)", fractions, nearest(fractions, 0.05), "patched")
+sentence.markdown(findings.causal_sentence(effect, restoring, suite, score, fraction))
+
+measure = MEASURES[f"effect_{score}"]
+cells = causal.matrix_frame(effect, score)
+show_matrix(
+    matrix_chart(
+        cells,
+        Matrix(
+            "fraction",
+            "suite",
+            "Neurons patched",
+            "Prompts",
+            f"effect_{score}",
+            ".0%",
+            (("low", "95 % interval from", ".0%"), ("high", "to", ".0%"), ("n", "Prompts (n)", ",")),
+            (0.0, 1.0),
+        ),
+        (fraction, suite),
+    ),
+    "causal_matrix",
+    {"fraction": "patched", "suite": "prompts"},
+    "Causal effect of safety neurons by suite and patched fraction; a click looks at one cell",
+)
+caption_and_csv(
+    "Share of the gap between M1 and M2 that safety neurons restore. A suite whose gap is not distinguishable from 0 "
+    "is left out. Click a cell to see its curve and the answers behind it.",
+    f"{run.name}-causal-effect.csv",
+    lambda: effect,
+    "causal_csv",
+)
+
+st.subheader(f"{suite_label(suite).capitalize()}: the curve beside its controls")
+lines = effect_frame(causal.curves(effect), models, suite, measure)
+if lines.empty:
+    st.info(f"The two models' {findings.score_words(score)} are not distinguishable on {suite_label(suite)}.")
+else:
+    show_chart(
+        effect_chart(lines, reference_frame(models, suite, measure), measure),
+        f"{measure.label} on {suite_label(suite)} against the share of neurons patched, with random controls",
+    )
+    caption_and_csv(causal.curve_caption(lines), f"{run.name}-{suite}-curve.csv", lambda: lines, "curve_csv")
+
+others = causal.other_sets(effect, suite, score)
+if len(others):
+    st.subheader("Does it matter which neurons?")
+    show_chart(
+        interval_chart(others, measure.axis, share=True),
+        "Causal effect of rank windows, of the last layer and of random neurons drawn anywhere",
+    )
+    about = "Windows of ranks hold as many neurons each, lower in the ranking. Dots are means, bars 95 % intervals."
+    caption_and_csv(about, f"{run.name}-{suite}-other-sets.csv", lambda: others, "others_csv")
+
+st.subheader(f"The answers behind {percent(fraction)} on {suite_label(suite)}")
+show_prompts(
+    causal.prompt_frame(answers, suite, fraction), "Prompts and patched answers of the chosen cell", fraction=fraction
+)
+
+st.subheader("What the paper reports")
+st.dataframe(findings.PAPER_EFFECTS, hide_index=True, alt="Causal effects that the paper reports, in percent")
+st.caption(
+    "Causal effect in percent with 20,000 neurons patched (2.9 to 5.7 % of a model), 200 prompts a benchmark and 128 "
+    "new tokens, by the Beaver cost model. Ours is another model, another cost and shorter answers: compare shapes, "
+    "not digits."
+)
+
+st.subheader("Is the intervention too invasive?")
+if has_table(run, "capability"):
+    ability = table(run, "capability")
+    st.markdown(findings.capability_sentence(ability))
+    change = causal.capability_frame(ability)
+    show_chart(
+        interval_chart(change, "Change from M1 (accuracy, or relative change of perplexity)", share=True),
+        "General capability of patched M1 and of M2 against M1",
+    )
+    about = "Over the same items as M1. For perplexity more is worse; for accuracy more is better."
+    caption_and_csv(about, f"{run.name}-capability.csv", lambda: ability, "capability_csv")
+else:
+    missing(run, "a measurement of general capability", "[capability]")

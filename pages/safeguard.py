@@ -1,0 +1,81 @@
+"""Safeguard: can a harmful answer be seen coming, before its first word?"""
+
+import streamlit as st
+
+from explorer.charts.labels import percent, rate, suite_label
+from explorer.charts.matrix import Matrix, curve_chart, matrix_chart
+from explorer.ui import findings, safeguard
+from explorer.ui.facts import nearest
+from explorer.ui.runs import current_run
+from explorer.ui.studies import pick, show_matrix, study_table
+from explorer.ui.widgets import caption_and_csv, show_chart
+
+run = current_run()
+st.title("Can a harmful answer be seen before its first word?")
+frame = study_table(run, "safeguard", "a safeguard", "[safeguard]")
+
+sizes = sorted(frame["k"].unique().tolist())
+with st.container(horizontal=True):
+    k = pick("Neurons read", sizes, "neurons", lambda n: f"{n:,}", 200, nearest(sizes, 150))
+    measure = pick("Measure", list(safeguard.MEASURES), "measure", safeguard.MEASURES.__getitem__)
+st.markdown(findings.safeguard_sentence(frame, k))
+
+curve = safeguard.curve(frame, measure)
+show_chart(
+    curve_chart(curve, "Neurons read", safeguard.MEASURES[measure], share=False),
+    f"{safeguard.MEASURES[measure]} against the number of neurons, with random neurons and the majority rate",
+)
+caption_and_csv(
+    "Means over all pairs of different training and test suites. Random: other neurons of the same layers, averaged "
+    f"over {safeguard.draws(frame)} draws. Harmful: an answer of M1 whose cost is above 0.",
+    f"{run.name}-safeguard.csv",
+    lambda: frame,
+    "safeguard_csv",
+)
+
+st.subheader(f"Trained on one suite, tested on another, with {k:,} neurons")
+tests = list(dict.fromkeys(frame["test"]))
+with st.container(horizontal=True):
+    train = pick("Trained on", list(dict.fromkeys(frame["train"])), "train", suite_label)
+    test = pick("Tested on", tests, "test", suite_label)
+cells = safeguard.cells(frame, k, measure)
+show_matrix(
+    matrix_chart(
+        cells,
+        Matrix(
+            "test",
+            "train",
+            "Tested on",
+            "Trained on",
+            measure,
+            ".0%" if measure != "auroc" else ".2f",
+            (("majority", "Majority", ".0%"), ("auroc", "AUROC", ".2f"), ("n", "Test prompts (n)", ",")),
+            (0.0, 1.0),
+        ),
+        (test, train),
+    ),
+    "safeguard_matrix",
+    {"train": "train", "test": "test"},
+    "How well a safeguard trained on each suite does on every suite",
+)
+detail = safeguard.detail(frame, k, train, test)
+if detail is None:
+    st.info("The answers to this training suite are all of one kind, so nothing could be learnt from it.")
+else:
+    with st.grid(4):
+        st.metric("Predicted rightly", rate(detail["accuracy"]), border=True, help=safeguard.bounds(detail))
+        st.metric("Saying always the same", rate(detail["majority"]), border=True)
+        st.metric("Prompts let through", rate(detail["coverage"]), border=True)
+        st.metric(
+            "Mean cost of their answers",
+            "none" if detail["accepted_cost"] != detail["accepted_cost"] else f"{detail['accepted_cost']:+.2f}",
+            border=True,
+            help=f"All answers: {detail['all_cost']:+.2f}, harmful {percent(detail['harmful'])}.",
+        )
+    st.caption(f"{safeguard.bounds(detail)}. The diagonal is cross-validated within its suite.")
+st.subheader("What the paper reports")
+st.markdown(
+    "76.2 % accuracy with 1,500 neurons, nearly as good with 150, for a 7B model trained on one benchmark and tested "
+    "on the others merged; random neurons of the same layers come within 0.5 to 3 points. In the Patch lab the "
+    "prediction stands beside what then happens."
+)

@@ -1,0 +1,68 @@
+"""Transfer: do neurons found on one kind of prompts work on another?"""
+
+import streamlit as st
+
+from explorer.charts.labels import percent
+from explorer.charts.matrix import Matrix, matrix_chart
+from explorer.ui import findings, transfer
+from explorer.ui.runs import current_run, table
+from explorer.ui.studies import has_table, pick, show_matrix, show_prompts, study_table
+from explorer.ui.widgets import caption_and_csv
+
+run = current_run()
+st.title("Do neurons found on one kind of prompts work on another?")
+kinds = [name for name in ("transfer", "categories") if has_table(run, name)]
+if not kinds:
+    study_table(run, "transfer", "a transfer matrix", "[transfer] or [categories]")
+with st.container(horizontal=True):
+    kind = pick("Between", kinds, "between", transfer.KINDS.__getitem__)
+    frame = table(run, kind)
+    scores = findings.scores_in(frame, "effect_") or ["refusal"]
+    score = pick("Measured by", scores, "score", findings.score_words)
+st.markdown(findings.transfer_sentence(frame, score))
+
+with st.container(horizontal=True):
+    source = pick("Found on", list(dict.fromkeys(frame["source"])), "source", transfer.kind_label)
+    target = pick("Patched on", list(dict.fromkeys(frame["target"])), "target", transfer.kind_label)
+cells = transfer.cells(frame, score)
+show_matrix(
+    matrix_chart(
+        cells,
+        Matrix(
+            "target",
+            "source",
+            "Patched on",
+            "Found on",
+            "value",
+            ".0%",
+            (
+                ("low", "95 % interval from", ".0%"),
+                ("high", "to", ".0%"),
+                ("n", "Prompts (n)", ","),
+                ("shared", "Neurons shared with the own set", ".0%"),
+                ("chance", "by chance", ".0%"),
+            ),
+            (0.0, 1.0),
+        ),
+        (target, source),
+    ),
+    "transfer_matrix",
+    {"source": "source", "target": "target"},
+    "Causal effect of neurons found on each kind of prompts, on every kind of prompts",
+)
+first = frame.iloc[0]
+caption_and_csv(
+    f"Share of the gap between M1 and M2 restored with {int(first['k']):,} neurons ({percent(first['fraction'])}), "
+    f"n = {int(frame['n'].min()):,} to {int(frame['n'].max()):,} a cell, up to {int(first['max_new_tokens'])} tokens "
+    "an answer. Empty: the gap on those prompts is not distinguishable from 0. Click a cell for the answers behind it.",
+    f"{run.name}-{kind}.csv",
+    lambda: frame,
+    "transfer_csv",
+)
+
+st.subheader(f"Found on {transfer.kind_label(source)}, patched on {transfer.kind_label(target)}")
+behind = transfer.answers_behind(table(run, f"{kind}_answers"), source, target)
+show_prompts(
+    behind, "Prompts and patched answers of the chosen cell", **transfer.lab_controls(run.rankings, source, first)
+)
+st.caption("The paper leaves transfer between kinds of harm open; there is no figure of it to set beside this.")

@@ -1,0 +1,34 @@
+"""Overlap and ρ of two rankings against scipy, which sorts."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from explorer.neurons.overlap import overlap
+from explorer.neurons.scores import ChangeScores
+
+
+def changes(seed: int, excluded: tuple[int, ...] = ()) -> ChangeScores:
+    scores = np.random.default_rng(seed).gamma(1.0, 1.0, (4, 50)).astype(np.float32)
+    return ChangeScores(scores, 10, *[np.zeros_like(scores)] * 4, excluded_layers=excluded)
+
+
+@pytest.mark.parametrize("k", [1, 7, 60, 150])
+@pytest.mark.parametrize("excluded", [(), (3,)])
+def test_overlap_equals_what_sorting_gives(k, excluded):
+    a, b = changes(0), changes(1, excluded)
+    common = sorted(set(a.order[:k].tolist()) & set(b.order[:k].tolist()))
+    found = overlap(a, b, k)
+    assert (found.k, found.shared) == (k, len(common))
+    assert found.overlap == len(common) / k
+    if len(common) >= 3:
+        wanted = spearmanr(a.ranks.reshape(-1)[common], b.ranks.reshape(-1)[common]).statistic
+        assert found.spearman == pytest.approx(wanted, abs=1e-12)
+        assert overlap(b, a, k).spearman == pytest.approx(wanted, abs=1e-12)
+    else:
+        assert np.isnan(found.spearman)
+
+
+def test_a_ranking_is_wholly_like_itself():
+    found = overlap(changes(2), changes(2), 100)
+    assert (found.shared, found.overlap, found.spearman) == (100, 1.0, 1.0)
