@@ -9,7 +9,8 @@ from explorer.errors import ExplorerError
 from explorer.models.families import FAMILIES, down_projections, family_of, final_norm, find
 from explorer.models.hooks import neuron_hooks
 from explorer.models.layers import neuron_layers
-from explorer.neurons.contrast import POSITIONS, contrast
+from explorer.neurons.contrast import POSITIONS, Sums, contrast, contrast_sums, scores_of
+from explorer.neurons.given_text import last_prompt_activations
 from explorer.neurons.inspect import project, read_words
 from explorer.neurons.patching import generate, sweep
 from explorer.neurons.reading import Text, inputs_of
@@ -247,6 +248,23 @@ def test_neurons_can_be_inspected(pair):
 
 
 # -- what is particular to a family ----------------------------------------------------------------
+
+
+def test_sums_of_an_encoder_decoder_s_prompts_add_up_layer_by_layer():
+    pair = tiny.any_pair("t5")
+    whole = contrast(pair, PROMPTS, NEW)
+    parts = [contrast_sums(pair, [prompt], NEW).to_arrays() for prompt in PROMPTS]
+    added = scores_of(Sums.total(parts), whole.label, {})
+    assert added.count == whole.count
+    assert added.meta["encoder_positions"] == whole.meta["encoder_positions"]
+    np.testing.assert_allclose(added.scores, whole.scores, rtol=1e-4, atol=1e-6)
+
+
+def test_the_last_prompt_token_is_read_in_each_part_of_an_encoder_decoder():
+    pair = tiny.any_pair("t5")
+    ns = NeuronSet.from_flat(np.arange(0, pair.total_neurons, 7), pair, "some")
+    together, alone = (last_prompt_activations(pair, PROMPTS, ns, size) for size in (16, 1))
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_an_encoder_decoder_is_patched_in_either_part_or_both():
