@@ -9,6 +9,7 @@ No thread here calls Streamlit.
 """
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -48,7 +49,18 @@ def stream_request(pair: "Pair", request: Request) -> "Iterator[Step]":
     """The steps of a request, by the engine."""
     from explorer.neurons.patching import stream
 
+    _leave_a_core()
     return stream(pair, request.prompt, request.neurons, request.max_new_tokens)
+
+
+def _leave_a_core() -> None:
+    """Compute on all cores but one: the pages are drawn on it, which would else wait until an answer has ended.
+
+    A setting of the thread that calls it, so the thread that generates does.
+    """
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
 
 
 def score_answers(pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored:
