@@ -10,19 +10,19 @@ SCORE_WORDS = {"refusal": "refusals", "cost": "cost", "reward": "reward", "babbl
 
 PAPER_EFFECTS = pd.DataFrame(
     [
-        ("Llama2-7B", "SFT", 101, 76, 73),
-        ("Mistral-7B", "SFT", 90, 74, 75),
-        ("Gemma-7B", "SFT", 96, 79, 89),
-        ("Qwen2.5-3B", "SFT", 83, 68, 83),
-        ("Llama2-7B", "base", 56, 63, 78),
-        ("Mistral-7B", "base", 71, 134, 103),
-        ("Gemma-7B", "base", 78, 64, 70),
-        ("Qwen2.5-3B", "base", 88, 82, 93),
+        ("Llama2-7B", "SFT", 101, 101, 76, 73),
+        ("Mistral-7B", "SFT", 90, 80, 74, 75),
+        ("Gemma-7B", "SFT", 96, 84, 79, 89),
+        ("Qwen2.5-3B", "SFT", 83, 81, 68, 83),
+        ("Llama2-7B", "Base", 56, 65, 63, 78),
+        ("Mistral-7B", "Base", 71, 63, 134, 103),
+        ("Gemma-7B", "Base", 78, 68, 64, 70),
+        ("Qwen2.5-3B", "Base", 88, 87, 82, 93),
     ],
-    columns=["Model", "M1", "Beavertails", "HarmBench", "JailbreakLLMs"],
+    columns=["Model", "Patched", "Beavertails", "RedTeam", "HarmBench", "JailbreakLLMs"],
 )
 """Causal effects in percent that the paper reports for 20,000 patched neurons (2.9 to 5.7 % of a model), 200 prompts a
-benchmark, 128 new tokens, by the Beaver cost model; method.md has the whole table."""
+benchmark, 128 new tokens, by the Beaver cost model."""
 
 
 def score_words(score: str) -> str:

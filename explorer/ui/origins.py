@@ -7,6 +7,7 @@ import streamlit as st
 
 from explorer.charts.labels import ranking_about, ranking_label
 from explorer.runs.reader import Run
+from explorer.ui.findings import PAPER_EFFECTS
 
 PAPER = "https://arxiv.org/abs/2406.14144"
 
@@ -20,21 +21,6 @@ PAPER_COSTS = pd.DataFrame(
     columns=["Model", "Base", "Base, patched", "SFT", "SFT, patched", "DPO"],
 )
 """Mean cost on Beavertails, lower is safer."""
-
-PAPER_EFFECTS = pd.DataFrame(
-    [
-        ("Llama2-7B", "SFT", 101, 101, 76, 73),
-        ("Mistral-7B", "SFT", 90, 80, 74, 75),
-        ("Gemma-7B", "SFT", 96, 84, 79, 89),
-        ("Qwen2.5-3B", "SFT", 83, 81, 68, 83),
-        ("Llama2-7B", "Base", 56, 65, 63, 78),
-        ("Mistral-7B", "Base", 71, 63, 134, 103),
-        ("Gemma-7B", "Base", 78, 68, 64, 70),
-        ("Qwen2.5-3B", "Base", 88, 87, 82, 93),
-    ],
-    columns=["Model", "Patched", "Beavertails", "RedTeam", "HarmBench", "JailbreakLLMs"],
-)
-"""Causal effect in percent."""
 
 
 def show_origins(run: Run) -> None:
