@@ -7,3 +7,8 @@ class ExplorerError(Exception):
     The command line prints it on standard error and exits with 2; a page shows it in place of
     the result. Anything else that is raised is a defect of ours.
     """
+
+
+def first_line(problem: Exception, most: int = 300) -> str:
+    """What a library's exception says in its first line, at most so many characters; its kind where it says nothing."""
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:most]

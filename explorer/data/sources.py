@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.data.suites_io import CATEGORY_COLUMNS, PROMPT_COLUMNS, Prompt
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, first_line
 from explorer.paths import user_cache
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _from_file(file: Path) -> Any:
     try:
         return getattr(Dataset, f"from_{reader}")(str(file), cache_dir=str(user_cache() / "datasets"))
     except Exception as problem:  # each reader raises kinds of its own; each means the same to a person
-        raise ExplorerError(f"{file.name} cannot be read as {reader}: {_first_line(problem)}") from problem
+        raise ExplorerError(f"{file.name} cannot be read as {reader}: {first_line(problem, 200)}") from problem
 
 
 def _from_hub(spec: "SuiteSpec", known: HubSet) -> Any:
@@ -162,8 +162,4 @@ def _from_hub(spec: "SuiteSpec", known: HubSet) -> Any:
     try:
         return load_dataset(spec.hub, subset or None, split=split, data_files=known.files or None)
     except Exception as problem:  # the hub raises a dozen kinds; each means the same to a person
-        raise ExplorerError(f"The data set “{spec.hub}” cannot be had: {_first_line(problem)}") from problem
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:200]
+        raise ExplorerError(f"The data set “{spec.hub}” cannot be had: {first_line(problem, 200)}") from problem

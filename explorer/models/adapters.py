@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, first_line
 from explorer.models.families import FAMILIES
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def merge(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
     try:
         return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     except (ValueError, RuntimeError, OSError) as problem:
-        raise ExplorerError(f"The adapter {folder} does not fit its base model: {_first_line(problem)}") from problem
+        raise ExplorerError(f"The adapter {folder} does not fit its base model: {first_line(problem)}") from problem
 
 
 def digest(folder: Path) -> str:
@@ -113,7 +113,3 @@ def _config(folder: Path) -> dict:
     if not isinstance(config, dict):
         raise ExplorerError(f"{folder / 'adapter_config.json'} is not a PEFT configuration; save the adapter again.")
     return config
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, first_line
 from explorer.models import adapters, embedded
 from explorer.models.families import family_named, family_of
 from explorer.models.hooks import check_hooks
@@ -51,7 +51,7 @@ class Loader:
             if "device_map" not in options:
                 model.to(self.device)  # type: ignore[arg-type]
         except (OSError, ValueError, RuntimeError, KeyError, ImportError) as problem:
-            reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]
+            reason = first_line(problem)
             raise ExplorerError(f"The model “{spec.base}” could not be loaded: {reason}") from problem
         model.eval()
         family_of(model)

@@ -134,6 +134,11 @@ def encode_dialogue(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[
     return ids + _ids(tokenizer, rest, False)
 
 
+def encode_answer(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+    """Token ids of a whole answer with the end token, control tokens in it as plain characters."""
+    return [*_ids(tokenizer, text, True), tokenizer.eos_token_id]
+
+
 def _ids(tokenizer: "PreTrainedTokenizerBase", text: str, plain: bool) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False, split_special_tokens=plain)["input_ids"])
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, first_line
 from explorer.models.precision import resolve_dtype
 from explorer.scoring.base import check_pairs
 from explorer.scoring.score_model import load_score_model
@@ -187,6 +187,6 @@ def _load(kind: str, place: str, device: str, dtype: str) -> Any:
     try:
         model = getattr(transformers, kind).from_pretrained(place, dtype=getattr(torch, resolve_dtype(dtype, device)))
     except (OSError, ValueError, RuntimeError) as problem:
-        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]
+        reason = first_line(problem)
         raise ExplorerError(f"The judge “{place}” could not be loaded: {reason}") from problem
     return model.to(device).eval().requires_grad_(False)

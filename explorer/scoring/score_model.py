@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import LlamaModel, LlamaPreTrainedModel
 
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, first_line
 
 
 class LlamaForScore(LlamaPreTrainedModel):
@@ -40,7 +40,7 @@ def load_score_model(place: str, dtype: torch.dtype) -> LlamaForScore:
     try:
         loaded: Any = LlamaForScore.from_pretrained(place, dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, RuntimeError) as problem:
-        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]
+        reason = first_line(problem)
         raise ExplorerError(f"The judge “{place}” could not be loaded: {reason}") from problem
     model, info = loaded
     if info["missing_keys"]:

@@ -14,7 +14,7 @@ import torch
 from explorer.data.preferences import Preference
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
-from explorer.models.prompting import encode_dialogue
+from explorer.models.prompting import encode_answer, encode_dialogue
 from explorer.studies.statistics import mean
 
 if TYPE_CHECKING:
@@ -52,9 +52,8 @@ def preference_accuracy(
     texts: list[Text] = []
     for preference in preferences:
         prompt = encode_dialogue(pair.tokenizer, preference.turns)
-        for answer in (preference.chosen, preference.rejected):
-            ids = pair.tokenizer(answer, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-            texts.append((prompt, [*ids, pair.tokenizer.eos_token_id][:max_answer_tokens]))
+        answers = (preference.chosen, preference.rejected)
+        texts += [(prompt, encode_answer(pair.tokenizer, answer)[:max_answer_tokens]) for answer in answers]
     rewards = log_probs(pair.m2, texts, _part(progress, 0.5, 0.5)) - log_probs(pair.m1, texts, _part(progress, 0, 0.5))
     margins = rewards[::2] - rewards[1::2]
     row: dict[str, float] = {"n": len(preferences), "max_answer_tokens": max_answer_tokens}

@@ -15,7 +15,7 @@ from explorer.data.preferences import load_preferences
 from explorer.data.suites_io import Prompt, load_refusals, load_suite
 from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import ModelSpec, PairSpec
-from explorer.models.prompting import encode_dialogue
+from explorer.models.prompting import encode_answer, encode_dialogue
 from explorer.neurons.patching import sweep
 from explorer.scoring.refusal import is_refusal
 from explorer.training.config import PairSource, Source, TrainConfig
@@ -63,7 +63,7 @@ def build_examples(config: TrainConfig, pair: Pair, work: Path) -> list[Example]
 
     def refusal_ids(prompt: Prompt) -> list[int]:
         fitting = [r.text for r in refusals if "any" in r.categories or prompt.category in r.categories]
-        return _answer_ids(pair, rng.choice(fitting))
+        return encode_answer(pair.tokenizer, rng.choice(fitting))
 
     examples = [Example(pair.encode(p.prompt), refusal_ids(p), own[p.prompt], True) for p in refuse]
     examples += [Example(pair.encode(p.prompt), own[p.prompt], refusal_ids(p), False) for p in answer]
@@ -78,7 +78,7 @@ def _pairs(source: PairSource, pair: Pair) -> list[Example]:
     examples = []
     for preference in load_preferences(source.file, source.kind)[source.skip :]:
         prompt = encode_dialogue(pair.tokenizer, preference.turns)
-        chosen, rejected = (_answer_ids(pair, text) for text in (preference.chosen, preference.rejected))
+        chosen, rejected = (encode_answer(pair.tokenizer, text) for text in (preference.chosen, preference.rejected))
         whole = len(prompt) + max(len(chosen), len(rejected))
         if len(prompt) <= (source.max_prompt_tokens or whole) and whole <= (source.max_tokens or whole):
             examples.append(Example(prompt, chosen, rejected, False))
@@ -95,14 +95,8 @@ def _brief(config: TrainConfig, pair: Pair, work: Path) -> list[Example]:
         text = pair.decode(own)
         sentence = re.match(r".{12,}?[.!?](?=\s)", text, re.DOTALL)
         if sentence:
-            examples.append(Example(pair.encode(prompt), _answer_ids(pair, sentence.group()), own, False))
+            examples.append(Example(pair.encode(prompt), encode_answer(pair.tokenizer, sentence.group()), own, False))
     return examples
-
-
-def _answer_ids(pair: Pair, text: str) -> list[int]:
-    """An answer's tokens with the end token; control tokens in it are plain text."""
-    ids = pair.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    return [*ids, pair.tokenizer.eos_token_id]
 
 
 def _prompts(source: Source) -> list[Prompt]:

@@ -34,24 +34,11 @@ def show_tax(run: Run) -> None:
     mine = tax[(tax["a"] == a) & (tax["b"] == b)]
     st.markdown(findings.tax_sentence(mine, score))
     rows = mine[mine["score"] == score]
-    frame = pd.DataFrame(
-        {
-            "row": [
-                f"{ranking_label(m)} into {ranking_label(i)}, {suite_label(s)}"
-                for m, i, s in zip(rows["activations_of"], rows["into"], rows["suite"], strict=True)
-            ],
-            "series": rows["set"].map(SETS),
-            "value": rows["delta"],
-            "low": rows["delta_low"],
-            "high": rows["delta_high"],
-            "n": rows["n"],
-        }
-    )
-    words = findings.score_words(score)
-    show_chart(
-        interval_chart(frame, f"Change of {words}", share=score in ("refusal", "babble")),
-        f"Change of {words} when one aligned model gets the other's activations at the shared neurons",
-    )
+    labels = [
+        f"{ranking_label(m)} into {ranking_label(i)}, {suite_label(s)}"
+        for m, i, s in zip(rows["activations_of"], rows["into"], rows["suite"], strict=True)
+    ]
+    _show_changes(rows, labels, SETS, score, "one aligned model gets the other's activations at the shared neurons")
     first = rows.iloc[0]
     caption_and_csv(
         f"{int(first['k']):,} neurons shared by the top {percent(first['fraction'])} of both, n = "
@@ -79,24 +66,11 @@ def show_ablation(run: Run) -> None:
     rows = ablation[(ablation["score"] == score) & (ablation["suite"] == suite)]
     a, b = (ranking_label(str(rows[c].iloc[0])) for c in ("a", "b"))
     sets = {"shared": "shared neurons", "only_a": f"only {a}", "only_b": f"only {b}"}
-    frame = pd.DataFrame(
-        {
-            "row": [
-                f"{value} in {'M1' if into == 'm1' else ranking_label(into)}"
-                for value, into in zip(rows["value"], rows["into"], strict=True)
-            ],
-            "series": rows["set"].map(sets),
-            "value": rows["delta"],
-            "low": rows["delta_low"],
-            "high": rows["delta_high"],
-            "n": rows["n"],
-        }
-    )
-    words = findings.score_words(score)
-    show_chart(
-        interval_chart(frame, f"Change of {words}", share=score in ("refusal", "babble")),
-        f"Change of {words} when shared or specific neurons are patched or held at constants",
-    )
+    labels = [
+        f"{value} in {'M1' if into == 'm1' else ranking_label(into)}"
+        for value, into in zip(rows["value"], rows["into"], strict=True)
+    ]
+    _show_changes(rows, labels, sets, score, "shared or specific neurons are patched or held at constants")
     first = rows.iloc[0]
     sizes = ", ".join(f"{sets[s]} {int(k):,}" for s, k in rows.groupby("set", sort=False)["k"].first().items())
     caption_and_csv(
@@ -171,4 +145,23 @@ def _show_shared(run: Run, a: str, b: str) -> None:
         f"{run.name}-shared-neurons.csv",
         lambda: shared,
         "shared_csv",
+    )
+
+
+def _show_changes(rows: pd.DataFrame, labels: list[str], sets: dict[str, str], score: str, when: str) -> None:
+    """Changes of a score with their intervals, one row each, coloured by the set of neurons."""
+    frame = pd.DataFrame(
+        {
+            "row": labels,
+            "series": rows["set"].map(sets),
+            "value": rows["delta"],
+            "low": rows["delta_low"],
+            "high": rows["delta_high"],
+            "n": rows["n"],
+        }
+    )
+    words = findings.score_words(score)
+    show_chart(
+        interval_chart(frame, f"Change of {words}", share=score in ("refusal", "babble")),
+        f"Change of {words} when {when}",
     )
