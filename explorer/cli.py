@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from explorer.errors import ExplorerError
-from explorer.paths import PROJECT
+from explorer.paths import PROJECT, data_folder
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -287,21 +287,31 @@ def preferences(
     )
 
 
-@app.command("fit-cost")
-def fit_cost(
-    train_file: Annotated[Path, typer.Argument(help="gptfuzz_train.jsonl (question, Response, label).")],
-    held_out: Annotated[Path, typer.Argument(help="gptfuzz_evaluate.jsonl, of other questions.")],
-    responses: Annotated[int, typer.Option(min=0, help="Fit on a sample of so many responses; 0 for all.")] = 0,
+@app.command("fit-heads")
+def fit_heads(
+    heads: Annotated[str, typer.Option(help="cost, reward or both.")] = "both",
 ) -> None:
-    """Fit the demo-cost head on labelled responses and write it with its card."""
-    from explorer.data.suites_io import load_refusals, load_suite
-    from explorer.neurons.patching import sweep
-    from explorer.scoring.cost import fit_cost_head
+    """Fit the demo's score heads on $EXPLORER_DATA and the project's own pairs, and write them with their cards."""
+    from explorer.scoring.make_heads import make_cost, make_reward
 
-    harmless = [p.prompt for suite in ("ordinary_train", "borderline_train") for p in load_suite(suite)]
-    own = sweep(_load("demo", "auto"), harmless, [], 64, aligned=False).unpatched
-    texts = [a.text for a in own] + [r.text for r in load_refusals()]
-    print(json.dumps(fit_cost_head(train_file, held_out, texts, responses), indent=1))
+    makers = {"cost": [make_cost], "reward": [make_reward], "both": [make_cost, make_reward]}
+    if heads not in makers:
+        _fail(f"--heads must be cost, reward or both, not “{heads}”.")
+    data = data_folder()
+    for make in makers[heads]:
+        card = make(data)
+        told = ("layers", "pools", "reads_prompt", "C", "cross_validated")
+        print(json.dumps({key: card[key] for key in told}))
+
+
+@app.command()
+def agreement() -> None:
+    """Measure how far the demo's scores agree with people, on answers that the heads were not fitted on."""
+    from explorer.studies.agreement import agreement as measure
+
+    found = measure(data_folder())
+    for row in found["auroc"]:
+        print(f"{row['head']:12} {row['set']:20} {row['auroc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  n={row['n']}")
 
 
 def _load(pair: str, dtype: str) -> "Pair":

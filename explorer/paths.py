@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from explorer.errors import ExplorerError
+
 PACKAGE = Path(__file__).resolve().parent
 PROJECT = PACKAGE.parent
 
@@ -19,6 +21,18 @@ def runs_folder() -> Path:
 def pairs_folder() -> Path:
     """The folder of a person's own pair files: `pairs/` of the project, or `$EXPLORER_PAIRS`."""
     return Path(os.environ.get("EXPLORER_PAIRS") or PROJECT / "pairs")
+
+
+def data_folder() -> Path:
+    """The folder of public data sets: `$EXPLORER_DATA`.
+
+    Raises:
+        ExplorerError: it is not set, or there is no such folder.
+    """
+    chosen = os.environ.get("EXPLORER_DATA", "")
+    if not chosen or not Path(chosen).is_dir():
+        raise ExplorerError("Set EXPLORER_DATA to the folder of the public data sets (README tells which).")
+    return Path(chosen)
 
 
 def user_cache() -> Path:

@@ -1,7 +1,8 @@
 """Frozen features of the embedded model: what the demo's score heads read."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,11 +17,35 @@ if TYPE_CHECKING:
 TOKENS_READ = 64
 """How much of an answer is read, in tokens."""
 
-LAYERS = (10, 16, 22, 30)
-"""Hidden states after these many layers are read (30: the last one)."""
+PROMPT_TOKENS_READ = 96
+"""How much of a prompt is read, in tokens."""
 
-_before = "<|im_start|>assistant\n"
+LAYERS = (6, 10, 14, 18, 22)
+"""Hidden states after these many of the 30 layers are read; the model is not run beyond the last one wanted."""
+
+POOLS = ("mean", "last")
+"""Over the answer's tokens that are read: their mean, and the last of them, which has seen all others."""
+
+Progress = Callable[[float], None]
+
 _models: "list[tuple[PreTrainedModel, PreTrainedTokenizerBase]]" = []
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What of an answer becomes features.
+
+    Attributes:
+        layers: hidden states after so many layers.
+        pools: of `POOLS`.
+        prompt: whether the prompt is read before the answer; else the answer stands alone.
+        tokens: so many tokens of the answer are read.
+    """
+
+    layers: tuple[int, ...] = LAYERS
+    pools: tuple[str, ...] = POOLS
+    prompt: bool = True
+    tokens: int = TOKENS_READ
 
 
 def feature_model(pair: Pair | None = None) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
@@ -43,35 +68,84 @@ def feature_model(pair: Pair | None = None) -> "tuple[PreTrainedModel, PreTraine
 def answer_features(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[str],
     texts: Sequence[str],
+    reading: Reading,
     batch_size: int = 32,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> np.ndarray:
-    """float32 [n, len(LAYERS) × hidden]: hidden states, averaged over an answer's first `TOKENS_READ` tokens.
+    """float32 [n, layers, pools, hidden]: hidden states over the beginning of each answer.
 
-    The answer is read as an assistant's turn without a prompt; control tokens in it are plain text.
+    An empty prompt is left out, as it is when the reading says so. Control tokens in a person's text are plain text.
     """
-    lead = tokenizer(_before, add_special_tokens=False)["input_ids"]
-    bodies = [
-        tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"][:TOKENS_READ] or lead[-1:]
-        for text in texts
-    ]
-    order = sorted(range(len(bodies)), key=lambda i: len(bodies[i]))
-    out = np.zeros((len(bodies), len(LAYERS) * model.config.hidden_size), dtype=np.float32)
+    rows = [_tokens(tokenizer, p if reading.prompt else "", t, reading.tokens) for p, t in zip(prompts, texts, strict=True)]
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]) + len(rows[i][1]))
+    out = np.zeros((len(rows), len(reading.layers), len(reading.pools), model.config.hidden_size), dtype=np.float32)
     for start in range(0, len(order), batch_size):
         chunk = order[start : start + batch_size]
-        out[chunk] = _read(model, lead, [bodies[i] for i in chunk])
+        out[chunk] = _read(model, [rows[i] for i in chunk], reading)
         if progress:
             progress(min(1.0, (start + batch_size) / len(order)))
     return out
 
 
-def _read(model: "PreTrainedModel", lead: list[int], bodies: list[list[int]]) -> np.ndarray:
-    longest = max(map(len, bodies))
-    ids = torch.tensor([lead + body + [0] * (longest - len(body)) for body in bodies], device=model.device)
-    inside = torch.tensor([[0.0] * len(lead) + [1.0] * len(b) + [0.0] * (longest - len(b)) for b in bodies])
-    weights = (inside / inside.sum(dim=1, keepdim=True)).to(model.device)
-    with torch.inference_mode():
-        states = model.base_model(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
-    pooled = [torch.einsum("rt,rth->rh", weights, states[layer].float()) for layer in LAYERS]
-    return torch.cat(pooled, dim=1).cpu().numpy()
+def _tokens(tokenizer: "PreTrainedTokenizerBase", prompt: str, text: str, limit: int) -> tuple[list[int], list[int]]:
+    """What comes before an answer, and its beginning."""
+
+    def plain(part: str) -> list[int]:
+        return list(tokenizer(part, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+    def control(part: str) -> list[int]:
+        return list(tokenizer(part, add_special_tokens=False)["input_ids"])
+
+    lead: list[int] = []
+    if prompt.strip():
+        lead = [*control("<|im_start|>user\n"), *plain(prompt.strip())[:PROMPT_TOKENS_READ], *control("<|im_end|>\n")]
+    lead += control("<|im_start|>assistant\n")
+    body = plain(text.strip())[:limit]
+    return (lead, body) if body else (lead[:-1], lead[-1:])
+
+
+def _read(model: "PreTrainedModel", rows: list[tuple[list[int], list[int]]], reading: Reading) -> np.ndarray:
+    """Right-padded: with causal attention no real token sees the padding."""
+    longest = max(len(lead) + len(body) for lead, body in rows)
+    ids = torch.zeros(len(rows), longest, dtype=torch.long)
+    weights = {pool: torch.zeros(len(rows), longest) for pool in POOLS}
+    for i, (lead, body) in enumerate(rows):
+        end = len(lead) + len(body)
+        ids[i, :end] = torch.tensor(lead + body)
+        weights["mean"][i, len(lead) : end] = 1 / len(body)
+        weights["last"][i, end - 1] = 1
+    over = torch.stack([weights[pool] for pool in reading.pools]).to(model.device)
+    states = _states_after(model, ids.to(model.device), reading.layers)
+    pooled = [torch.einsum("prt,rth->rph", over, states[layer].float()) for layer in reading.layers]
+    return torch.stack(pooled, dim=1).cpu().numpy()
+
+
+class _Enough(Exception):
+    """Raised by a hook when the last wanted layer has run."""
+
+
+def _states_after(model: "PreTrainedModel", ids: torch.Tensor, layers: Sequence[int]) -> dict[int, torch.Tensor]:
+    """Hidden states [rows, positions, hidden] after so many layers, by that number."""
+    states: dict[int, torch.Tensor] = {}
+
+    def keep(number: int) -> Callable:
+        def hook(_module, _inputs, output):
+            states[number] = output[0] if isinstance(output, tuple) else output
+            if number == max(layers):
+                raise _Enough
+
+        return hook
+
+    blocks: Any = model.base_model.layers
+    handles = [blocks[number - 1].register_forward_hook(keep(number)) for number in layers]
+    try:
+        with torch.inference_mode():
+            model.base_model(input_ids=ids, use_cache=False)
+    except _Enough:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return states

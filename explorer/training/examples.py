@@ -82,7 +82,7 @@ def _pairs(source: PairSource, pair: Pair) -> list[Example]:
         whole = len(prompt) + max(len(chosen), len(rejected))
         if len(prompt) <= (source.max_prompt_tokens or whole) and whole <= (source.max_tokens or whole):
             examples.append(Example(prompt, chosen, rejected, False))
-        if len(examples) == source.limit:
+        if source.limit and len(examples) == source.limit:
             break
     return examples
 

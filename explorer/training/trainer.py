@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 
+from explorer.errors import ExplorerError
 from explorer.models.adapters import digest
+from explorer.models.families import family_of
 from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import ModelSpec, PairSpec
 from explorer.paths import user_cache
@@ -42,6 +44,8 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     )
     pair = load_pair(spec)
     examples = build_examples(config, pair, work)
+    if not examples:
+        raise ExplorerError(f"{config.source} leaves no example to train on; its skip, limit or lengths are too strict.")
     adapter = config.start
     log: list[dict[str, Any]] = []
     for number, stage in enumerate(config.stages):
@@ -125,7 +129,8 @@ def _with_vectors(pair: Pair, start: Path | None, noise: float, seed: int):
     from peft import IA3Config, PeftModel, get_peft_model
 
     if start is None:
-        settings = IA3Config(task_type="CAUSAL_LM", target_modules=["down_proj"], feedforward_modules=["down_proj"])
+        down = _down_name(pair)
+        settings = IA3Config(task_type="CAUSAL_LM", target_modules=[down], feedforward_modules=[down])
         model: Any = get_peft_model(pair.m1, settings)
     else:
         model = PeftModel.from_pretrained(pair.m1, str(start), is_trainable=True)
@@ -134,6 +139,20 @@ def _with_vectors(pair: Pair, start: Path | None, noise: float, seed: int):
         if "ia3_l" in name:
             vector.data += noise * torch.randn(vector.shape, generator=generator).to(vector)
     return model
+
+
+def _down_name(pair: Pair) -> str:
+    """What peft is to scale the input of: the family's `down_proj`, by the end of its name.
+
+    Raises:
+        ExplorerError: the family's neurons cannot be scaled by one vector a layer, or the model writes no text.
+    """
+    family = family_of(pair.m1)
+    if family.kind != "decoder" or family.experts:
+        raise ExplorerError(
+            f"{family.name} models cannot be trained here; (IA)³ on {family.place} needs a decoder with one MLP a layer."
+        )
+    return family.down_proj.removeprefix("mlp.") if family.down_proj == "mlp.down_proj" else family.down_proj
 
 
 def _sft(model, pair: Pair, examples: list[Example], shared: dict[str, Any]):

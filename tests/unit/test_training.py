@@ -63,6 +63,27 @@ def test_sft_then_dpo_makes_a_peft_adapter_with_a_card(config):
     assert (train(read_train_config(config)) / "adapter_model.safetensors").read_bytes() == before
 
 
+@pytest.mark.parametrize("kind", ["gpt2", "opt", "gpt_neox"])
+def test_families_that_call_their_neurons_otherwise_are_trained_too(config, kind):
+    from explorer.models.pair import load_pair
+    from explorer.models.pair_file import ModelSpec, PairSpec
+
+    base = tiny.any_model(kind)
+    base.save_pretrained(config.parent / "base")
+    config.write_text(config.read_text().partition("[[stages]]\nmethod = \"dpo\"")[0])
+    folder = train(read_train_config(config))
+    place = str(config.parent / "base")
+    pair = load_pair(PairSpec(kind, ModelSpec(place), ModelSpec(place, (str(folder),)), "float32"))
+    assert pair.shared
+    assert max(float(abs(factors - 1).max()) for factors in pair.scale2) > 1e-3
+
+
+def test_a_family_that_cannot_be_trained_is_told(config):
+    tiny.any_model("mixtral").save_pretrained(config.parent / "base")
+    with pytest.raises(ExplorerError, match="cannot be trained here"):
+        train(read_train_config(config))
+
+
 PAIRS = """
 name = "pairs"
 base = "{base}"

@@ -1,0 +1,174 @@
+"""Do the demo's scores agree with people? (`heads/agreement.json`)
+
+AUROC of the cost head on answers it was not fitted on, calibration, what the refusal scorer takes for a refusal, and
+how much the answer's length matters. Held out means: GPTFuzz's evaluation questions; and of the answers that the
+head was fitted on, the scores of the fold's heads that had not seen the question.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explorer import paths
+from explorer.data.suites_io import read_jsonl
+from explorer.errors import ExplorerError
+from explorer.scoring import labelled
+from explorer.scoring.babble import babble
+from explorer.scoring.cost import NAME as COST
+from explorer.scoring.features import LAYERS, POOLS, Reading, feature_model
+from explorer.scoring.head import Head, card_file, read_head
+from explorer.scoring.refusal import is_refusal
+from explorer.scoring.reward import NAME as REWARD
+from explorer.studies.statistics import RESAMPLES, Estimate, mean
+
+LENGTHS = (32, 64, 128)
+LENGTH_SAMPLE = 250
+"""So many held-out answers are read at each length."""
+
+BINS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+"""Edges of the bins of predicted probability."""
+
+FILE = "agreement.json"
+
+
+def agreement(data: Path, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """Measure, write `heads/agreement.json` and return it.
+
+    Args:
+        data: `$EXPLORER_DATA`.
+        say: told about progress.
+
+    Returns:
+        auroc: rows of set, head, n, auroc, low, high, note (for the reward: share of pairs that it orders as people
+        do); calibration: rows of set, bin, n, predicted, observed, low, high; refusal: rows of set, label, said, n;
+        length: rows of tokens, set, n, auroc, low, high, mean_harmful, mean_harmless.
+
+    Raises:
+        ExplorerError: a head or a data set is missing.
+    """
+    cost, reward = read_head(COST), read_head(REWARD)
+    fuzz = labelled.gptfuzz(data, "evaluate")
+    questions = len(set(fuzz.groups))
+    y = np.array(fuzz.labels)
+    scores = {fuzz.name: (y, _floor(fuzz, _score(cost, fuzz, say)), f"{questions} held-out questions; answers alone")}
+    known = {"own_written": labelled.own_written(), "model_answers": labelled.model_answers()}
+    for name, kept in json.loads(card_file(COST).read_text(encoding="utf-8"))["out_of_fold"].items():
+        if name in known:
+            values = _floor(known[name], np.array(kept["score"]))
+            scores[name] = (np.array(kept["label"]), values, "by heads that had not seen the question")
+    result: dict[str, Any] = {
+        "auroc": [
+            {"set": name, "head": COST, "n": len(v)} | _auroc(labels, v).columns("auroc") | {"note": note}
+            for name, (labels, v, note) in scores.items()
+        ],
+        "calibration": [row for name, (labels, v, _) in scores.items() for row in _calibration(name, labels, v)],
+        "refusal": _confusion(),
+        "length": _lengths(cost, fuzz),
+    }
+    for name, limit in (("hh_helpful", 150), ("webgpt", 80)):
+        pairs = labelled.preferred(data, name, True, limit)
+        rewards = _score(reward, pairs, say)
+        right = mean((rewards[::2] > rewards[1::2]).astype(float))
+        note = "share of held-out pairs ordered as people do"
+        result["auroc"].append({"set": name, "head": REWARD, "n": len(rewards) // 2} | right.columns("auroc") | {"note": note})
+    for row in result["auroc"]:
+        row["low"], row["high"] = row.pop("auroc_low"), row.pop("auroc_high")
+    (paths.HEADS / FILE).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def read_agreement() -> dict[str, Any] | None:
+    """What was measured last; None where nothing was.
+
+    Raises:
+        ExplorerError: the file is damaged.
+    """
+    file = paths.HEADS / FILE
+    if not file.is_file():
+        return None
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        raise ExplorerError(f"{file} is damaged; restore it from the repository.") from problem
+    return found
+
+
+def _score(head: Head, source: labelled.Labelled, say: Callable[[str], None]) -> np.ndarray:
+    """The head's scores, from the features that fitting keeps."""
+    prompted = head.reading.prompt and source.knows_prompts
+    texts = labelled.read(source, not prompted, prompted, say)
+    values = texts.prompted if prompted else texts.alone
+    assert values is not None
+    layers, pools = [LAYERS.index(at) for at in head.reading.layers], [POOLS.index(p) for p in head.reading.pools]
+    x = values[:, layers][:, :, pools].reshape(len(values), -1).astype(np.float32)
+    return x @ head.weight + head.bias
+
+
+def _floor(source: labelled.Labelled, costs: np.ndarray) -> np.ndarray:
+    """As the scorer does: babble never gets a good cost."""
+    return np.where(babble(source.texts), np.maximum(costs, 0), costs)
+
+
+def _auroc(labels: np.ndarray, scores: np.ndarray) -> Estimate:
+    """AUROC with its percentile bootstrap interval over answers."""
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(RESAMPLES // 4):
+        picked = rng.integers(len(labels), size=len(labels))
+        if 0 < labels[picked].sum() < len(picked):
+            found.append(roc_auc_score(labels[picked], scores[picked]))
+    low, high = np.quantile(found, [0.025, 0.975])
+    return Estimate(float(roc_auc_score(labels, scores)), float(low), float(high))
+
+
+def _calibration(name: str, labels: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
+    """Predicted probability against the share that people call harmful, by bins of it."""
+    from scipy.special import expit
+
+    predicted = expit(scores.astype(np.float64))
+    bins = np.digitize(predicted, BINS[1:-1])
+    rows = []
+    for number in np.unique(bins):
+        inside = bins == number
+        row = {"set": name, "bin": int(number), "n": int(inside.sum()), "predicted": float(predicted[inside].mean())}
+        observed = mean(labels[inside].astype(float))
+        rows.append(row | {"observed": observed.value, "low": observed.low, "high": observed.high})
+    return rows
+
+
+def _confusion() -> list[dict[str, Any]]:
+    """What the refusal scorer calls the answers that were written as refusals, and the others."""
+    rows = list(read_jsonl(paths.HEADS / "own_pairs.jsonl"))
+    counts: dict[tuple[str, str], int] = {}
+    for row in rows:
+        label = "refusal" if row["kind"].startswith("refusal") else "other"
+        said = "refusal" if is_refusal(row["answer"]) else "other"
+        counts[label, said] = counts.get((label, said), 0) + 1
+    return [
+        {"set": "own_written", "label": label, "said": said, "n": counts.get((label, said), 0)}
+        for label in ("refusal", "other")
+        for said in ("refusal", "other")
+    ]
+
+
+def _lengths(cost: Head, fuzz: labelled.Labelled) -> list[dict[str, Any]]:
+    """The same held-out answers, read to different lengths."""
+    picked = np.sort(np.random.default_rng(0).permutation(len(fuzz.texts))[:LENGTH_SAMPLE])
+    texts, labels = [fuzz.texts[i] for i in picked], np.array(fuzz.labels)[picked]
+    rows = []
+    for tokens in LENGTHS:
+        reading: Reading = replace(cost.reading, tokens=tokens)
+        values = replace(cost, reading=reading).score(*feature_model(), [""] * len(texts), texts)
+        auroc = _auroc(labels, values)
+        rows.append(
+            {"tokens": tokens, "set": fuzz.name, "n": len(texts)}
+            | {"auroc": auroc.value, "low": auroc.low, "high": auroc.high}
+            | {"mean_harmful": float(values[labels == 1].mean()), "mean_harmless": float(values[labels == 0].mean())}
+        )
+    return rows
