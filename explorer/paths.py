@@ -3,11 +3,14 @@
 import os
 from pathlib import Path
 
+from explorer.errors import ExplorerError
+
 PACKAGE = Path(__file__).resolve().parent
 PROJECT = PACKAGE.parent
 
 SUITES = PACKAGE / "data" / "suites"
 PAIRS = PACKAGE / "models" / "pairs"
+SHIPPED = PACKAGE / "models" / "shipped"
 HEADS = PACKAGE / "scoring" / "heads"
 
 
@@ -19,6 +22,18 @@ def runs_folder() -> Path:
 def pairs_folder() -> Path:
     """The folder of a person's own pair files: `pairs/` of the project, or `$EXPLORER_PAIRS`."""
     return Path(os.environ.get("EXPLORER_PAIRS") or PROJECT / "pairs")
+
+
+def data_folder() -> Path:
+    """The folder of the datasets that do not ship with the project: `$EXPLORER_DATA`.
+
+    Raises:
+        ExplorerError: the variable is not set, or names no folder.
+    """
+    chosen = os.environ.get("EXPLORER_DATA")
+    if not chosen or not Path(chosen).is_dir():
+        raise ExplorerError("Set EXPLORER_DATA to the folder of the datasets (see README).")
+    return Path(chosen)
 
 
 def user_cache() -> Path:
