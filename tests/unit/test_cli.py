@@ -39,7 +39,7 @@ def run(*args: str, **env: str) -> subprocess.CompletedProcess:
         (["build", "configs/build/demo.toml", "--engine", "steam"], "steam"),
         (["train", "lost.toml"], "no training file"),
         (["check", "lost"], "no run"),
-        (["card"], "ADAPTERS"),
+        (["card"], "Missing argument"),
         (["card", "lost"], "no adapter “lost”"),
         (["card", "safety", "--limit", "0"], "greater than or equal to 1"),
         (["dance"], "dance"),
