@@ -287,6 +287,31 @@ def preferences(
     )
 
 
+@app.command()
+def card(
+    adapters: Annotated[list[str], typer.Argument(help="Adapters: shipped names, or folders.")],
+    limit: Annotated[int, typer.Option(min=1, help="Prompts of each suite.")] = 100,
+    max_new_tokens: TokensOption = 32,
+    pairs: Annotated[int, typer.Option(min=1, help="Held-out preference pairs, at most.")] = 300,
+    windows: Annotated[int, typer.Option(min=0, help="Stretches of WikiText-2, of 256 tokens.")] = 20,
+) -> None:
+    """Measure adapters against M1 and write each one's card.json beside its weights."""
+    from explorer.models.shipped import find_adapter
+    from explorer.training.record import read_record
+
+    for name in adapters:
+        read_record(find_adapter(name))  # a mistake shows before a model is loaded
+    data_folder()
+    from explorer.studies.card import CardMaker, CardSettings
+
+    maker = CardMaker(CardSettings(limit, max_new_tokens, pairs, windows))
+    for name in adapters:
+        with _bars() as progress:
+            made = maker.make(name, progress)
+        print(f"{made.name}: values with their 95 % bootstrap intervals; tokens an answer, a pair's answer or a window")
+        print(made.measured.to_string(index=False, float_format="{:.3f}".format, na_rep=""), end="\n\n")
+
+
 @app.command("fit-heads")
 def fit_heads(
     heads: Annotated[str, typer.Option(help="cost, reward or both.")] = "both",

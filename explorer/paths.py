@@ -10,6 +10,7 @@ PROJECT = PACKAGE.parent
 
 SUITES = PACKAGE / "data" / "suites"
 PAIRS = PACKAGE / "models" / "pairs"
+SHIPPED = PACKAGE / "models" / "shipped"
 HEADS = PACKAGE / "scoring" / "heads"
 
 
@@ -24,14 +25,14 @@ def pairs_folder() -> Path:
 
 
 def data_folder() -> Path:
-    """The folder of public data sets: `$EXPLORER_DATA`.
+    """The folder of the datasets that do not ship with the project: `$EXPLORER_DATA`.
 
     Raises:
-        ExplorerError: it is not set, or there is no such folder.
+        ExplorerError: the variable is not set, or names no folder.
     """
-    chosen = os.environ.get("EXPLORER_DATA", "")
+    chosen = os.environ.get("EXPLORER_DATA")
     if not chosen or not Path(chosen).is_dir():
-        raise ExplorerError("Set EXPLORER_DATA to the folder of the public data sets (README tells which).")
+        raise ExplorerError("Set EXPLORER_DATA to the folder of the datasets (see README).")
     return Path(chosen)
 
 

@@ -6,6 +6,7 @@ from explorer.errors import ExplorerError
 from explorer.models.pair_file import pair_files, read_pair_file
 from explorer.paths import pairs_folder
 from explorer.ui import model_view as view
+from explorer.ui.adapter_view import show_adapters
 from explorer.ui.build_form import show_build_form
 from explorer.ui.models import pair_service, release_others, why_not_installed
 from explorer.ui.pair_form import show_form
@@ -44,6 +45,9 @@ else:
         shared.start()
         st.rerun()
     st.caption("Loading a pair lets go of the memory of any other.")
+
+st.subheader("Adapters that ship")
+show_adapters()
 
 st.subheader("A run of your own")
 st.caption(

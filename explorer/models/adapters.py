@@ -35,6 +35,18 @@ def adapter_kind(folder: Path) -> str:
     return str(_config(folder).get("peft_type", "")).upper()
 
 
+def base_model(folder: Path) -> str:
+    """The base model that the adapter says it was trained on.
+
+    Raises:
+        ExplorerError: the folder holds no readable PEFT adapter, or it does not say.
+    """
+    base = _config(folder).get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise ExplorerError(f"{folder} does not say which base model it belongs to; write a pair file that does.")
+    return base
+
+
 def is_down_only_ia3(folder: Path) -> bool:
     """Whether the adapter is (IA)³ on the input of `down_proj` and nothing else."""
     config = _config(folder)

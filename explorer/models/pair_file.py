@@ -11,7 +11,8 @@
     adapters = ["adapters/safety"]
 
 `base` is a hub id, a folder (relative to the file) or an `embedded:` name; `adapters` are PEFT folders
-or hub ids, put on in order. docs/own_models.md tells every setting.
+or hub ids, put on in order. docs/own_models.md tells every setting. An adapter's folder, or the name of one that
+ships, stands for its base model against the same with the adapter.
 """
 
 import json
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import ExplorerError
+from explorer.models.adapters import base_model
+from explorer.models.shipped import shipped_adapters
 from explorer.paths import PAIRS, pairs_folder
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -56,7 +59,7 @@ class PairSpec:
         m1, m2: the model that lacks safety alignment, and the aligned one.
         dtype: "bfloat16", "float16", "float32", or "auto" for the fastest that this machine computes natively.
         device: a torch device ("cpu", "cuda:0"), or "auto" to let transformers place the layers.
-        source: the file.
+        source: the file, or the adapter's folder.
         device_map: one of `DEVICE_MAPS`, or the device of each module by name, as transformers takes them;
             None to put the whole model on `device`.
         quantisation: "8bit" or "4bit" to load the weights so, by bitsandbytes; "" to load them as they are.
@@ -88,7 +91,7 @@ class PairSpec:
 
 
 def find_pair_file(name: str | Path) -> Path:
-    """The pair file that a name ("demo") or a path means.
+    """The pair file, or the folder of an adapter, that a name ("demo", "helpful") or a path means.
 
     Raises:
         ExplorerError: there is none.
@@ -96,18 +99,19 @@ def find_pair_file(name: str | Path) -> Path:
     path, known_files = Path(name), pair_files()
     if str(name) in known_files:
         return known_files[str(name)]
-    if path.is_file():
+    if path.is_file() or (path / "adapter_config.json").is_file():
         return path
     known = ", ".join(known_files)
     raise ExplorerError(f"There is no pair file “{name}”; give the path of a .toml file or one of: {known}.")
 
 
 def pair_files() -> dict[str, Path]:
-    """The pair files that can be chosen by name: those that ship, "demo" first, then a person's own."""
+    """What can be chosen by name: the pair files that ship, "demo" first, a person's own, and the shipped adapters."""
     own = sorted(pairs_folder().glob("*.toml")) if pairs_folder().is_dir() else []
     shipped = sorted(PAIRS.glob("*.toml"), key=lambda path: (path.stem != "demo", path.stem))
     names = {path.stem: path for path in shipped}
-    return names | {path.stem: path for path in own if path.stem not in names}
+    names |= {path.stem: path for path in own if path.stem not in names}
+    return names | {name: folder for name, folder in shipped_adapters().items() if name not in names}
 
 
 def write_pair_file(name: str, settings: dict[str, Any], models: dict[str, ModelSpec]) -> Path:
@@ -146,12 +150,15 @@ def _toml(value: object) -> str:
 
 
 def read_pair_file(name: str | Path) -> PairSpec:
-    """Read and check a pair file.
+    """Read and check a pair file; an adapter's folder is its base model against the same with the adapter.
 
     Raises:
         ExplorerError: it is missing, is not TOML, or lacks or misnames a setting.
     """
     path = find_pair_file(name)
+    if path.is_dir():
+        base = base_model(path)
+        return PairSpec(path.name, ModelSpec(base), ModelSpec(base, (str(path),)), source=path)
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:

@@ -9,14 +9,13 @@ from typing import Any, TypeVar
 
 from explorer.errors import ExplorerError
 from explorer.models.pair_file import check_dtype
-from explorer.paths import PACKAGE
+from explorer.paths import SHIPPED
 from explorer.pipeline import specs
 from explorer.runs.format import check_name
 from explorer.scoring.registry import NAMES
 
 T = TypeVar("T")
 
-SHIPPED = PACKAGE / "models" / "shipped"
 MODELS = ("m1", "m2")
 """Names that no adapter may have."""
 

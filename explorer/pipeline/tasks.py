@@ -187,11 +187,11 @@ def score_items(models: Models, how: Scoring, items: "list[Item]") -> list[dict[
 
 def _score_item(models: Models, how: Scoring, item: "Item") -> list[dict[str, Any]]:
     from explorer.neurons.given_text import token_log_probs
+    from explorer.studies.capability import window_losses
 
     pair = models.pair()
     if item.task == "wikitext2":
-        ids = list(pair.tokenizer(item.text, add_special_tokens=False)["input_ids"])[: item.tokens]
-        values = -token_log_probs(pair, [ids], how.sets).own[0].mean(axis=1)
+        values = window_losses(pair, item, how.sets)
     elif item.task == "mmlu":
         letters = [pair.tokenizer(letter, add_special_tokens=False)["input_ids"][0] for letter in item.options]
         scores = token_log_probs(pair, [pair.encode(item.text)], how.sets, letters).last[:, 0]

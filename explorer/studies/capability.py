@@ -9,12 +9,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from explorer.errors import ExplorerError
 from explorer.studies.statistics import Estimate, mean
+
+if TYPE_CHECKING:
+    from explorer.models.pair import Pair
+    from explorer.neurons.sets import NeuronSet
 
 LETTERS = ("A", "B", "C", "D")
 PAGE = 1_500
@@ -84,6 +89,14 @@ def solves(answer: str, solution: str) -> bool:
     """Whether the last number of an answer is the solution."""
     numbers = re.findall(r"-?\d[\d,]*(?:\.\d+)?", answer)
     return bool(numbers) and float(numbers[-1].replace(",", "")) == float(solution.replace(",", ""))
+
+
+def window_losses(pair: "Pair", window: Item, sets: "Sequence[NeuronSet]" = ()) -> np.ndarray:
+    """float32 [2 + sets]: mean loss of a stretch of text, nats a token, in M1, in M1 patched with each set, in M2."""
+    from explorer.neurons.given_text import token_log_probs
+
+    ids = list(pair.tokenizer(window.text, add_special_tokens=False)["input_ids"])[: window.tokens]
+    return -token_log_probs(pair, [ids], sets).own[0].mean(axis=1)
 
 
 def capability_table(rows: pd.DataFrame, labels: Sequence[tuple[str, float]]) -> pd.DataFrame:

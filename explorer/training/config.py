@@ -104,6 +104,11 @@ class PairSource:
     max_prompt_tokens: int = 0
     max_tokens: int = 0
 
+    def takes(self, prompt_tokens: int, answer_tokens: int) -> bool:
+        """Whether a dialogue of so many tokens so far is short enough, its longer answer having so many."""
+        whole = prompt_tokens + answer_tokens
+        return prompt_tokens <= (self.max_prompt_tokens or whole) and whole <= (self.max_tokens or whole)
+
 
 @dataclass(frozen=True)
 class TrainConfig:

@@ -79,8 +79,7 @@ def _pairs(source: PairSource, pair: Pair) -> list[Example]:
     for preference in load_preferences(source.file, source.kind)[source.skip :]:
         prompt = encode_dialogue(pair.tokenizer, preference.turns)
         chosen, rejected = (encode_answer(pair.tokenizer, text) for text in (preference.chosen, preference.rejected))
-        whole = len(prompt) + max(len(chosen), len(rejected))
-        if len(prompt) <= (source.max_prompt_tokens or whole) and whole <= (source.max_tokens or whole):
+        if source.takes(len(prompt), max(len(chosen), len(rejected))):
             examples.append(Example(prompt, chosen, rejected, False))
         if source.limit and len(examples) == source.limit:
             break

@@ -8,9 +8,11 @@ import pytest
 from explorer.models.pair_file import read_pair_file
 from explorer.runs.reader import open_run
 from explorer.runs.writer import RunWriter
+from explorer.training.cards import MEASURED, write_card
+from explorer.training.record import read_record
 from explorer.ui import builds
 from explorer.ui.registry import PAGES
-from tests import tiny
+from tests import tiny, tiny_adapter
 
 MODELS = next(entry.file for entry in PAGES if entry.url_path == "models")
 
@@ -131,6 +133,52 @@ def test_a_run_cannot_take_any_name(pairs, open_page, name, words):
     next(b for b in app.button if b.label == "Build a run").click().run()
     assert words in app.error[0].value
     assert not (pairs / "pairs" / "builds").exists()
+
+
+@pytest.fixture
+def adapters(pairs, monkeypatch):
+    """A folder of two adapters of which one has a card."""
+    shipped = pairs / "shipped"
+    for name in ("first", "second"):
+        tiny_adapter.write(shipped / name, pairs / "base")
+    rows = [
+        ("refusal", "redteam_eval", "M1", 0.0),
+        ("refusal", "redteam_eval", "M2", 0.88),
+        ("refusal", "redteam_eval", "difference", 0.88),
+        ("perplexity", "wikitext2", "ratio", 1.25),
+    ]
+    measured = pd.DataFrame(rows, columns=["measure", "suite", "model", "value"]).assign(n=100, tokens=32)
+    measured = measured.assign(value_low=measured["value"], value_high=measured["value"]).reindex(columns=MEASURED)
+    write_card(shipped / "first", read_record(shipped / "first"), measured, "explorer card first", {})
+    monkeypatch.setattr("explorer.models.shipped.SHIPPED", shipped)
+    return shipped
+
+
+def test_the_shipped_adapters_stand_in_one_table(adapters, open_page):
+    app = open_page(MODELS, pair="two")
+    table = next(d.value for d in app.dataframe if "Trained on" in d.value)
+    assert table["Adapter"].tolist() == ["first", "second"]
+    assert table["Refuses red-team"].tolist() == ["0\u00a0%\u00a0→\u00a088\u00a0%", ""]
+    assert table["Reward, everyday"].tolist() == ["", ""]
+    assert table["Perplexity, M2 / M1"].tolist()[0] == 1.25
+    assert table["Steps"].tolist() == [tiny_adapter.STEPS] * 2
+    assert {"first", "second"} < set(app.selectbox(key="pair").options)
+
+
+def test_an_adapter_s_card_has_its_curves_and_its_command(adapters, open_page):
+    app = open_page(MODELS, pair="two", adapter="first")
+    assert "explorer card first" in [c.value for c in app.code]
+    assert "M2 − M1" in next(d.value for d in app.dataframe if "Measure" in d.value)["Of"].tolist()
+    assert len(app.get("vega_lite_chart")) == 3  # loss, margin, accuracy
+    app.selectbox(key="adapter").set_value("second").run()
+    assert [e.value for e in app.exception] == []
+    assert any("explorer card second" in c.value for c in app.code)
+
+
+def test_a_card_of_other_weights_is_one_sentence(adapters, open_page):
+    tiny_adapter.write(adapters / "first", adapters.parent / "base", seed=9)
+    app = open_page(MODELS, pair="two")
+    assert "other weights" in app.error[0].value
 
 
 TRAINING = next(entry.file for entry in PAGES if entry.url_path == "training")

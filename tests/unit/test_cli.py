@@ -39,6 +39,9 @@ def run(*args: str, **env: str) -> subprocess.CompletedProcess:
         (["build", "configs/build/demo.toml", "--engine", "steam"], "steam"),
         (["train", "lost.toml"], "no training file"),
         (["check", "lost"], "no run"),
+        (["card"], "Missing argument"),
+        (["card", "lost"], "no adapter “lost”"),
+        (["card", "safety", "--limit", "0"], "greater than or equal to 1"),
         (["dance"], "dance"),
     ],
 )
@@ -49,6 +52,12 @@ def test_a_mistake_is_one_line_and_exit_code_2(args, words):
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_card_without_the_datasets_is_one_line():
+    done = run("card", "safety", EXPLORER_DATA="")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["explorer: Set EXPLORER_DATA to the folder of the datasets (see README)."]
 
 
 def test_rank_prints_the_shipped_run_without_torch():
