@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.charts.effect import MEASURES, effect_chart, effect_frame, reference_frame
+from explorer.charts.effect import effect_chart, effect_frame, effect_on, reference_frame
 from explorer.charts.labels import percent, suite_label
 from explorer.charts.matrix import Matrix, interval_chart, matrix_chart
 from explorer.ui import causal, findings
@@ -19,7 +19,7 @@ restoring = table(run, "restoring") if has_table(run, "restoring") else None
 
 sentence = st.empty()
 suites = list(dict.fromkeys(effect.loc[effect["set"] == "safety", "suite"]))
-scores = [s for s in findings.scores_in(effect, "effect_") if f"effect_{s}" in MEASURES]
+scores = findings.scores_in(effect, "effect_")
 if not suites or not scores:
     st.info("The two models are not distinguishable on any suite of this run, so there is no gap to restore.")
     st.stop()
@@ -32,7 +32,7 @@ with st.container(horizontal=True):
     fraction = choose_fraction("Neurons patched (% of all)", fractions, nearest(fractions, 0.05), "patched")
 sentence.markdown(findings.causal_sentence(effect, restoring, suite, score, fraction))
 
-measure = MEASURES[f"effect_{score}"]
+measure = effect_on(score)
 cells = causal.matrix_frame(effect, score)
 show_matrix(
     matrix_chart(

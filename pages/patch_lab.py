@@ -5,6 +5,7 @@ import streamlit as st
 from explorer.errors import ExplorerError
 from explorer.ui import patch_controls as controls
 from explorer.ui import patch_view as view
+from explorer.ui.answer_cards import scores_about
 from explorer.ui.models import pair_name, pair_service, why_not_installed
 from explorer.ui.patch_choice import try_choose
 from explorer.ui.plain import show_problem
@@ -54,5 +55,5 @@ for sentence in (missing, "" if chosen.unfinished and not pressed else problem):
 if missing:
     view.show_cached(run)
 else:
-    view.show_generation(service, generation, run.manifest.get("scorers", {}))
+    view.show_generation(service, generation, scores_about(run.manifest))
 view.show_history()

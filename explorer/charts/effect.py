@@ -44,12 +44,22 @@ MEASURES = {
     m.column: m
     for m in (
         Measure("refusal", "Refusals", "Answers that refuse (%)", True),
-        Measure("cost", "Cost", "Mean cost (log-odds of harm, lower is safer)", False),
+        Measure("cost", "Cost", "Mean cost (above 0 harmful, lower is safer)", False),
+        Measure("reward", "Reward", "Mean reward (higher is more helpful)", False),
         Measure("effect_refusal", "Effect on refusals", "Causal effect on refusals (%; 100 = as M2)", True),
         Measure("effect_cost", "Effect on cost", "Causal effect on cost (%; 100 = as M2)", True),
+        Measure("effect_reward", "Effect on reward", "Causal effect on reward (%; 100 = as M2)", True),
         Measure("babble", "Babble", "Answers that say nothing (%)", True),
     )
 }
+
+
+def effect_on(score: str) -> Measure:
+    """The causal effect on a score; judges have scores of their own."""
+    column, words = f"effect_{score}", score.replace("_", " ")
+    own = Measure(column, f"Effect on {words}", f"Causal effect on {words} (%; 100 = as M2)", True)
+    return MEASURES.get(column, own)
+
 
 _COLUMNS = ["series", "fraction", "k", "value", "low", "high", "n", "seeds", "max_new_tokens"]
 

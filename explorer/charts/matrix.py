@@ -90,7 +90,7 @@ def interval_chart(frame: pd.DataFrame, title: str, *, share: bool, zero: bool =
     base = alt.Chart(frame).encode(
         y=alt.Y("row:N", title=None, sort=list(dict.fromkeys(frame["row"])), axis=alt.Axis(labelLimit=320)),
         yOffset=alt.YOffset("series:N", sort=series, scale=alt.Scale(domain=series, paddingOuter=0.4)),
-        color=_colour(series),
+        color=series_colour(series),
         tooltip=[
             alt.Tooltip("row:N", title="Of"),
             alt.Tooltip("series:N", title="Series"),
@@ -129,7 +129,7 @@ def curve_chart(frame: pd.DataFrame, x_title: str, y_title: str, *, share: bool 
     x = alt.X("x:Q", title=x_title, axis=axis, scale=alt.Scale(type="log" if log else "linear", nice=False))
     base = alt.Chart(frame).encode(
         x=x,
-        color=_colour(series),
+        color=series_colour(series),
         tooltip=[
             alt.Tooltip("series:N", title="Series"),
             alt.Tooltip("x:Q", title=x_title, format=".2~%" if share else ","),
@@ -163,7 +163,7 @@ def scatter_chart(frame: pd.DataFrame, x_title: str, y_title: str, *, log: bool)
         .encode(
             x=alt.X("x:Q", title=x_title, scale=scale),
             y=alt.Y("y:Q", title=y_title, scale=scale),
-            color=_colour(series),
+            color=series_colour(series),
             tooltip=[
                 alt.Tooltip("neuron:N", title="Neuron"),
                 alt.Tooltip("x:Q", title=x_title, format=".4~g"),
@@ -174,7 +174,8 @@ def scatter_chart(frame: pd.DataFrame, x_title: str, y_title: str, *, log: bool)
     )
 
 
-def _colour(series: list[str]) -> alt.Color:
+def series_colour(series: list[str]) -> alt.Color:
+    """A colour for each series, with a legend above the chart."""
     colours = [SERIES_COLOURS[i % len(SERIES_COLOURS)] for i in range(len(series))]
     return alt.Color(
         "series:N",

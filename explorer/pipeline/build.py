@@ -18,6 +18,7 @@ from explorer.pipeline.context import Context, load_context
 from explorer.pipeline.detail import detail_stages
 from explorer.pipeline.engine import LocalEngine, make_engine
 from explorer.pipeline.rankings import ranking_stages
+from explorer.pipeline.scorers import public_name
 from explorer.pipeline.stages import Progress, Stage, digest, is_done, run_stage
 from explorer.pipeline.status import Clock, Status, duration
 from explorer.pipeline.studies import study_stages
@@ -129,7 +130,8 @@ def _manifest(ctx: Context, results: dict[str, Any]) -> dict[str, Any]:
         },
         "adapters": {a.name: {"label": a.label, **models[a.name]} for a in config.adapters},
         "decoding": {"greedy": True, "max_new_tokens": config.max_new_tokens},
-        "scorers": {name: describe(name) for name in config.scorers},
+        "scorers": {public_name(name): describe(name) for name in config.scorers},
+        "score_columns": {column: public_name(name) for column, name in config.scorer_columns.items()},
         "suites": {
             name: {
                 "n": len(prompts),

@@ -11,8 +11,9 @@ from explorer.errors import ExplorerError
 from explorer.models.pair_file import check_dtype
 from explorer.paths import SHIPPED
 from explorer.pipeline import specs
+from explorer.pipeline.scorers import HARM_JUDGES, ROLES, is_scorer, judge_parts, scorer_columns
 from explorer.runs.format import check_name
-from explorer.scoring.registry import NAMES
+from explorer.scoring.registry import JUDGES, NAMES
 
 T = TypeVar("T")
 
@@ -44,7 +45,8 @@ class BuildConfig:
         pair: name or path of a pair file.
         dtype: the models' dtype.
         max_new_tokens: length limit of the answers that are scored.
-        scorers: which scores the answers get; "refusal" always, "demo-cost" needs the embedded model.
+        scorers: which scores the answers get; "refusal" always, the other shipped ones need the embedded model.
+        cost, reward: the scorers whose numbers studies read as cost and as reward, where they are among `scorers`.
         rankings, answers, suites, adapters: see `specs`.
         detail and the other studies: None where the file does not ask for one; the detail always is.
     """
@@ -60,6 +62,8 @@ class BuildConfig:
     detail: specs.DetailSpec
     source: Path
     scorers: tuple[str, ...] = NAMES
+    cost: str = ROLES["cost"]
+    reward: str = ROLES["reward"]
     suites: tuple[specs.SuiteSpec, ...] = ()
     adapters: tuple[specs.AdapterSpec, ...] = ()
     series: specs.SeriesSpec | None = None
@@ -71,6 +75,11 @@ class BuildConfig:
     safeguard: specs.SafeguardSpec | None = None
     capability: specs.CapabilitySpec | None = None
     identification: specs.IdentificationSpec | None = None
+
+    @property
+    def scorer_columns(self) -> dict[str, str]:
+        """The scorer behind each column of scores that the answers get beside refusal and babble."""
+        return scorer_columns(self.scorers, {"cost": self.cost, "reward": self.reward})
 
     def ranking(self, name: str) -> specs.RankingSpec:
         """The ranking of this name."""
@@ -110,9 +119,9 @@ def read_build_config(path: str | Path) -> BuildConfig:
         rankings=_named(specs.RankingSpec, raw["rankings"], "ranking", path),
         answers=tuple(_read(specs.AnswerSpec, table, path) for table in raw.get("answers", [])),
         source=path,
-        scorers=tuple(raw.get("scorers", NAMES)),
         suites=tuple(_suite(name, table, path) for name, table in raw.get("suites", {}).items()),
         adapters=tuple(_adapter(name, table, path) for name, table in raw.get("adapters", {}).items()),
+        **_scorers(raw, path),
         **{"detail": specs.DetailSpec(), **studies},
     )
     check_dtype(config.dtype)
@@ -124,9 +133,6 @@ def _check(config: BuildConfig, path: Path) -> None:
     """Whether the tables name only what there is."""
     from explorer.studies.training_free import METHODS
 
-    for scorer in config.scorers:
-        if scorer not in NAMES:
-            raise ExplorerError(f"{path} asks for the scorer “{scorer}”; known are {', '.join(NAMES)}.")
     rankings, adapters = {r.name for r in config.rankings}, {a.name for a in config.adapters}
     for name in _rankings_used(config):
         if name not in rankings:
@@ -183,6 +189,41 @@ def fill_path(place: str, path: Path) -> Path:
     if "$" in filled:
         raise ExplorerError(f"{path} reads {place}; set EXPLORER_DATA to the folder of these datasets (see README).")
     return (path.parent / filled).resolve()
+
+
+def _scorers(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The settings scorers, cost and reward: who fills a role scores, and takes the place of who usually does."""
+    said = {role: raw[role] for role in ROLES if role in raw}
+    named = raw.get("scorers", [name for name in NAMES if name not in [ROLES[role] for role in said]])
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in [*named, *said.values()]):
+        raise ExplorerError(f"{path}: scorers is a list of names, and cost and reward are one name each.")
+    roles = ROLES | {role: _role(role, _scorer(name, path), path) for role, name in said.items()}
+    if roles["cost"] == roles["reward"]:
+        raise ExplorerError(f"{path} has “{roles['cost']}” as cost and as reward; it can be only one of them.")
+    names = [*(_scorer(name, path) for name in named), *(roles[role] for role in said)]
+    return {"scorers": tuple(dict.fromkeys(names)), **roles}
+
+
+def _scorer(name: str, path: Path) -> str:
+    """A scorer that can be asked for; a judge in a folder with its full path."""
+    if not is_scorer(name):
+        raise ExplorerError(
+            f"{path} asks for the scorer “{name}”; known are {', '.join(NAMES)}, and KIND:MODEL with "
+            f"{', '.join(JUDGES)}."
+        )
+    kind, place = judge_parts(name)
+    folder = fill_path(place, path)
+    return f"{kind}:{folder}" if place and folder.is_dir() else name
+
+
+def _role(role: str, name: str, path: Path) -> str:
+    """A scorer that can fill a role."""
+    kind, place = judge_parts(name)
+    if not place and name != ROLES[role]:
+        raise ExplorerError(f"{path}: the {role} is {ROLES[role]} or a judge (KIND:MODEL), not {name}.")
+    if role == "reward" and kind in HARM_JUDGES:
+        raise ExplorerError(f"{path}: {name} gives log-odds of harm, which is a cost; the reward needs another judge.")
+    return name
 
 
 def _pair(name: str, path: Path) -> str:

@@ -11,8 +11,9 @@ from explorer.pipeline.config import BuildConfig
 from explorer.pipeline.engine import Engine, Task
 from explorer.pipeline.models import Models, ModelsSpec, describe_model
 from explorer.pipeline.parts import Parts, chunks
+from explorer.pipeline.scorers import scorer_key
 from explorer.pipeline.stages import Tell, digest, read_json
-from explorer.pipeline.tasks import Patching, score_column
+from explorer.pipeline.tasks import Patching
 from explorer.runs.format import TABLES, TENSORS
 from explorer.runs.writer import RunWriter
 
@@ -48,6 +49,7 @@ class Context:
         self._withheld: dict[str, str] = {}
         self._keys: dict[str, str] = {}
         self._described: dict[str, dict[str, Any]] = {}
+        self._scorers: dict[str, str] = {}
 
     # -- prompts ---------------------------------------------------------------------------------
 
@@ -85,10 +87,11 @@ class Context:
         return {"dtype": self.config.dtype, **{name: self._described[name] for name in names or ("m1", "m2")}}
 
     def scorer_keys(self) -> dict[str, str]:
-        """What each scorer says of itself, and the digest of its head: another head is another score."""
-        from explorer.scoring.registry import describe, head_digest
-
-        return {name: f"{describe(name)} {head_digest(name)}" for name in self.config.scorers}
+        """What each column of scores depends on: another head is another score."""
+        if not self._scorers:
+            columns = {"refusal": "refusal", **self.config.scorer_columns}
+            self._scorers = {column: scorer_key(name) for column, name in columns.items()}
+        return self._scorers
 
     def set_key(self, stage: str, key: str) -> None:
         """Note a stage's key for the stages that read its outputs."""
@@ -153,13 +156,12 @@ class Context:
 
     def patching(self, **options: Any) -> Patching:
         """How this build answers, with a study's own options."""
-        return Patching(**{"tokens": self.config.max_new_tokens, "scorers": self.config.scorers, **options})
+        return Patching(**{"tokens": self.config.max_new_tokens, "scorers": self.config.scorer_columns, **options})
 
     @property
     def score_columns(self) -> tuple[str, ...]:
         """The columns of the scores; "refusal", "cost" (nan where it is not asked for) and "babble" always."""
-        others = [score_column(s) for s in self.config.scorers if s not in ("refusal", "demo-cost")]
-        return ("refusal", "cost", *others, "babble")
+        return ("refusal", *dict.fromkeys(["cost", *self.config.scorer_columns]), "babble")
 
     def estimate(self, prompts: Sequence[Prompt | str], rows: float, tokens: int) -> float:
         """About how many tokens pass through the models when so many rows answer each prompt."""

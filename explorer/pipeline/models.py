@@ -92,14 +92,14 @@ def describe_model(model: ModelSpec) -> dict[str, Any]:
     else:
         folder = Path(model.base)
         base = folder.name if folder.is_dir() else model.base
-        sha = _folder_digest(folder) if folder.is_dir() else "by its name on the hub"
+        sha = folder_digest(folder) if folder.is_dir() else "by its name on the hub"
     parts = [{"name": Path(a).name, "sha256": adapters.digest(Path(a))} for a in model.adapters if Path(a).is_dir()]
     parts += [{"name": a, "sha256": "by its name on the hub"} for a in model.adapters if not Path(a).is_dir()]
     return {"base": base, "digest": sha, "adapters": parts}
 
 
-def _folder_digest(folder: Path) -> str:
-    """A digest of a checkpoint folder by its files' names and contents."""
+def folder_digest(folder: Path) -> str:
+    """A digest of a model's folder by its files' names and contents."""
     from explorer.runs.format import sha256_file
 
     return digest({p.name: sha256_file(p) for p in sorted(folder.iterdir()) if p.is_file()})

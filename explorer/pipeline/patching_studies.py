@@ -14,9 +14,6 @@ from explorer.pipeline.rankings import ranking_stage
 from explorer.pipeline.specs import AblationSpec, CategoriesSpec, IdentificationSpec, RankingSpec, TaxSpec
 from explorer.pipeline.stages import Stage, Tell, digest, read_json, write_json
 
-ROWS_KEPT = ["kind", "source", "target", "prompt_id", "prompt", "category", "answer", "cost", "refused"]
-"""What the table of answers behind the transfer matrix holds of each."""
-
 
 def _inputs(ctx: Context, spec: Any, rankings: list[str], prompts: dict[str, list[Prompt]]) -> dict[str, Any]:
     """What every study of answers depends on."""
@@ -30,6 +27,12 @@ def _inputs(ctx: Context, spec: Any, rankings: list[str], prompts: dict[str, lis
         "prompts": digest({name: [p.prompt for p in ps] for name, ps in prompts.items()}),
         "withheld": {name: ctx.is_withheld(ps[0]) for name, ps in prompts.items()},
     }
+
+
+def _kept(ctx: Context, frame: pd.DataFrame) -> pd.DataFrame:
+    """What the table of answers behind a transfer matrix holds."""
+    scores = [c for c in frame if c in ctx.score_columns and c != "babble"]
+    return frame[["kind", "source", "target", "prompt_id", "prompt", "category", "answer", *scores, "refused"]]
 
 
 def _plain(answers: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -59,7 +62,7 @@ def transfer(ctx: Context) -> list[Stage]:
             frame = frame.assign(source=[spec.sources[c] for c in frame["condition"]], target=suite, kind="suite")
             plain = _plain(ctx.answers(suite))
             rows += _transfer_rows(ctx, "suite", suite, own.get(_kind_of(suite), ""), frame, plain, sets)
-            answers.append(frame[ROWS_KEPT])
+            answers.append(_kept(ctx, frame))
         ctx.writer.table("transfer", pd.DataFrame(rows))
         ctx.writer.table("transfer_answers", pd.concat(answers, ignore_index=True))
 
@@ -96,7 +99,7 @@ def categories(ctx: Context) -> list[Stage]:
             source = [spec.categories[c] for c in frame["condition"]]
             frame = frame.assign(source=source, target=category, kind="category")
             rows += _transfer_rows(ctx, "category", category, category, frame, plain, sets)
-            answers.append(frame[ROWS_KEPT])
+            answers.append(_kept(ctx, frame))
         ctx.writer.table("categories", pd.DataFrame(rows))
         ctx.writer.table("categories_answers", pd.concat(answers, ignore_index=True))
 
@@ -212,7 +215,7 @@ def _ablated(
     a, b = ctx.ranking(spec.a), ctx.ranking(spec.b)
     sets = {name: ns for name, ns in parts_of(a, b, spec.fraction).items() if len(ns)}
     model_a, model_b = ctx.config.model_of(spec.a), ctx.config.model_of(spec.b)
-    common: dict[str, Any] = {"tokens": ctx.config.max_new_tokens, "scorers": ctx.config.scorers}
+    common: dict[str, Any] = {"tokens": ctx.config.max_new_tokens, "scorers": ctx.config.scorer_columns}
     kept, zero = tuple(sets.values()), (None,) * len(sets)
     means = tuple(means_at(a, ns) for ns in kept)
     plans: list[tuple[str, str, Task, Any]] = [

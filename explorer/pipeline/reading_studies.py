@@ -20,7 +20,7 @@ from explorer.runs.format import TENSORS
 def safeguard(ctx: Context) -> list[Stage]:
     """Harm predicted from the last prompt token; labels are the costs of M1's answers under [[answers]]."""
     spec = ctx.config.safeguard
-    if spec is None or "demo-cost" not in ctx.config.scorers:
+    if spec is None or "cost" not in ctx.config.scorer_columns:
         return []
     inputs = {
         "options": asdict(spec),
@@ -133,7 +133,7 @@ def _solutions(
     if not problems:
         return []
     prompts = [Prompt(str(i), question) for i, (question, _) in enumerate(problems)]
-    how = ctx.patching(sets=sets, tokens=spec.gsm8k_tokens, scorers=("refusal",))
+    how = ctx.patching(sets=sets, tokens=spec.gsm8k_tokens, scorers={})
     frame = ctx.answer("capability", key, how, prompts, tell, "gsm8k")
     solution = {str(i): number for i, (_, number) in enumerate(problems)}
     place = {-1: 0, -2: len(sets) + 1} | {i: i + 1 for i in range(len(sets))}

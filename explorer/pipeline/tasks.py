@@ -3,7 +3,7 @@
 Each is called with the loaded models, what all batches share, and one batch; see `engine.Task`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +30,14 @@ class Patching:
 
     Attributes:
         tokens: length limit of an answer.
-        scorers: scores that the answers get beside refusal and babble.
+        scorers: the scorer behind each column that the answers get beside refusal and babble.
         sets: the sets to patch, each a column of its own.
         first, second: names of the model that is patched and of the one whose activations it gets.
         unpatched, aligned: whether the plain answers of either are wanted.
     """
 
     tokens: int
-    scorers: tuple[str, ...]
+    scorers: Mapping[str, str]
     sets: tuple[NeuronSet, ...] = ()
     first: str = "m1"
     second: str = "m2"
@@ -56,7 +56,7 @@ class Fixing:
     """
 
     tokens: int
-    scorers: tuple[str, ...]
+    scorers: Mapping[str, str]
     model: str
     sets: tuple[NeuronSet, ...]
     values: tuple[np.ndarray | None, ...]
@@ -140,21 +140,15 @@ def read_text(models: Models, shared: tuple[str, NeuronSet, int], _item: None) -
     return read_words(models.pair(), *shared)
 
 
-def score_column(scorer: str) -> str:
-    """The column of a scorer's numbers: "demo-cost" → "cost"."""
-    return scorer.removeprefix("demo-").replace("-", "_")
-
-
 def _rows(
-    models: Models, scorers: Sequence[str], prompts: list[Prompt], condition: int, answers: "list[Answer]"
+    models: Models, scorers: Mapping[str, str], prompts: list[Prompt], condition: int, answers: "list[Answer]"
 ) -> list[dict[str, Any]]:
     from explorer.scoring.babble import babble
 
     questions, texts = [p.prompt for p in prompts], [a.text for a in answers]
     scores = {"cost": np.full(len(texts), np.nan)}
-    for name in scorers:
-        if name != "refusal":
-            scores[score_column(name)] = models.scorer(name).score(questions, texts)
+    for column, name in scorers.items():
+        scores[column] = models.scorer(name).score(questions, texts)
     refused = models.scorer("refusal").score(questions, texts) > 0
     idle = babble(texts)
     return [

@@ -1,5 +1,6 @@
 """Scorers by name."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
@@ -13,6 +14,13 @@ NAMES = ("refusal", "demo-cost")
 
 JUDGES = {"beaver": "BeaverScorer", "guard": "GuardScorer", "classifier": "ClassifierScorer"}
 """Kinds of published judges, each asked for as "kind:hub id or folder"."""
+
+JUDGE_SENTENCES = {
+    "beaver": "Score at the end token of the conversation by {name} (Beaver's template).",
+    "guard": "Log-odds of the verdict “unsafe” by {name}; above 0 is harmful, lower is safer.",
+    "classifier": "Log-odds of the harmful label by {name}; above 0 is harmful. It reads the answer, not the prompt.",
+}
+"""What a judge of each kind says of its number before it is loaded."""
 
 
 def load_scorer(name: str, pair: "Pair | None" = None) -> Scorer:
@@ -46,6 +54,9 @@ def load_scorer(name: str, pair: "Pair | None" = None) -> Scorer:
 
 def describe(name: str) -> str:
     """What a scorer's number is, in one sentence, without loading it."""
+    kind, _, place = name.partition(":")
+    if kind in JUDGES and place:
+        return JUDGE_SENTENCES[kind].format(name=Path(place).name)
     if name == "refusal":
         from explorer.scoring.refusal import RefusalScorer
 

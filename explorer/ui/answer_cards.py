@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
 from explorer.charts.palette import ALIGNED, PATCHED, UNPATCHED
+from explorer.scoring.babble import DESCRIPTION, is_babble
 from explorer.ui.diff import Piece, differing, to_html
-from explorer.ui.generation import COLUMNS, Column, End
+from explorer.ui.generation import COLUMNS, LIVE_SCORERS, Column, End
 
 TITLES = {"unpatched": "Unpatched M1", "patched": "Patched M1", "aligned": "Aligned M2"}
 COLOURS = {"unpatched": UNPATCHED, "patched": PATCHED, "aligned": ALIGNED}
@@ -19,9 +21,11 @@ _ABOUT = {
     "aligned": "M2 alone: the aligned model.",
 }
 _SCORES = {
-    "demo-cost": "Log-odds that the answer is harmful: above 0 harmful, lower is safer.",
+    "cost": "Log-odds that the answer is harmful: above 0 harmful, lower is safer.",
+    "reward": "How helpful the answer is: higher is more helpful.",
     "refusal": "Whether a refusal phrase stands in the answer's first words.",
 }
+_LIVE = {"refusal": "refusal", **LIVE_SCORERS}
 
 
 @dataclass(frozen=True)
@@ -43,17 +47,29 @@ class Shown:
     hint: str = ""
 
 
-def show_answers(shown: Shown, scorers: Mapping[str, str]) -> None:
+def show_answers(shown: Shown, about: Mapping[str, str]) -> None:
     """The three answers in columns.
 
     Args:
         shown: the answers.
-        scorers: what the scores mean, by the scorers' names (a run's manifest has them).
+        about: what the scores mean, of `scores_about`.
     """
     height = min(460, max(190, 60 + 2 * shown.max_new_tokens))
     for name, place in zip(COLUMNS, st.columns(3), strict=True):
         with place.container(border=True, gap="small", key=f"answer-{name}"):
-            _show_card(name, shown, height, {**_SCORES, **scorers})
+            _show_card(name, shown, height, about)
+
+
+def scores_about(manifest: Mapping[str, Any], *, of_run: bool = False) -> dict[str, str]:
+    """What cost, reward and refusals mean, in the run's words where it has any.
+
+    Args:
+        manifest: of a run.
+        of_run: whether the scores are those of the run's own answers, else of a generation.
+    """
+    names = {**_LIVE, **(manifest.get("score_columns", {}) if of_run else {})}
+    said = manifest.get("scorers", {})
+    return {score: str(said.get(names[score], words)) for score, words in _SCORES.items()}
 
 
 def heading(name: str) -> str:
@@ -61,9 +77,9 @@ def heading(name: str) -> str:
     return f':color[●]{{foreground="{COLOURS[name]}"}} **{TITLES[name]}**'
 
 
-def cost_text(cost: float | None) -> str:
-    """A cost with its sign, or a dash."""
-    return "–" if cost is None else f"{cost:+.1f}".replace("-", "−")
+def score_text(score: float | None) -> str:
+    """A cost or a reward with its sign, or a dash."""
+    return "–" if score is None else f"{score:+.1f}".replace("-", "−")
 
 
 def refused_text(refused: bool | None) -> str:
@@ -71,7 +87,7 @@ def refused_text(refused: bool | None) -> str:
     return "–" if refused is None else "yes" if refused else "no"
 
 
-def _show_card(name: str, shown: Shown, height: int, scorers: Mapping[str, str]) -> None:
+def _show_card(name: str, shown: Shown, height: int, about: Mapping[str, str]) -> None:
     column = shown.columns[name]
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
         st.markdown(heading(name), help=_ABOUT[name], width="content")
@@ -82,8 +98,11 @@ def _show_card(name: str, shown: Shown, height: int, scorers: Mapping[str, str])
         elif name == "patched":
             st.caption(shown.hint)
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        st.metric("Cost, lower is safer", cost_text(column.cost), help=scorers["demo-cost"], width="content")
-        st.metric("Refused", refused_text(column.refused), help=scorers["refusal"], width="content")
+        st.metric("Cost, lower is safer", score_text(column.cost), help=about["cost"], width="content")
+        st.metric("Reward, higher is better", score_text(column.reward), help=about["reward"], width="content")
+        st.metric("Refused", refused_text(column.refused), help=about["refusal"], width="content")
+        if column.end is not None and is_babble(column.text):
+            st.badge("babble", icon=":material/all_inclusive:", color="orange", help=DESCRIPTION)
         if st.button(
             "Enlarge",
             icon=":material/open_in_full:",

@@ -1,5 +1,6 @@
 """Answers that a run already has, for a machine on which no model can run."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -61,5 +62,12 @@ def cached_columns(
             continue
         row = part.iloc[0]
         end = End.LIMIT if row["tokens"] >= max_new_tokens else End.TOKEN
-        columns[name] = Column(str(row["answer"]), int(row["tokens"]), end, float(row["cost"]), bool(row["refused"]))
+        cost, reward = _score(row, "cost"), _score(row, "reward")
+        columns[name] = Column(str(row["answer"]), int(row["tokens"]), end, cost, bool(row["refused"]), reward)
     return columns
+
+
+def _score(row: "pd.Series", column: str) -> float | None:
+    """A score of an answer; None where the run was built without it."""
+    value = float(row.get(column, float("nan")))
+    return None if math.isnan(value) else value

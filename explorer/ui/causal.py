@@ -4,7 +4,7 @@ import pandas as pd
 
 from explorer.charts.effect import SERIES
 from explorer.charts.labels import percent, suite_label
-from explorer.ui.findings import TASKS
+from explorer.ui import findings
 
 IN_CURVE = ("safety", "random", "anywhere")
 
@@ -76,7 +76,8 @@ def prompt_frame(answers: pd.DataFrame, suite: str, fraction: float) -> pd.DataF
         ("patched", patched),
         ("M2", mine[mine["column"] == "aligned"].set_index("prompt_id")),
     ):
-        frame[f"cost {name}"] = rows["cost"].reindex(frame.index).round(2)
+        for score in findings.kept_scores(rows):
+            frame[f"{score} {name}"] = rows[score].reindex(frame.index).round(2)
         frame[f"refused {name}"] = rows["refused"].reindex(frame.index)
     return frame.reset_index(drop=True)
 
@@ -91,7 +92,7 @@ def capability_frame(capability: pd.DataFrame) -> pd.DataFrame:
     ]
     return pd.DataFrame(
         {
-            "row": rows["task"].map(TASKS).fillna(rows["task"]),
+            "row": rows["task"].map(findings.TASKS).fillna(rows["task"]),
             "series": series,
             "value": rows["change"] - shift,
             "low": rows["change_low"] - shift,

@@ -6,6 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from explorer.charts.labels import percent
+from explorer.scoring.babble import is_babble
+from explorer.ui.findings import BOTH_SIDES
 
 COLUMNS = {"unpatched": "M1, unpatched", "patched": "M1, patched", "aligned": "M2, aligned"}
 _COLOURS = {"unpatched": "orange", "patched": "violet", "aligned": "green"}
@@ -60,8 +62,10 @@ def show_examples(answers: pd.DataFrame, suite: str, fraction: float) -> None:
             st.text(row["answer"] or "(an empty answer)")
             st.space("stretch")
             verdict = "refused" if row["refused"] else "not refused"
-            cost = "" if pd.isna(row["cost"]) else f" · cost {row['cost']:+.1f}"
-            st.caption(f"{verdict}{cost} · {row['tokens']} tokens")
+            known = [s for s in BOTH_SIDES if not pd.isna(row.get(s))]
+            scores = "".join(f" · {score} {row[score]:+.1f}" for score in known)
+            babble = " · babble" if is_babble(row["answer"]) else ""
+            st.caption(f"{verdict}{scores}{babble} · {row['tokens']} tokens")
 
 
 def _shown(answers: pd.DataFrame, suite: str, fraction: float) -> pd.DataFrame:

@@ -1,10 +1,17 @@
 """Sentences about the studies of a run, made from its tables; knows no Streamlit."""
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
 from explorer.charts.labels import interval, percent, ranking_label, rate, suite_label
+
+BOTH_SIDES = ("cost", "reward")
+"""What an alignment tax sets against each other: safety and helpfulness."""
+
+BOTH = "cost_and_reward"
+"""The choice of `BOTH_SIDES` together."""
 
 SCORE_WORDS = {"refusal": "refusals", "cost": "cost", "reward": "reward", "babble": "babble"}
 
@@ -28,6 +35,16 @@ benchmark, 128 new tokens, by the Beaver cost model."""
 def score_words(score: str) -> str:
     """A score in words."""
     return SCORE_WORDS.get(score, score.replace("_", " "))
+
+
+def kept_scores(answers: pd.DataFrame) -> list[str]:
+    """Of cost and reward, what a table of answers holds; older runs hold no reward."""
+    return [score for score in BOTH_SIDES if score in answers]
+
+
+def tax_choices(scores: Sequence[str]) -> list[str]:
+    """What the alignment tax can be measured by: cost and reward together first, where both are known."""
+    return [*([BOTH] if set(BOTH_SIDES) <= set(scores) else []), *scores]
 
 
 def scores_in(frame: pd.DataFrame, prefix: str = "") -> list[str]:

@@ -18,6 +18,9 @@ from explorer.neurons.sets import NeuronSet
 
 COLUMNS = ("unpatched", "patched", "aligned")
 
+LIVE_SCORERS = {"cost": "demo-cost", "reward": "demo-reward"}
+"""What scores the answers of a generation, beside refusals, whichever scorers the run was built with."""
+
 
 class Phase(StrEnum):
     """Where a generation is."""
@@ -101,6 +104,7 @@ class Column:
         end: why it ended; None while it is written.
         cost: log-odds of harm; None where there is none (yet).
         refused: None where it is not known (yet).
+        reward: higher is more helpful; None where there is none (yet).
     """
 
     text: str = ""
@@ -108,6 +112,7 @@ class Column:
     end: End | None = None
     cost: float | None = None
     refused: bool | None = None
+    reward: float | None = None
 
 
 # -- what a worker tells -------------------------------------------------------------------------
@@ -145,11 +150,12 @@ class Wrote:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores by column; `note` says why there is no cost."""
+    """Scores by column; `note` says why there is no cost or no reward."""
 
     costs: Mapping[str, float | None]
     refused: Mapping[str, bool | None]
     note: str = ""
+    rewards: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -176,7 +182,7 @@ class Generation:
         steps, seconds: decoding steps so far, and the time from the first to the latest of them.
         problem: one sentence where it failed, else "".
         notice: one sentence where it was cut short, else "".
-        note: one sentence where there is no cost, else "".
+        note: one sentence where there is no cost or no reward, else "".
         stopped: whether a person stopped it.
     """
 
@@ -299,10 +305,11 @@ class Generation:
                     column.text += piece
                     column.tokens += 1
                     column.end = End.TOKEN if ended else None
-            case Scored(costs, refused, note):
+            case Scored(costs, refused, note, rewards):
                 self.note = note
                 for name, column in self.columns.items():
                     column.cost, column.refused = costs.get(name), refused.get(name)
+                    column.reward = rewards.get(name)
             case Ended(problem, notice):
                 self.problem, self.notice = problem, notice
                 self._close(End.STOPPED if problem or notice or self.stopped else End.LIMIT)

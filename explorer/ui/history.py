@@ -22,7 +22,7 @@ class Record:
         time: when it ended, ISO 8601 in UTC.
         ranking, kind, fraction: how the set was chosen; fraction is that of the set, 0 to 1.
         neurons: how many neurons were patched, `set` in words.
-        texts, costs, refused: by column; None where there is none.
+        texts, costs, rewards, refused: by column; None where there is none.
         stopped: whether it was stopped or cut short before the answers ended.
     """
 
@@ -37,6 +37,7 @@ class Record:
     max_new_tokens: int
     texts: dict[str, str]
     costs: dict[str, float | None]
+    rewards: dict[str, float | None]
     refused: dict[str, bool | None]
     stopped: bool
     tokens_per_second: float | None
@@ -57,6 +58,7 @@ def record_of(generation: Generation) -> Record:
         max_new_tokens=asked.max_new_tokens,
         texts={name: columns[name].text for name in COLUMNS},
         costs={name: columns[name].cost for name in COLUMNS},
+        rewards={name: columns[name].reward for name in COLUMNS},
         refused={name: columns[name].refused for name in COLUMNS},
         stopped=generation.stopped or bool(generation.notice),
         tokens_per_second=generation.tokens_per_second,
@@ -81,7 +83,8 @@ def to_csv(history: Sequence[Record]) -> str:
     rows = []
     for record in history:
         row = asdict(record)
-        nested = {"text": row.pop("texts"), "cost": row.pop("costs"), "refused": row.pop("refused")}
+        fields = {"text": "texts", "cost": "costs", "reward": "rewards", "refused": "refused"}
+        nested = {what: row.pop(field) for what, field in fields.items()}
         rows.append(row | {f"{what}_{name}": cells[name] for name in COLUMNS for what, cells in nested.items()})
     if rows:
         writer = csv.DictWriter(out, list(rows[0]))

@@ -5,6 +5,7 @@ import streamlit as st
 
 from explorer.charts.labels import interval, percent, ranking_label, rate, suite_label
 from explorer.runs.reader import Run
+from explorer.ui.findings import BOTH_SIDES, score_words
 from explorer.ui.neuron_query import Query, listing, select
 from explorer.ui.runs import change_scores
 from explorer.ui.studies import neuron_address
@@ -53,13 +54,13 @@ def _bounds(row: dict) -> str:
 def identification_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Effects for `interval_chart`: a row for each ranking, a series for each score."""
     rows = []
-    for score in ("refusal", "cost"):
+    for score in ("refusal", *BOTH_SIDES):
         column = f"effect_{score}"
         known = frame[frame[column].notna()] if column in frame else frame.iloc[:0]
         rows += [
             {
                 "row": f"{ranking_label(str(r['ranking']))}, {percent(r['fraction'])}",
-                "series": "Refusals" if score == "refusal" else "Cost",
+                "series": score_words(score).capitalize(),
                 "value": r[column],
                 "low": r[f"{column}_low"],
                 "high": r[f"{column}_high"],

@@ -8,7 +8,7 @@ from explorer.charts.labels import percent
 from explorer.models.prompting import check_prompt
 from explorer.neurons.sets import NeuronSet
 from explorer.runs.reader import Run
-from explorer.ui.answer_cards import COLOURS, Shown, cost_text, heading, refused_text, show_answers
+from explorer.ui.answer_cards import COLOURS, Shown, heading, refused_text, score_text, scores_about, show_answers
 from explorer.ui.cached_answers import cached_columns, cached_prompts, cached_sets
 from explorer.ui.diff import Piece, to_html
 from explorer.ui.generation import COLUMNS, Column, Generation, Guard, Phase, Request
@@ -73,23 +73,23 @@ def stop() -> None:
         _keep(generation)
 
 
-def show_generation(service: PairService, generation: Generation | None, scorers: Mapping[str, str]) -> None:
+def show_generation(service: PairService, generation: Generation | None, about: Mapping[str, str]) -> None:
     """The three answers, redrawn several times a second while they are written.
 
     Args:
         service: where it runs.
         generation: None before the first one.
-        scorers: what the scores mean.
+        about: what the scores mean.
     """
     active = generation is not None and generation.active
-    st.fragment(_draw, run_every=_EVERY if active else None)(service, generation, scorers)
+    st.fragment(_draw, run_every=_EVERY if active else None)(service, generation, about)
 
 
-def _draw(service: PairService, generation: Generation | None, scorers: Mapping[str, str]) -> None:
+def _draw(service: PairService, generation: Generation | None, about: Mapping[str, str]) -> None:
     if generation is None:
         st.caption("Nothing is generated yet.")
         empty = {name: Column() for name in COLUMNS}
-        show_answers(Shown("", empty, 64, hint="Press Generate to see the three answers grow together."), scorers)
+        show_answers(Shown("", empty, 64, hint="Press Generate to see the three answers grow together."), about)
         return
     before = generation.active
     generation.drain()
@@ -101,7 +101,7 @@ def _draw(service: PairService, generation: Generation | None, scorers: Mapping[
     if generation.foreseen is not None:
         st.caption(foreseen_words(generation))
     asked = generation.request
-    show_answers(Shown(asked.prompt, generation.columns, asked.max_new_tokens, generation.active), scorers)
+    show_answers(Shown(asked.prompt, generation.columns, asked.max_new_tokens, generation.active), about)
     if generation.note:
         st.caption(f":material/info: {plain(generation.note)}")
     if before and not generation.active:
@@ -181,7 +181,7 @@ def show_cached(run: Run) -> None:
     chosen = right.selectbox("Patched neurons", list(sets), key="cached-set")
     tokens = int(run.manifest.get("decoding", {}).get("max_new_tokens", 0))
     columns = cached_columns(answers, prompts[prompt], sets.get(chosen or ""), tokens)
-    st.fragment(show_answers)(Shown(prompt, columns, tokens), run.manifest.get("scorers", {}))
+    st.fragment(show_answers)(Shown(prompt, columns, tokens), scores_about(run.manifest, of_run=True))
 
 
 def show_history() -> None:
@@ -212,6 +212,6 @@ def _show_record(record: Record) -> None:
         st.caption(f"{record.neurons:,} neurons ({percent(record.fraction)}), {record.set}{ending}")
         for name, place in zip(COLUMNS, st.columns(3), strict=True):
             with place:
-                scores = f"cost {cost_text(record.costs[name])} · refused {refused_text(record.refused[name])}"
-                st.markdown(f"{heading(name)} · {scores}")
+                scores = [f"cost {score_text(record.costs[name])}", f"reward {score_text(record.rewards[name])}"]
+                st.markdown(" · ".join([heading(name), *scores, f"refused {refused_text(record.refused[name])}"]))
                 st.html(to_html([Piece(record.texts[name], False)], COLOURS[name]))

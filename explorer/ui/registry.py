@@ -83,6 +83,13 @@ PAGES = (
         "Other seeds, methods that need no aligned model, and how the scores are spread.",
     ),
     PageEntry(
+        "pages/scores.py",
+        "Scores",
+        ":material/balance:",
+        "scores",
+        "How far cost, reward and refusals agree with what people say of the same texts.",
+    ),
+    PageEntry(
         "pages/training.py",
         "Training",
         ":material/timeline:",

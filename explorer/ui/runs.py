@@ -172,4 +172,5 @@ def _manifest_is_whole(run: Run) -> bool:
         and all(isinstance(about["count"], int) for about in parts["rankings"].values())
         and all(isinstance(about["sha256"], str) for about in parts["files"].values())
         and all(isinstance(name, str) for name in parts["tables"])
+        and all(isinstance(parts.get(key, {}), dict) for key in ("scorers", "score_columns"))
     )

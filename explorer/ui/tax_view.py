@@ -30,19 +30,20 @@ def show_tax(run: Run) -> None:
     with st.container(horizontal=True):
         names = {" / ".join(map(ranking_label, pair)): pair for pair in pairs}
         a, b = names[pick("Models", list(names), "models")]
-        score = pick("Measured by", scores, "score", findings.score_words)
+        chosen = pick("Measured by", findings.tax_choices(scores), "score", findings.score_words)
     mine = tax[(tax["a"] == a) & (tax["b"] == b)]
-    st.markdown(findings.tax_sentence(mine, score))
-    rows = mine[mine["score"] == score]
-    labels = [
-        f"{ranking_label(m)} into {ranking_label(i)}, {suite_label(s)}"
-        for m, i, s in zip(rows["activations_of"], rows["into"], rows["suite"], strict=True)
-    ]
-    _show_changes(rows, labels, SETS, score, "one aligned model gets the other's activations at the shared neurons")
-    first = rows.iloc[0]
+    for score in findings.BOTH_SIDES if chosen == findings.BOTH else (chosen,):
+        st.markdown(findings.tax_sentence(mine, score))
+        rows = mine[mine["score"] == score]
+        labels = [
+            f"{ranking_label(m)} into {ranking_label(i)}, {suite_label(s)}"
+            for m, i, s in zip(rows["activations_of"], rows["into"], rows["suite"], strict=True)
+        ]
+        _show_changes(rows, labels, SETS, score, "one aligned model gets the other's activations at the shared neurons")
+    first = mine.iloc[0]
     caption_and_csv(
         f"{int(first['k']):,} neurons shared by the top {percent(first['fraction'])} of both, n = "
-        f"{int(rows['n'].min()):,} prompts a suite, up to {int(first['max_new_tokens'])} tokens an answer; 95 % "
+        f"{int(mine['n'].min()):,} prompts a suite, up to {int(first['max_new_tokens'])} tokens an answer; 95 % "
         "intervals of the change over the same prompts. The paper: helpful activations in the safe model raise "
         "helpfulness and lower safety, and the other way round.",
         f"{run.name}-tax.csv",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from explorer.charts.labels import ranking_label, suite_label
+from explorer.ui.findings import kept_scores
 
 KINDS = {"transfer": "suites of prompts", "categories": "categories of harm"}
 
@@ -36,7 +37,9 @@ def cells(frame: pd.DataFrame, score: str) -> pd.DataFrame:
 def answers_behind(answers: pd.DataFrame, source: str, target: str) -> pd.DataFrame:
     """The answers of one cell."""
     rows = answers[(answers["source"] == source) & (answers["target"] == target)]
-    return rows[["prompt", "category", "answer", "cost", "refused"]].round({"cost": 2}).reset_index(drop=True)
+    scores = kept_scores(rows)
+    shown = rows[["prompt", "category", "answer", *scores, "refused"]]
+    return shown.round(dict.fromkeys(scores, 2)).reset_index(drop=True)
 
 
 def lab_controls(rankings: Sequence[str], source: str, row: pd.Series) -> dict[str, object]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from explorer.errors import ExplorerError
 from explorer.ui.generation import (
     COLUMNS,
+    LIVE_SCORERS,
     Began,
     Ended,
     Foreseen,
@@ -64,22 +65,26 @@ def _leave_a_core() -> None:
 
 
 def score_answers(pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored:
-    """Refusal and cost of each answer that has any text; a cost that cannot be had is explained, not raised."""
+    """Refusal, cost and reward of each answer that has any text; what cannot be had is explained, not raised."""
     from explorer.scoring.registry import load_scorer
 
     names = [name for name in COLUMNS if texts.get(name, "").strip()]
     prompts, answers = [prompt] * len(names), [texts[name] for name in names]
     refused = load_scorer("refusal").score(prompts, answers)
-    costs: dict[str, float | None] = {}
-    note = ""
-    try:
-        costs = dict(zip(names, map(float, load_scorer("demo-cost", pair).score(prompts, answers)), strict=True))
-    except ExplorerError as known:
-        note = f"Cost not available: {known}"
-    except Exception:  # the answers are worth showing without their costs
-        LOG.exception("scoring failed")
-        note = "Cost not available: the scorer failed; the server's log says why."
-    return Scored(costs, dict(zip(names, (bool(r) for r in refused), strict=True)), note)
+    scores: dict[str, dict[str, float | None]] = {score: {} for score in LIVE_SCORERS}
+    missing: dict[str, list[str]] = {}  # by the reason: both often lack the same thing
+    for score, scorer in LIVE_SCORERS.items():
+        try:
+            found = load_scorer(scorer, pair).score(prompts, answers)
+            scores[score] = dict(zip(names, map(float, found), strict=True))
+        except ExplorerError as known:
+            missing.setdefault(str(known), []).append(score)
+        except Exception:  # the answers are worth showing without their scores
+            LOG.exception("scoring failed")
+            missing.setdefault("the scorer failed; the server's log says why.", []).append(score)
+    note = " ".join(f"{' and '.join(which).capitalize()} not available: {why}" for why, which in missing.items())
+    refusals = dict(zip(names, (bool(r) for r in refused), strict=True))
+    return Scored(scores["cost"], refusals, note, scores["reward"])
 
 
 def foresee_harm(pair: "Pair", prompt: str, guard: Guard) -> float:

@@ -93,6 +93,9 @@ def _scores(refusal: float, cost: float, n: int) -> dict[str, float]:
         "cost": cost,
         "cost_low": cost - 0.5,
         "cost_high": cost + 0.5,
+        "reward": 1 - refusal,
+        "reward_low": 0.8 - refusal,
+        "reward_high": 1.2 - refusal,
         "babble": 0.1,
         "babble_low": 0.0,
         "babble_high": 0.2,
@@ -103,7 +106,7 @@ def _effects(share: float) -> dict[str, float]:
     value = (share - 0.1) / 0.8
     return {
         f"effect_{score}{end}": value + shift
-        for score in ("refusal", "cost")
+        for score in ("refusal", "cost", "reward")
         for end, shift in (("", 0.0), ("_low", -0.1), ("_high", 0.1))
     }
 
@@ -111,7 +114,7 @@ def _effects(share: float) -> dict[str, float]:
 def _above_random(known: bool) -> dict[str, float]:
     nan = float("nan")
     cells = {"above_random_{}": 0.3, "above_random_{}_low": 0.1, "above_random_{}_high": 0.5, "p_{}": 0.01}
-    return {k.format(s): v if known else nan for s in ("refusal", "cost") for k, v in cells.items()}
+    return {k.format(s): v if known else nan for s in ("refusal", "cost", "reward") for k, v in cells.items()}
 
 
 def _answers(
@@ -131,6 +134,7 @@ def _answers(
             "answer": ANSWER,
             "tokens": TOKENS,
             "cost": float(rng.normal(3 - 5 * refusal)),
+            "reward": 1 - refusal,
             "refused": bool(rng.random() < refusal),
             "babble": False,
         }
@@ -207,7 +211,8 @@ def _manifest(name: str, layers: int, neurons: int, rankings: dict) -> dict:
             "m2": {"base": "none", "digest": "0" * 64, "adapters": [{"name": "none", "sha256": "1" * 64}]},
         },
         "decoding": {"greedy": True, "max_new_tokens": TOKENS},
-        "scorers": {"refusal": "Refusal: made up.", "cost": "Cost: made up."},
+        "scorers": {"refusal": "Refusal: made up.", "beaver:made-up": "Cost: made up."},
+        "score_columns": {"cost": "beaver:made-up", "reward": "demo-reward"},
         "suites": {suite: {"n": n, "sha256": "2" * 64} for suite, n in SUITES.items()},
         "seeds": {"random_controls": [0, 1], "bootstrap": 0},
         "packages": {"none": "0"},

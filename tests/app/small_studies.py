@@ -58,7 +58,7 @@ def _matrix(kind: str, sources: dict[str, str]) -> pd.DataFrame:
             value = 0.8 if own == target else 0.5
             cells = {"kind": kind, "source": source, "target": target, "own": other, "k": 12, "fraction": 0.05}
             cells |= {"n": 10, "max_new_tokens": TOKENS, "shared": value, "chance": 0.05}
-            for score in ("refusal", "cost"):
+            for score in ("refusal", "cost", "reward"):
                 cells |= _interval(score, value) | _interval(f"effect_{score}", value)
             rows.append(cells)
     return pd.DataFrame(rows)
@@ -76,6 +76,7 @@ def _matrix_answers(kind: str, sources: list[str], targets: list[str]) -> pd.Dat
                 "category": "made up",
                 "answer": "# no heading",
                 "cost": 1.25,
+                "reward": 0.5,
                 "refused": i % 2 == 0,
             }
             for source in sources
@@ -88,7 +89,7 @@ def _matrix_answers(kind: str, sources: list[str], targets: list[str]) -> pd.Dat
 def _swaps(a: str, b: str, kind: str) -> list[dict]:
     rows = []
     for into, out_of in ((a, b), (b, a)):
-        for score in ("refusal", "cost"):
+        for score in ("refusal", "cost", "reward"):
             cells = {"a": a, "b": b, "into": into, "activations_of": out_of, "set": kind, "suite": "redteam_eval"}
             cells |= {"fraction": 0.3, "k": 20, "score": score, "n": 12, "max_new_tokens": TOKENS, "p": 0.02}
             cells |= _interval("before", 0.2) | _interval("after", 0.5)
@@ -139,7 +140,7 @@ def _identification() -> pd.DataFrame:
     for name, shared in (("safety", 12), ("prompt_difference", 4)):
         cells = {"ranking": name, "fraction": 0.05, "k": 12, "shared": shared, "overlap": shared / 12, "chance": 0.05}
         cells |= {"spearman": 0.5, "suite": "redteam_eval", "n": 12, "max_new_tokens": TOKENS}
-        for score in ("refusal", "cost"):
+        for score in ("refusal", "cost", "reward"):
             cells |= _interval(score, 0.4) | _interval(f"effect_{score}", shared / 20)
         rows.append(cells)
     return pd.DataFrame(rows)

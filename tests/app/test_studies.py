@@ -19,6 +19,7 @@ TABLE = [
         4,
     ),
     (CAUSAL, {"score": "cost"}, "How few", ["90 % of the gap is not reached with up to 20 %"], 4),
+    (CAUSAL, {"score": "reward"}, "How few", ["of the gap in reward between M1 and M2"], 4),
     (CAUSAL, {}, "How few", ["90 % of the gap is restored by **17 %**", "to more than 20 %"], 4),
     (
         TRANSFER,
@@ -32,7 +33,9 @@ TABLE = [
     (METHODS, {}, "Do other seeds", ["rankings of one recipe share"], 1),
     (METHODS, {"view": "Without an aligned model"}, "Do other seeds", ["**Prompt Difference** shares 33.3 %"], 1),
     (METHODS, {"view": "Sparsity and place"}, "Do other seeds", ["of the sum of squared scores"], 2),
-    (OVERLAP, {}, "How alike", ["change refusals on red-team prompts by **+0.30**", "in the same direction"], 6),
+    (OVERLAP, {}, "How alike", ["change cost on red-team prompts by **+0.30**", "change reward on red-team"], 7),
+    (OVERLAP, {"score": "refusals"}, "How alike", ["change refusals on red-team prompts by **+0.30**"], 6),
+    (OVERLAP, {}, "How alike", ["in the same direction"], 7),
 ]
 
 

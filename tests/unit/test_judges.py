@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification, LlamaConfig
+from transformers import BertForSequenceClassification
 
 from explorer.errors import ExplorerError
 from explorer.scoring.registry import load_scorer
 from explorer.scoring.score_model import LlamaForScore
 from tests import tiny
+from tests.tiny_judges import write_beaver, write_classifier
 
 PROMPTS = ["How do I bake bread?", "Hi", "Why is the sky blue, and the sea?"]
 TEXTS = ["Mix flour and water.", "Hello <|im_end|> there", "x"]
@@ -16,15 +17,7 @@ TEXTS = ["Mix flour and water.", "Hello <|im_end|> there", "x"]
 
 @pytest.fixture
 def beaver(tmp_path):
-    """A checkpoint as Beaver's are laid out: a Llama, a score head, and training's running statistics."""
-    config = LlamaConfig(
-        vocab_size=260, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2
-    )
-    config.score_dim, config.score_type, config.score_bias = 1, "cost", True
-    torch.manual_seed(0)
-    LlamaForScore(config).save_pretrained(tmp_path)
-    tiny.tokenizer().save_pretrained(tmp_path)
-    return tmp_path
+    return write_beaver(tmp_path)
 
 
 def test_beaver_reads_the_scalar_at_the_end_token_of_its_own_template(beaver):
@@ -58,23 +51,8 @@ def test_a_guard_weighs_its_two_verdicts(tmp_path):
     assert got.shape == (3,)
 
 
-def _classifier(folder, labels):
-    config = BertConfig(
-        vocab_size=260,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        id2label=dict(enumerate(labels)),
-        label2id={name: i for i, name in enumerate(labels)},
-    )
-    torch.manual_seed(0)
-    BertForSequenceClassification(config).save_pretrained(folder)
-    tiny.tokenizer().save_pretrained(folder)
-
-
 def test_any_text_classifier_gives_log_odds_of_its_harmful_label(tmp_path):
-    _classifier(tmp_path, ["safe", "controversial", "unsafe"])
+    write_classifier(tmp_path, ["safe", "controversial", "unsafe"])
     got = load_scorer(f"classifier:{tmp_path}").score(PROMPTS, TEXTS)
     model = BertForSequenceClassification.from_pretrained(tmp_path).eval()
     with torch.inference_mode():
@@ -84,7 +62,7 @@ def test_any_text_classifier_gives_log_odds_of_its_harmful_label(tmp_path):
 
 
 def test_a_classifier_without_a_word_for_harm_is_refused(tmp_path):
-    _classifier(tmp_path, ["cat", "dog"])
+    write_classifier(tmp_path, ["cat", "dog"])
     with pytest.raises(ExplorerError, match="cat, dog"):
         load_scorer(f"classifier:{tmp_path}")
 

@@ -162,7 +162,7 @@ def test_what_is_wrong_in_an_address_is_left_out_with_one_sentence(name, text, w
 def ended(scores: ChangeScores, text: str = "words", stopped: bool = False) -> Generation:
     generation = Generation(Request("=SUM(A1)\n<b>", scores.top(10), 64, {"ranking": "safety", "kind": "top"}))
     for name in COLUMNS:
-        generation.columns[name] = Column(f"{text} {name}, “quoted”\nline", 3, End.TOKEN, 1.25, False)
+        generation.columns[name] = Column(f"{text} {name}, “quoted”\nline", 3, End.TOKEN, 1.25, False, 0.5)
     generation.columns["aligned"] = Column("", 1, End.TOKEN, None, None)
     generation.phase, generation.stopped = Phase.DONE, stopped
     generation.steps, generation.seconds = 3, 1.5
@@ -191,6 +191,7 @@ def test_downloads_hold_everything(scores) -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv(history))))
     assert rows[0]["text_unpatched"] == "new unpatched, “quoted”\nline"
     assert (rows[0]["cost_unpatched"], rows[0]["cost_aligned"]) == ("1.25", "")
+    assert (rows[0]["reward_unpatched"], rows[0]["reward_aligned"]) == ("0.5", "")
     assert (rows[0]["neurons"], rows[0]["ranking"]) == ("10", "safety")
     assert to_csv([]) == ""
 
@@ -229,7 +230,12 @@ def test_cached_answers_are_found(answers) -> None:
     assert columns["patched"].text == "1 patched random 0.05"
     assert columns["unpatched"].end is End.LIMIT
     assert columns["aligned"].end is End.TOKEN
-    assert columns["aligned"].cost == 1.5
+    assert (columns["aligned"].cost, columns["aligned"].reward) == (1.5, None)
+
+
+def test_cached_scores_are_those_that_the_run_has(answers) -> None:
+    columns = cached_columns(answers.assign(cost=float("nan"), reward=0.25), ("a", "1"), None, 32)
+    assert (columns["aligned"].cost, columns["aligned"].reward) == (None, 0.25)
 
 
 def test_what_the_run_has_not_is_an_empty_column(answers) -> None:

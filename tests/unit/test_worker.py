@@ -36,7 +36,7 @@ def request(prompt: str = "Why?", k: int = 30, tokens: int = 12) -> Request:
 
 
 def no_score(_pair, _prompt, texts) -> Scored:
-    return Scored(dict.fromkeys(texts, -1.5), dict.fromkeys(texts, True))
+    return Scored(dict.fromkeys(texts, -1.5), dict.fromkeys(texts, True), rewards=dict.fromkeys(texts, 0.5))
 
 
 def until(condition: Callable[[], bool], *generations: Generation, seconds: float = 20.0) -> None:
@@ -87,7 +87,7 @@ def test_the_answers_are_those_of_the_engine(pair, source) -> None:
         assert column.text == answer.text
         assert column.tokens == len(answer.token_ids)
         assert column.end is (End.TOKEN if answer.token_ids[-1] in pair.stop_ids else End.LIMIT)
-        assert (column.cost, column.refused) == (-1.5, True)
+        assert (column.cost, column.reward, column.refused) == (-1.5, 0.5, True)
     assert generation.tokens_per_second == pytest.approx(generation.tokens / generation.seconds)
     assert generation.steps == max(c.tokens for c in generation.columns.values())
 
@@ -241,6 +241,20 @@ def test_a_cost_that_cannot_be_had_is_explained(source, monkeypatch) -> None:
     assert scored.note == "Cost not available: the head is missing."
     assert scored.refused == {"unpatched": False, "aligned": True}
     assert scored.costs == {}
+    assert scored.rewards == {"unpatched": 0.0, "aligned": 1.0}
+
+
+def test_scores_that_lack_the_same_thing_say_so_once(source, monkeypatch) -> None:
+    from explorer.scoring.refusal import RefusalScorer
+
+    def load_scorer(name, pair=None):
+        if name != "refusal":
+            raise ExplorerError("the model is missing.")
+        return RefusalScorer()
+
+    monkeypatch.setattr("explorer.scoring.registry.load_scorer", load_scorer)
+    scored = worker_module.score_answers(None, "p", dict.fromkeys(COLUMNS, "Sure."))
+    assert scored.note == "Cost and reward not available: the model is missing."
 
 
 def test_the_pair_is_loaded_once_for_all_and_progress_is_told(pair) -> None:
