@@ -336,7 +336,9 @@ def agreement() -> None:
 
     found = measure(data_folder())
     for row in found["auroc"]:
-        print(f"{row['head']:12} {row['set']:20} {row['auroc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  n={row['n']}")
+        print(
+            f"{row['head']:12} {row['set']:20} {row['auroc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  n={row['n']}"
+        )
 
 
 def _load(pair: str, dtype: str) -> "Pair":

@@ -3,7 +3,7 @@
 Each is called with the loaded models, what all batches share, and one batch; see `engine.Task`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,7 @@ def answer(models: Models, how: Patching, prompts: list[Prompt]) -> list[dict[st
     columns = [(-1, out.unpatched)] if how.unpatched else []
     columns += [(-2, out.aligned)] if how.aligned else []
     columns += list(enumerate(out.patched))
-    return [row for number, answers in columns for row in _rows(models, how.scorers, prompts, number, answers)]
+    return _rows(models, how.scorers, prompts, columns)
 
 
 def answer_fixed(models: Models, how: Fixing, prompts: list[Prompt]) -> list[dict[str, Any]]:
@@ -97,11 +97,12 @@ def answer_fixed(models: Models, how: Fixing, prompts: list[Prompt]) -> list[dic
     from explorer.neurons.fixing import answers_with_fixed
 
     pair = models.pair(how.model, how.model)
-    rows = []
-    for number, (ns, values) in enumerate(zip(how.sets, how.values, strict=True)):
-        answers = answers_with_fixed(pair, [p.prompt for p in prompts], ns, values, how.tokens)
-        rows += _rows(models, how.scorers, prompts, number, answers)
-    return rows
+    texts = [p.prompt for p in prompts]
+    columns = [
+        (number, answers_with_fixed(pair, texts, ns, values, how.tokens))
+        for number, (ns, values) in enumerate(zip(how.sets, how.values, strict=True))
+    ]
+    return _rows(models, how.scorers, prompts, columns)
 
 
 def contrast(models: Models, how: Contrasting, prompts: list[str]) -> dict[str, np.ndarray]:
@@ -141,30 +142,39 @@ def read_text(models: Models, shared: tuple[str, NeuronSet, int], _item: None) -
 
 
 def _rows(
-    models: Models, scorers: Mapping[str, str], prompts: list[Prompt], condition: int, answers: "list[Answer]"
+    models: Models,
+    scorers: Mapping[str, str],
+    prompts: list[Prompt],
+    columns: "Sequence[tuple[int, Sequence[Answer]]]",
 ) -> list[dict[str, Any]]:
-    from explorer.scoring.babble import babble
+    """Rows of every column's answers; what several columns answer alike is scored once."""
+    from explorer.scoring.babble import is_babble
 
-    questions, texts = [p.prompt for p in prompts], [a.text for a in answers]
+    asked = [(p.prompt, a.text) for _, answers in columns for p, a in zip(prompts, answers, strict=True)]
+    place = {pair: i for i, pair in enumerate(dict.fromkeys(asked))}
+    questions, texts = [question for question, _ in place], [text for _, text in place]
     scores = {"cost": np.full(len(texts), np.nan)}
     for column, name in scorers.items():
         scores[column] = models.scorer(name).score(questions, texts)
     refused = models.scorer("refusal").score(questions, texts) > 0
-    idle = babble(texts)
-    return [
-        {
-            "condition": condition,
-            "prompt_id": prompt.id,
-            "prompt": prompt.prompt,
-            "category": prompt.category,
-            "answer": texts[i],
-            "tokens": len(answers[i].token_ids),
-            **{column: float(values[i]) for column, values in scores.items()},
-            "refused": bool(refused[i]),
-            "babble": bool(idle[i]),
-        }
-        for i, prompt in enumerate(prompts)
-    ]
+    rows = []
+    for condition, answers in columns:
+        for prompt, given in zip(prompts, answers, strict=True):
+            at = place[prompt.prompt, given.text]
+            rows.append(
+                {
+                    "condition": condition,
+                    "prompt_id": prompt.id,
+                    "prompt": prompt.prompt,
+                    "category": prompt.category,
+                    "answer": given.text,
+                    "tokens": len(given.token_ids),
+                    **{column: float(values[at]) for column, values in scores.items()},
+                    "refused": bool(refused[at]),
+                    "babble": is_babble(given.text),
+                }
+            )
+    return rows
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,9 @@ def answer_features(
 
     An empty prompt is left out, as it is when the reading says so. Control tokens in a person's text are plain text.
     """
-    rows = [_tokens(tokenizer, p if reading.prompt else "", t, reading.tokens) for p, t in zip(prompts, texts, strict=True)]
+    rows = [
+        _tokens(tokenizer, p if reading.prompt else "", t, reading.tokens) for p, t in zip(prompts, texts, strict=True)
+    ]
     order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]) + len(rows[i][1]))
     out = np.zeros((len(rows), len(reading.layers), len(reading.pools), model.config.hidden_size), dtype=np.float32)
     for start in range(0, len(order), batch_size):

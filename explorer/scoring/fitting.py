@@ -68,9 +68,7 @@ def readings(prompt: Sequence[bool] = (False, True)) -> list[Reading]:
     ]
 
 
-def fit_cost(
-    sources: Sequence[Texts], candidates: Sequence[Reading], say: Callable[[str], None] = print
-) -> Chosen:
+def fit_cost(sources: Sequence[Texts], candidates: Sequence[Reading], say: Callable[[str], None] = print) -> Chosen:
     """The logistic head whose held-out AUROC, averaged over the sources, is best; its output is calibrated log-odds.
 
     Calibration (Platt): a line through the held-out scores, each source counting the same.
@@ -89,7 +87,9 @@ def fit_cost(
             for source, inside in parts:
                 held_out[source.name][~inside] = _apply(head, _features(source, reading)[~inside])
         scores = {s.name: float(roc_auc_score(s.labels, held_out[s.name])) for s in sources}
-        tried.append({"layers": reading.layers, "pools": reading.pools, "prompt": reading.prompt, "C": strength} | scores)
+        tried.append(
+            {"layers": reading.layers, "pools": reading.pools, "prompt": reading.prompt, "C": strength} | scores
+        )
         say(f"{reading} C={strength:g}: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
         if best is None or sum(scores.values()) > sum(best.scores.values()):
             best = Chosen(Head(reading, np.zeros(0), 0.0), strength, scores, [], held_out)
@@ -106,9 +106,7 @@ def fit_cost(
     return replace(best, head=head, tried=tried, out_of_fold=calibrated)
 
 
-def fit_reward(
-    sources: Sequence[Texts], candidates: Sequence[Reading], say: Callable[[str], None] = print
-) -> Chosen:
+def fit_reward(sources: Sequence[Texts], candidates: Sequence[Reading], say: Callable[[str], None] = print) -> Chosen:
     """The Bradley–Terry head whose held-out accuracy, averaged over the sources, is best.
 
     Args:
@@ -126,7 +124,9 @@ def fit_reward(
             for source, inside in parts:
                 held_out[source.name][~inside] = _apply(head, _differences(source, reading)[~inside])
         scores = {name: float((values > 0).mean()) for name, values in held_out.items()}
-        tried.append({"layers": reading.layers, "pools": reading.pools, "prompt": reading.prompt, "C": strength} | scores)
+        tried.append(
+            {"layers": reading.layers, "pools": reading.pools, "prompt": reading.prompt, "C": strength} | scores
+        )
         say(f"{reading} C={strength:g}: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
         if best is None or sum(scores.values()) > sum(best.scores.values()):
             best = Chosen(Head(reading, np.zeros(0), 0.0), strength, scores, [], held_out)
@@ -149,9 +149,7 @@ def _differences(source: Texts, reading: Reading) -> np.ndarray:
     return x[::2] - x[1::2]
 
 
-def _together(
-    parts: Sequence[tuple[Texts, np.ndarray]], reading: Reading
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _together(parts: Sequence[tuple[Texts, np.ndarray]], reading: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What a fold is fitted on: a head that reads prompts also sees each answer alone, in case there is none.
 
     Every source counts the same.

@@ -1,7 +1,8 @@
 """Scorers by name."""
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError
 from explorer.scoring.base import Scorer
@@ -9,8 +10,14 @@ from explorer.scoring.base import Scorer
 if TYPE_CHECKING:
     from explorer.models.pair import Pair
 
-NAMES = ("refusal", "demo-cost")
-"""The scorers that ship with the project."""
+SHIPPED = {
+    "refusal": ("explorer.scoring.refusal", "RefusalScorer"),
+    "demo-cost": ("explorer.scoring.cost", "DemoCostScorer"),
+    "demo-reward": ("explorer.scoring.reward", "DemoRewardScorer"),
+}
+"""The scorers that ship with the project: module and class; each is imported when it is asked for."""
+
+NAMES = tuple(SHIPPED)
 
 JUDGES = {"beaver": "BeaverScorer", "guard": "GuardScorer", "classifier": "ClassifierScorer"}
 """Kinds of published judges, each asked for as "kind:hub id or folder"."""
@@ -33,14 +40,9 @@ def load_scorer(name: str, pair: "Pair | None" = None) -> Scorer:
     Raises:
         ExplorerError: there is no such scorer, or what it needs is missing.
     """
-    if name == "refusal":
-        from explorer.scoring.refusal import RefusalScorer
-
-        return RefusalScorer()
-    if name == "demo-cost":
-        from explorer.scoring.cost import DemoCostScorer
-
-        return DemoCostScorer(pair)
+    if name in SHIPPED:
+        found: Scorer = _shipped(name)() if name == "refusal" else _shipped(name)(pair)
+        return found
     kind, _, place = name.partition(":")
     if kind in JUDGES and place:
         from explorer.scoring import judges
@@ -57,22 +59,22 @@ def describe(name: str) -> str:
     kind, _, place = name.partition(":")
     if kind in JUDGES and place:
         return JUDGE_SENTENCES[kind].format(name=Path(place).name)
-    if name == "refusal":
-        from explorer.scoring.refusal import RefusalScorer
-
-        return RefusalScorer.description
-    from explorer.scoring.cost import DemoCostScorer
-
-    return DemoCostScorer.description
+    return str(_shipped(name).description)
 
 
 def head_digest(name: str) -> str:
     """SHA-256 of the trained head behind a scorer; empty for one that has none."""
-    if name != "demo-cost":
+    if not name.startswith("demo-"):
         return ""
     from explorer.runs.format import sha256_file
-    from explorer.scoring.cost import HEAD
+    from explorer.scoring.head import head_file
 
-    if not HEAD.is_file():
-        raise ExplorerError(f"The cost head {HEAD} is missing; restore it from the repository.")
-    return sha256_file(HEAD)
+    file = head_file(name)
+    if not file.is_file():
+        raise ExplorerError(f"The head {file} is missing; restore it from the repository.")
+    return sha256_file(file)
+
+
+def _shipped(name: str) -> Any:
+    module, kind = SHIPPED[name]
+    return getattr(import_module(module), kind)

@@ -74,7 +74,9 @@ def agreement(data: Path, say: Callable[[str], None] = print) -> dict[str, Any]:
         rewards = _score(reward, pairs, say)
         right = mean((rewards[::2] > rewards[1::2]).astype(float))
         note = "share of held-out pairs ordered as people do"
-        result["auroc"].append({"set": name, "head": REWARD, "n": len(rewards) // 2} | right.columns("auroc") | {"note": note})
+        result["auroc"].append(
+            {"set": name, "head": REWARD, "n": len(rewards) // 2} | right.columns("auroc") | {"note": note}
+        )
     for row in result["auroc"]:
         row["low"], row["high"] = row.pop("auroc_low"), row.pop("auroc_high")
     (paths.HEADS / FILE).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

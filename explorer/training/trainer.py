@@ -45,7 +45,9 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     pair = load_pair(spec)
     examples = build_examples(config, pair, work)
     if not examples:
-        raise ExplorerError(f"{config.source} leaves no example to train on; its skip, limit or lengths are too strict.")
+        raise ExplorerError(
+            f"{config.source} leaves no example to train on: its skip, limit or lengths rule all out."
+        )
     adapter = config.start
     log: list[dict[str, Any]] = []
     for number, stage in enumerate(config.stages):
@@ -150,7 +152,7 @@ def _down_name(pair: Pair) -> str:
     family = family_of(pair.m1)
     if family.kind != "decoder" or family.experts:
         raise ExplorerError(
-            f"{family.name} models cannot be trained here; (IA)³ on {family.place} needs a decoder with one MLP a layer."
+            f"{family.name} models cannot be trained here; (IA)³ on {family.place} needs a decoder of plain MLPs."
         )
     return family.down_proj.removeprefix("mlp.") if family.down_proj == "mlp.down_proj" else family.down_proj
 

@@ -70,7 +70,7 @@ def test_families_that_call_their_neurons_otherwise_are_trained_too(config, kind
 
     base = tiny.any_model(kind)
     base.save_pretrained(config.parent / "base")
-    config.write_text(config.read_text().partition("[[stages]]\nmethod = \"dpo\"")[0])
+    config.write_text(config.read_text().partition('[[stages]]\nmethod = "dpo"')[0])
     folder = train(read_train_config(config))
     place = str(config.parent / "base")
     pair = load_pair(PairSpec(kind, ModelSpec(place), ModelSpec(place, (str(folder),)), "float32"))
