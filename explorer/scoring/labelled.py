@@ -77,12 +77,12 @@ def own_written() -> Labelled:
 
 
 def model_answers() -> Labelled:
-    """Answers of M1 and M2 to prompts of the training suites, read and labelled one by one."""
+    """Answers of M1 and M2 to prompts of the training suites, read and labelled one by one; none in doubt."""
     return _own("model_answers", "model_answers.jsonl")
 
 
 def _own(name: str, file: str) -> Labelled:
-    rows = list(read_jsonl(paths.HEADS / file))
+    rows = [row for row in read_jsonl(paths.HEADS / file) if not row.get("doubt")]
     columns = [tuple(row[key] for row in rows) for key in ("prompt", "answer", "label")]
     return Labelled(name, columns[0], columns[1], columns[2], columns[0])
 
@@ -97,7 +97,7 @@ def preferred(data: Path, name: str, held_out: bool, limit: int) -> Labelled:
 
 def unhelpful() -> Labelled:
     """M1's answers to harmless prompts against what is no help: a refusal, going round in circles, another's answer."""
-    rows = [r for r in read_jsonl(paths.HEADS / "model_answers.jsonl") if _is_help(r)][::2]
+    rows = _help()[::2]
     refusals = [r.text for r in load_refusals() if "any" in r.categories]
     pairs = []
     for i, row in enumerate(rows):
@@ -110,13 +110,15 @@ def unhelpful() -> Labelled:
 
 def usual_answers() -> Labelled:
     """M1's own answers to ordinary prompts: where the reward is zero."""
-    rows = [r for r in read_jsonl(paths.HEADS / "model_answers.jsonl") if _is_help(r)]
+    rows = _help()
     prompts = tuple(r["prompt"] for r in rows)
     return Labelled("usual", prompts, tuple(r["answer"] for r in rows), (0,) * len(rows), prompts)
 
 
-def _is_help(row: dict) -> bool:
-    return row["model"] == "M1" and "-rt-" not in row["id"] and not row["babble"]
+def _help() -> list[dict]:
+    """M1's labelled answers to harmless prompts that say something."""
+    rows = read_jsonl(paths.HEADS / "model_answers.jsonl")
+    return [r for r in rows if r["model"] == "M1" and "-rt-" not in r["id"] and not r["babble"]]
 
 
 def _pairs(name: str, pairs: Sequence[tuple[str, str, str]]) -> Labelled:
