@@ -1,6 +1,6 @@
 """Frozen features of the embedded model: what the demo's score heads read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import EMBEDDED, ModelSpec, PairSpec
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
 TOKENS_READ = 64
 """How much of an answer is read, in tokens."""
@@ -25,6 +25,9 @@ LAYERS = (6, 10, 14, 18, 22)
 
 POOLS = ("mean", "last")
 """Over the answer's tokens that are read: their mean, and the last of them, which has seen all others."""
+
+SHARE_FROM = 4
+"""From so many answers to one prompt on, and for as long a prompt, the prompt is read once."""
 
 Progress = Callable[[float], None]
 
@@ -81,14 +84,30 @@ def answer_features(
     rows = [
         _tokens(tokenizer, p if reading.prompt else "", t, reading.tokens) for p, t in zip(prompts, texts, strict=True)
     ]
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]) + len(rows[i][1]))
     out = np.zeros((len(rows), len(reading.layers), len(reading.pools), model.config.hidden_size), dtype=np.float32)
-    for start in range(0, len(order), batch_size):
-        chunk = order[start : start + batch_size]
-        out[chunk] = _read(model, [rows[i] for i in chunk], reading)
+    done = 0
+    for chunk, shared in _batches(rows, batch_size):
+        out[chunk] = _read(model, [rows[i] for i in chunk], reading, shared)
+        done += len(chunk)
         if progress:
-            progress(min(1.0, (start + batch_size) / len(order)))
+            progress(done / len(rows))
     return out
+
+
+def _batches(rows: list[tuple[list[int], list[int]]], size: int) -> Iterator[tuple[list[int], bool]]:
+    """Which rows are read together, and whether they share what comes before the answer, so that it is read once."""
+    by_lead: dict[tuple[int, ...], list[int]] = {}
+    for i, (lead, _) in enumerate(rows):
+        by_lead.setdefault(tuple(lead), []).append(i)
+    single: list[int] = []
+    for lead, same in by_lead.items():
+        if len(same) < SHARE_FROM or len(lead) < SHARE_FROM:
+            single += same
+            continue
+        same.sort(key=lambda i: len(rows[i][1]))
+        yield from ((same[at : at + size], True) for at in range(0, len(same), size))
+    single.sort(key=lambda i: len(rows[i][0]) + len(rows[i][1]))
+    yield from ((single[at : at + size], False) for at in range(0, len(single), size))
 
 
 def _tokens(tokenizer: "PreTrainedTokenizerBase", prompt: str, text: str, limit: int) -> tuple[list[int], list[int]]:
@@ -108,8 +127,12 @@ def _tokens(tokenizer: "PreTrainedTokenizerBase", prompt: str, text: str, limit:
     return (lead, body) if body else (lead[:-1], lead[-1:])
 
 
-def _read(model: "PreTrainedModel", rows: list[tuple[list[int], list[int]]], reading: Reading) -> np.ndarray:
+def _read(
+    model: "PreTrainedModel", rows: list[tuple[list[int], list[int]]], reading: Reading, shared: bool
+) -> np.ndarray:
     """Right-padded: with causal attention no real token sees the padding."""
+    cache = _read_lead(model, rows[0][0], len(rows), reading) if shared else None
+    rows = [([], body) for _, body in rows] if shared else rows
     longest = max(len(lead) + len(body) for lead, body in rows)
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
     weights = {pool: torch.zeros(len(rows), longest) for pool in POOLS}
@@ -119,16 +142,28 @@ def _read(model: "PreTrainedModel", rows: list[tuple[list[int], list[int]]], rea
         weights["mean"][i, len(lead) : end] = 1 / len(body)
         weights["last"][i, end - 1] = 1
     over = torch.stack([weights[pool] for pool in reading.pools]).to(model.device)
-    states = _states_after(model, ids.to(model.device), reading.layers)
+    states = _states_after(model, ids.to(model.device), reading.layers, cache)
     pooled = [torch.einsum("prt,rth->rph", over, states[layer].float()) for layer in reading.layers]
     return torch.stack(pooled, dim=1).cpu().numpy()
+
+
+def _read_lead(model: "PreTrainedModel", lead: list[int], rows: int, reading: Reading) -> "Cache":
+    """The model's cache after the words that so many rows begin with."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    _states_after(model, torch.tensor([lead], device=model.device), reading.layers[-1:], cache)
+    cache.batch_repeat_interleave(rows)
+    return cache
 
 
 class _Enough(Exception):
     """Raised by a hook when the last wanted layer has run."""
 
 
-def _states_after(model: "PreTrainedModel", ids: torch.Tensor, layers: Sequence[int]) -> dict[int, torch.Tensor]:
+def _states_after(
+    model: "PreTrainedModel", ids: torch.Tensor, layers: Sequence[int], cache: "Cache | None" = None
+) -> dict[int, torch.Tensor]:
     """Hidden states [rows, positions, hidden] after so many layers, by that number."""
     states: dict[int, torch.Tensor] = {}
 
@@ -144,7 +179,7 @@ def _states_after(model: "PreTrainedModel", ids: torch.Tensor, layers: Sequence[
     handles = [blocks[number - 1].register_forward_hook(keep(number)) for number in layers]
     try:
         with torch.inference_mode():
-            model.base_model(input_ids=ids, use_cache=False)
+            model.base_model(input_ids=ids, past_key_values=cache, use_cache=cache is not None)
     except _Enough:
         pass
     finally:

@@ -45,9 +45,7 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     pair = load_pair(spec)
     examples = build_examples(config, pair, work)
     if not examples:
-        raise ExplorerError(
-            f"{config.source} leaves no example to train on: its skip, limit or lengths rule all out."
-        )
+        raise ExplorerError(f"{config.source} leaves no example to train on: its skip, limit or lengths rule all out.")
     adapter = config.start
     log: list[dict[str, Any]] = []
     for number, stage in enumerate(config.stages):

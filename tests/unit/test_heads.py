@@ -41,6 +41,14 @@ def test_a_row_does_not_see_its_neighbours(model):
         assert alone[0] == pytest.approx(together[i], abs=1e-5)
 
 
+def test_answers_to_one_prompt_are_read_as_if_each_had_its_own(model):
+    texts = [*TEXTS, "A fourth, rather longer answer.", "E"]
+    together = answer_features(model, tiny.tokenizer(), [PROMPTS[0]] * 5, texts, READING)
+    for i, text in enumerate(texts):
+        alone = answer_features(model, tiny.tokenizer(), PROMPTS[:1], [text], READING)
+        assert alone[0] == pytest.approx(together[i], abs=1e-5)
+
+
 def test_an_empty_prompt_is_as_good_as_none_and_an_empty_answer_is_read(model):
     alone = Reading((2,), ("mean",), False)
     without = answer_features(model, tiny.tokenizer(), PROMPTS, TEXTS, alone)
