@@ -27,8 +27,10 @@ run: setup
 	$(BIN)/python -m explorer app --port $(PORT)
 
 # Unit, page and browser tests; the browser tests need Debian's chromium and say so where it is missing.
+# Page and unit tests run beside each other, with one thread each: two that share threads slow each other down.
 test: setup-dev
-	$(BIN)/python -m pytest -rs
+	$(BIN)/python -m pytest -rs tests/e2e
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n 2 --dist loadfile tests/app tests/unit
 
 # The same checks on the embedded model in float32, minutes of work.
 test-slow: setup-dev
