@@ -16,7 +16,7 @@ from explorer.scoring.head import Head
 
 LAYER_SETS = ((14,), (22,), (10, 18), (14, 22), LAYERS)
 POOL_SETS = (("mean",), ("last",), POOLS)
-STRENGTHS = (3e-5, 3e-4, 3e-3)
+STRENGTHS = (3e-5, 3e-4, 3e-3, 1e-2)
 """Inverse regularisers C of the logistic regression on standardised features."""
 
 FOLDS = 5
@@ -60,10 +60,10 @@ class Chosen:
     out_of_fold: dict[str, np.ndarray]
 
 
-def readings(prompt: Sequence[bool] = (False, True)) -> list[Reading]:
-    """Every reading that is tried."""
+def readings(tokens: int, prompt: Sequence[bool] = (False, True)) -> list[Reading]:
+    """Every reading of so many tokens of the answer that is tried."""
     return [
-        Reading(layers, pools, with_prompt)
+        Reading(layers, pools, with_prompt, tokens)
         for with_prompt, layers, pools in itertools.product(prompt, LAYER_SETS, POOL_SETS)
     ]
 

@@ -19,7 +19,7 @@ from explorer.data.suites_io import load_refusals, read_jsonl
 from explorer.scoring.features import Reading, answer_features, feature_model
 from explorer.scoring.fitting import Texts
 
-PER_QUESTION = 16
+PER_QUESTION = 36
 """Responses of each GPTFuzz question that the cost head is fitted on."""
 
 MAX_PROMPT_WORDS = 60
@@ -131,19 +131,19 @@ def _pairs(name: str, pairs: Sequence[tuple[str, str, str]]) -> Labelled:
     )
 
 
-def read(source: Labelled, alone: bool, prompted: bool, say: Callable[[str], None] = print) -> Texts:
+def read(source: Labelled, alone: bool, prompted: bool, tokens: int, say: Callable[[str], None] = print) -> Texts:
     """The features of a source, kept in the user's cache: reading them is nearly all of the work."""
     return Texts(
         source.name,
-        _features(source, False, say) if alone else None,
-        _features(source, True, say) if prompted and source.knows_prompts else None,
+        _features(source, False, tokens, say) if alone else None,
+        _features(source, True, tokens, say) if prompted and source.knows_prompts else None,
         np.array(source.labels),
         np.array(source.groups),
     )
 
 
-def _features(source: Labelled, prompt: bool, say: Callable[[str], None]) -> np.ndarray:
-    reading = Reading(prompt=prompt)
+def _features(source: Labelled, prompt: bool, tokens: int, say: Callable[[str], None]) -> np.ndarray:
+    reading = Reading(prompt=prompt, tokens=tokens)
     key = json.dumps([source.prompts if prompt else "", source.texts, repr(reading)])
     name = f"{source.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
     file = paths.user_cache() / "features" / name

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from explorer.scoring import labelled
-from explorer.scoring.cost import NAME as COST
-from explorer.scoring.features import Reading
+from explorer.scoring import cost, labelled, reward
+from explorer.scoring.features import Reading, feature_model
 from explorer.scoring.fitting import Chosen, Texts, fit_cost, fit_reward, readings
 from explorer.scoring.head import write_head
 
@@ -26,11 +25,11 @@ def make_cost(data: Path, candidates: Sequence[Reading] | None = None, say: Say 
         The card. `out_of_fold` holds the held-out, calibrated score of every answer it was fitted on.
     """
     sources = [
-        labelled.read(labelled.gptfuzz(data, "train", labelled.PER_QUESTION), True, False, say),
-        labelled.read(labelled.own_written(), True, True, say),
-        labelled.read(labelled.model_answers(), True, True, say),
+        labelled.read(labelled.gptfuzz(data, "train", labelled.PER_QUESTION), True, False, cost.TOKENS_READ, say),
+        labelled.read(labelled.own_written(), True, True, cost.TOKENS_READ, say),
+        labelled.read(labelled.model_answers(), True, True, cost.TOKENS_READ, say),
     ]
-    chosen = fit_cost(sources, candidates or readings(), say)
+    chosen = fit_cost(sources, candidates or readings(cost.TOKENS_READ), say)
     card = _card(chosen, sources, "AUROC") | {
         "calibration": "Platt: a line through the held-out scores",
         "out_of_fold": {
@@ -38,7 +37,7 @@ def make_cost(data: Path, candidates: Sequence[Reading] | None = None, say: Say 
             for s in sources
         },
     }
-    write_head(COST, chosen.head, card)
+    write_head(cost.NAME, chosen.head, card)
     return card
 
 
@@ -48,20 +47,16 @@ def make_reward(data: Path, candidates: Sequence[Reading] | None = None, say: Sa
     Returns:
         The card.
     """
-    from explorer.scoring.reward import NAME
-
     sources = [
-        labelled.read(labelled.preferred(data, "hh_helpful", False, HH_PAIRS), False, True, say),
-        labelled.read(labelled.preferred(data, "webgpt", False, WEBGPT_PAIRS), False, True, say),
-        labelled.read(labelled.unhelpful(), False, True, say),
+        labelled.read(labelled.preferred(data, "hh_helpful", False, HH_PAIRS), False, True, reward.TOKENS_READ, say),
+        labelled.read(labelled.preferred(data, "webgpt", False, WEBGPT_PAIRS), False, True, reward.TOKENS_READ, say),
+        labelled.read(labelled.unhelpful(), False, True, reward.TOKENS_READ, say),
     ]
-    chosen = fit_reward(sources, candidates or readings((True,)), say)
+    chosen = fit_reward(sources, candidates or readings(reward.TOKENS_READ, (True,)), say)
     usual = labelled.usual_answers()
-    from explorer.scoring.features import feature_model
-
     zero = float(chosen.head.score(*feature_model(), usual.prompts, usual.texts).mean())
     card = _card(chosen, sources, "accuracy on pairs") | {"zero": f"the mean of {len(usual.texts)} answers of M1"}
-    write_head(NAME, replace(chosen.head, bias=-zero), card)
+    write_head(reward.NAME, replace(chosen.head, bias=-zero), card)
     return card
 
 

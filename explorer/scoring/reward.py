@@ -11,10 +11,12 @@ import numpy as np
 
 from explorer.models.pair import Pair
 from explorer.scoring.base import check_pairs
-from explorer.scoring.features import TOKENS_READ, feature_model
+from explorer.scoring.features import feature_model
 from explorer.scoring.head import read_head
 
 NAME = "demo-reward"
+TOKENS_READ = 64
+"""How much of an answer is read, in tokens."""
 
 
 class DemoRewardScorer:

@@ -102,7 +102,7 @@ def read_agreement() -> dict[str, Any] | None:
 def _score(head: Head, source: labelled.Labelled, say: Callable[[str], None]) -> np.ndarray:
     """The head's scores, from the features that fitting keeps."""
     prompted = head.reading.prompt and source.knows_prompts
-    texts = labelled.read(source, not prompted, prompted, say)
+    texts = labelled.read(source, not prompted, prompted, head.reading.tokens, say)
     values = texts.prompted if prompted else texts.alone
     assert values is not None
     layers, pools = [LAYERS.index(at) for at in head.reading.layers], [POOLS.index(p) for p in head.reading.pools]

@@ -7,7 +7,7 @@ import torch
 from explorer import paths
 from explorer.errors import ExplorerError
 from explorer.scoring.features import POOLS, Reading, answer_features
-from explorer.scoring.fitting import Texts, fit_cost, fit_reward
+from explorer.scoring.fitting import STRENGTHS, Texts, fit_cost, fit_reward
 from explorer.scoring.head import Head, read_head, write_head
 from tests import tiny
 
@@ -80,7 +80,7 @@ def test_the_cost_head_reads_where_the_label_shows_and_is_calibrated():
     chosen = fit_cost(sources, candidates, say=lambda _: None)
     assert chosen.head.reading == candidates[1]
     assert all(score > 0.95 for score in chosen.scores.values())
-    assert len(chosen.tried) == 9
+    assert len(chosen.tried) == len(candidates) * len(STRENGTHS)
     for source in sources:
         probability = 1 / (1 + np.exp(-chosen.out_of_fold[source.name]))
         assert abs(probability.mean() - source.labels.mean()) < 0.05
