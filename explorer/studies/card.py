@@ -8,13 +8,14 @@ M1 answers the same for every adapter, and does so once.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from explorer.data.preferences import Preference, load_preferences
+from explorer.data.sources import load_source
 from explorer.data.suites_io import load_suite
 from explorer.models.pair import Pair, load_pair, sibling
 from explorer.models.pair_file import ModelSpec, read_pair_file
@@ -22,6 +23,7 @@ from explorer.models.prompting import check_new_tokens, encode_answer, encode_di
 from explorer.models.shipped import find_adapter
 from explorer.neurons.patching import sweep
 from explorer.paths import data_folder
+from explorer.pipeline.specs import SuiteSpec
 from explorer.scoring.babble import babble
 from explorer.scoring.base import Scorer
 from explorer.scoring.registry import NAMES, load_scorer
@@ -39,6 +41,13 @@ WINDOW_TOKENS = 256
 WHOLE_ANSWER = 512
 """Tokens of a preference pair's answer that are read at most, where the training read all of it."""
 
+PROMPTS: dict[str, tuple[str | SuiteSpec, ...]] = {
+    "redteam": ("redteam_eval", SuiteSpec("sst", "redteam/simple_safety_tests.jsonl")),
+    "xstest_safe": (SuiteSpec("xstest", "benign/xstest_prompts.jsonl", where=(("label", "safe"),)),),
+}
+"""Prompts by name, of which `limit` of each file are asked: shipped suites and files of `$EXPLORER_DATA`; other names
+are shipped suites."""
+
 Tell = Callable[[str, float], None]
 
 
@@ -47,11 +56,12 @@ class CardSettings:
     """How adapters are measured.
 
     Attributes:
-        limit: prompts of each suite.
+        limit: prompts of each file of prompts.
         max_new_tokens: length limit of an answer.
         pairs: held-out preference pairs of each source, at most.
+        pair_prompt_tokens: only pairs whose dialogue so far has at most so many tokens.
         windows: stretches of WikiText-2, of `WINDOW_TOKENS` each.
-        suites: prompts that no adapter was trained on.
+        suites: names of prompts that no adapter was trained on, see `PROMPTS`.
         scorers: names that `load_scorer` knows.
     """
 
@@ -59,7 +69,8 @@ class CardSettings:
     max_new_tokens: int = 32
     pairs: int = 300
     windows: int = 20
-    suites: tuple[str, ...] = ("redteam_eval", "everyday_eval")
+    pair_prompt_tokens: int = 160
+    suites: tuple[str, ...] = ("redteam", "everyday_eval", "xstest_safe")
     scorers: tuple[str, ...] = NAMES
 
     def command(self, name: str) -> str:
@@ -83,10 +94,21 @@ class CardMaker:
         self.settings = settings
         self._data = data_folder()
         self._windows = wikitext(self._data / "capability", settings.windows, WINDOW_TOKENS)
-        self._prompts = {suite: [p.prompt for p in load_suite(suite, settings.limit)] for suite in settings.suites}
+        self._prompts = {suite: self._load(suite) for suite in settings.suites}
         self._pair: Pair | None = None
         self._scorers: dict[str, Scorer] = {}
         self._first: dict[tuple[ModelSpec, str], dict[str, np.ndarray]] = {}
+
+    def _load(self, name: str) -> list[str]:
+        """The prompts of a name, `limit` of each file."""
+        prompts: list[str] = []
+        for part in PROMPTS.get(name, (name,)):
+            found = load_suite(part) if isinstance(part, str) else load_source(self._placed(part), Path())
+            prompts += [p.prompt for p in found[: self.settings.limit]]
+        return prompts
+
+    def _placed(self, suite: SuiteSpec) -> SuiteSpec:
+        return replace(suite, file=str(self._data / suite.file))
 
     def make(self, name: str, tell: Tell | None = None) -> Card:
         """Measure an adapter and write its card.
@@ -156,7 +178,8 @@ class CardMaker:
 
     def _preferences(self, pair: Pair, source: PairSource, answer_tokens: int, tell: Tell) -> list[dict]:
         """How often M2's implicit reward prefers what people preferred, in pairs kept from the training."""
-        found = held_out_pairs(pair, self._data / "preferences" / source.file, source, self.settings.pairs)
+        readable = replace(source, max_tokens=0, max_prompt_tokens=self.settings.pair_prompt_tokens)
+        found = held_out_pairs(pair, self._data / "preferences" / source.file, readable, self.settings.pairs)
         suite = source.file.removesuffix(".jsonl")
         table = preference_accuracy(pair, found, answer_tokens, lambda share: tell(f"pairs of {suite}", share))
         row = table.to_dict("records")[0]

@@ -13,7 +13,7 @@ from explorer.paths import PROJECT
 from explorer.training.cards import Card, read_card
 from explorer.training.record import TrainingRecord, read_record
 
-REDTEAM, EVERYDAY = "redteam_eval", "everyday_eval"
+REDTEAM, EVERYDAY = "redteam", "everyday_eval"
 
 _DATA = {"refuse": "refusals of", "answer": "answers to", "pairs": "pairs of", "brief": "one-sentence answers to"}
 _MEASURES = {

@@ -142,9 +142,9 @@ def adapters(pairs, monkeypatch):
     for name in ("first", "second"):
         tiny_adapter.write(shipped / name, pairs / "base")
     rows = [
-        ("refusal", "redteam_eval", "M1", 0.0),
-        ("refusal", "redteam_eval", "M2", 0.88),
-        ("refusal", "redteam_eval", "difference", 0.88),
+        ("refusal", "redteam", "M1", 0.0),
+        ("refusal", "redteam", "M2", 0.88),
+        ("refusal", "redteam", "difference", 0.88),
         ("perplexity", "wikitext2", "ratio", 1.25),
     ]
     measured = pd.DataFrame(rows, columns=["measure", "suite", "model", "value"]).assign(n=100, tokens=32)

@@ -18,7 +18,8 @@ from explorer.training.cards import read_card
 from explorer.training.record import read_record
 from tests import tiny, tiny_adapter
 
-SETTINGS = CardSettings(limit=3, max_new_tokens=6, pairs=2, windows=3, scorers=("refusal",))
+SUITES = ("redteam_eval", "everyday_eval")
+SETTINGS = CardSettings(limit=3, max_new_tokens=6, pairs=2, windows=3, suites=SUITES, scorers=("refusal",))
 
 
 @pytest.fixture(scope="module")
