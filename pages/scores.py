@@ -57,7 +57,8 @@ if len(refusal):
     st.markdown(agreement.refusal_sentence(refusal))
     st.dataframe(agreement.refusal_rows(refusal), hide_index=True, alt="What people and the refusal scorer say")
     caption_and_csv(
-        "Counts of answers: people's label in the rows, the refusal scorer's in the columns.",
+        "Counts of answers: people's label in the rows, the refusal scorer's in the columns. The answers are the "
+        "project's own; its phrases were extended after what they missed here had been read, so this is no held-out figure.",
         "scores-refusal.csv",
         lambda: refusal,
         "refusal_csv",

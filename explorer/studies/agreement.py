@@ -15,7 +15,6 @@ import numpy as np
 
 from explorer import paths
 from explorer.data.suites_io import read_jsonl
-from explorer.errors import ExplorerError
 from explorer.scoring import labelled
 from explorer.scoring.babble import babble
 from explorer.scoring.cost import NAME as COST
@@ -81,22 +80,6 @@ def agreement(data: Path, say: Callable[[str], None] = print) -> dict[str, Any]:
         row["low"], row["high"] = row.pop("auroc_low"), row.pop("auroc_high")
     (paths.HEADS / FILE).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
-
-
-def read_agreement() -> dict[str, Any] | None:
-    """What was measured last; None where nothing was.
-
-    Raises:
-        ExplorerError: the file is damaged.
-    """
-    file = paths.HEADS / FILE
-    if not file.is_file():
-        return None
-    try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as problem:
-        raise ExplorerError(f"{file} is damaged; restore it from the repository.") from problem
-    return found
 
 
 def _score(head: Head, source: labelled.Labelled, say: Callable[[str], None]) -> np.ndarray:
