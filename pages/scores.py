@@ -58,7 +58,8 @@ if len(refusal):
     st.dataframe(agreement.refusal_rows(refusal), hide_index=True, alt="What people and the refusal scorer say")
     caption_and_csv(
         "Counts of answers: people's label in the rows, the refusal scorer's in the columns. The answers are the "
-        "project's own; its phrases were extended after what they missed here had been read, so this is no held-out figure.",
+        "project's own; the phrases were extended after what they missed here had been read, so these figures are not "
+        "held out.",
         "scores-refusal.csv",
         lambda: refusal,
         "refusal_csv",

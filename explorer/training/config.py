@@ -27,7 +27,9 @@ class Stage:
         batch_size: examples a step.
         micro_batch: examples in memory at once; 0 for the whole batch.
         warmup_steps: linear warm-up before the cosine.
-        weight_decay: of AdamW.
+        weight_decay: of AdamW, towards zero.
+        decay_to_one: the same towards the base model: each step draws every factor back to 1 by this times the
+            learning rate, so that only what the data hold on to stays changed.
         beta: DPO's β (paper: 0.1).
         nll_weight: weight of the chosen answer's NLL beside the DPO loss.
         answer_tokens, refusal_tokens: how much of the model's own answers and of the refusals is read; 0
@@ -45,6 +47,7 @@ class Stage:
     micro_batch: int = 0
     warmup_steps: int = 5
     weight_decay: float = 0.0
+    decay_to_one: float = 0.0
     beta: float = 0.1
     nll_weight: float = 1.0
     answer_tokens: int = 0

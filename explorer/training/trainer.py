@@ -99,6 +99,8 @@ def _run_stage(
     trainer = (
         _sft(model, pair, examples, shared) if stage.method == "sft" else _dpo(model, pair, examples, stage, shared)
     )
+    if stage.decay_to_one:
+        trainer.add_callback(_decay_to_one(stage.decay_to_one))
     started = any((folder / "checkpoints").glob("checkpoint-*"))
     trainer.train(resume_from_checkpoint=started)
     trainer.model.save_pretrained(final, selected_adapters=["default"])
@@ -139,6 +141,21 @@ def _with_vectors(pair: Pair, start: Path | None, noise: float, seed: int):
         if "ia3_l" in name:
             vector.data += noise * torch.randn(vector.shape, generator=generator).to(vector)
     return model
+
+
+def _decay_to_one(strength: float):
+    """Weight decay around the base model, decoupled from the gradient as AdamW's is around zero."""
+    from transformers import TrainerCallback
+
+    class DecayToOne(TrainerCallback):
+        def on_step_end(self, args, state, control, model=None, lr_scheduler=None, **_others):
+            pull = strength * lr_scheduler.get_last_lr()[0]
+            with torch.no_grad():
+                for name, vector in model.named_parameters():
+                    if "ia3_l" in name and vector.requires_grad:
+                        vector.lerp_(torch.ones_like(vector), pull)
+
+    return DecayToOne()
 
 
 def _down_name(pair: Pair) -> str:
