@@ -72,7 +72,7 @@ class RayEngine:
         have = ray.cluster_resources()
         gpus = int(have.get("GPU", 0))
         count = workers or max(1, gpus)
-        self.actors = [
+        self.actors: list[Any] = [
             ray.remote(Worker)
             .options(
                 num_cpus=max(1, int(have.get("CPU", 1)) // count),

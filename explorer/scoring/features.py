@@ -107,8 +107,8 @@ def _batches(rows: list[tuple[list[int], list[int]]], size: int) -> Iterator[tup
     for i, (lead, _) in enumerate(rows):
         by_lead.setdefault(tuple(lead), []).append(i)
     single: list[int] = []
-    for lead, same in by_lead.items():
-        if len(same) < SHARE_FROM or len(lead) < SHARE_FROM:
+    for start, same in by_lead.items():
+        if len(same) < SHARE_FROM or len(start) < SHARE_FROM:
             single += same
             continue
         same.sort(key=lambda i: len(rows[i][1]))

@@ -90,7 +90,7 @@ def test_decay_to_one_draws_the_factors_back(config):
         folder = train(read_train_config(config), resume=False)
         return float(abs(torch.from_numpy(read_ia3(folder, tiny.LAYERS, tiny.NEURONS)) - 1).mean())
 
-    plain = config.read_text().partition("[[stages]]\nmethod = \"dpo\"")[0]
+    plain = config.read_text().partition('[[stages]]\nmethod = "dpo"')[0]
     assert spread(plain + "decay_to_one = 20\n") < 0.8 * spread(plain)
 
 
