@@ -23,6 +23,15 @@ _NAMES = {
 }
 _RANKINGS = {
     "helpful": "Helpfulness",
+    "webgpt": "WebGPT answers",
+    "harmless": "Harmlessness",
+    "refusal": "Refusal, own writing",
+    "reasoning": "Reasoning",
+    "mix": "General mix",
+    "style": "One sentence",
+    "safety_seed1": "Safety, seed 1",
+    "safety_seed2": "Safety, seed 2",
+    "safety_sft": "Safety, before DPO",
     "prompt_difference": "Prompt Difference",
     "activation_variance": "Activation Variance",
     "safety": "Safety",

@@ -28,6 +28,7 @@ def show_adapters() -> None:
         hide_index=True,
         width="stretch",
         key="adapters",
+        placeholder="",
         alt="The shipped adapters, what they were trained on and what they do",
         column_config={
             "Adapter": st.column_config.TextColumn(pinned=True),
