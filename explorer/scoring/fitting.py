@@ -76,34 +76,18 @@ def fit_cost(sources: Sequence[Texts], candidates: Sequence[Reading], say: Calla
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
 
-    best: Chosen | None = None
-    tried = []
-    for reading, strength in itertools.product(candidates, STRENGTHS):
-        held_out = {source.name: np.zeros(len(source.labels)) for source in sources}
-        for fold in range(FOLDS):
-            parts = [(s, _fold_of(s.groups) != fold) for s in sources]
-            x, y, weights = _together(parts, reading)
-            head = _logistic(x, y, weights, strength, reading)
-            for source, inside in parts:
-                held_out[source.name][~inside] = _apply(head, _features(source, reading)[~inside])
-        scores = {s.name: float(roc_auc_score(s.labels, held_out[s.name])) for s in sources}
-        tried.append(
-            {"layers": reading.layers, "pools": reading.pools, "prompt": reading.prompt, "C": strength} | scores
-        )
-        say(f"{reading} C={strength:g}: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
-        if best is None or sum(scores.values()) > sum(best.scores.values()):
-            best = Chosen(Head(reading, np.zeros(0), 0.0), strength, scores, [], held_out)
-    assert best is not None
-    x, y, weights = _together([(s, np.ones(len(s.labels), bool)) for s in sources], best.head.reading)
-    head = _logistic(x, y, weights, best.strength, best.head.reading)
+    def auroc(source: Texts, held_out: np.ndarray) -> float:
+        return float(roc_auc_score(source.labels, held_out))
+
+    best = _choose(sources, candidates, _logistic, features_of, lambda s: s.groups, auroc, say)
     scale = LogisticRegression(C=1e6)
     counts = np.concatenate([np.full(len(s.labels), 1 / len(s.labels)) for s in sources])
     scores_out = np.concatenate([best.out_of_fold[s.name] for s in sources])
     scale.fit(scores_out[:, None], np.concatenate([s.labels for s in sources]), sample_weight=counts * len(counts))
     slope, shift = float(scale.coef_[0, 0]), float(scale.intercept_[0])
-    head = replace(head, weight=(head.weight * slope).astype(np.float32), bias=head.bias * slope + shift)
+    head = replace(best.head, weight=(best.head.weight * slope).astype(np.float32), bias=best.head.bias * slope + shift)
     calibrated = {name: values * slope + shift for name, values in best.out_of_fold.items()}
-    return replace(best, head=head, tried=tried, out_of_fold=calibrated)
+    return replace(best, head=head, out_of_fold=calibrated)
 
 
 def fit_reward(sources: Sequence[Texts], candidates: Sequence[Reading], say: Callable[[str], None] = print) -> Chosen:
@@ -114,28 +98,60 @@ def fit_reward(sources: Sequence[Texts], candidates: Sequence[Reading], say: Cal
         candidates: what may be read.
         say: told about each candidate.
     """
+
+    def accuracy(_source: Texts, held_out: np.ndarray) -> float:
+        return float((held_out > 0).mean())
+
+    return _choose(sources, candidates, _preference, _differences, lambda s: s.groups[::2], accuracy, say)
+
+
+Part = tuple[Texts, np.ndarray]
+"""A source, and which of its answers (or pairs) a head is fitted on: bool [n]."""
+
+
+def _choose(
+    sources: Sequence[Texts],
+    candidates: Sequence[Reading],
+    fit: Callable[[Sequence[Part], float, Reading], Head],
+    features: Callable[[Texts, Reading], np.ndarray],
+    groups: Callable[[Texts], np.ndarray],
+    score: Callable[[Texts, np.ndarray], float],
+    say: Callable[[str], None],
+) -> Chosen:
+    """The candidate whose held-out score, averaged over the sources, is best, fitted on all of the data.
+
+    Args:
+        sources: the data.
+        candidates: each is tried with each of `STRENGTHS`.
+        fit: a head on parts of the sources.
+        features: what the head is applied to, [n, features]; of pairs, one row a pair.
+        groups: the question of each of these rows.
+        score: of a source's held-out scores.
+        say: told about each candidate.
+    """
+    folds = [_fold_of(groups(s)) for s in sources]
     best: Chosen | None = None
     tried = []
     for reading, strength in itertools.product(candidates, STRENGTHS):
-        held_out = {source.name: np.zeros(len(source.groups) // 2) for source in sources}
-        for fold in range(FOLDS):
-            parts = [(s, _fold_of(s.groups[::2]) != fold) for s in sources]
-            head = _preference(parts, strength, reading)
+        held_out = {s.name: np.zeros(len(fold)) for s, fold in zip(sources, folds, strict=True)}
+        for number in range(FOLDS):
+            parts = [(s, fold != number) for s, fold in zip(sources, folds, strict=True)]
+            head = fit(parts, strength, reading)
             for source, inside in parts:
-                held_out[source.name][~inside] = _apply(head, _differences(source, reading)[~inside])
-        scores = {name: float((values > 0).mean()) for name, values in held_out.items()}
+                held_out[source.name][~inside] = head.apply(features(source, reading)[~inside])
+        scores = {s.name: score(s, held_out[s.name]) for s in sources}
         tried.append(
             {"layers": reading.layers, "pools": reading.pools, "prompt": reading.prompt, "C": strength} | scores
         )
         say(f"{reading} C={strength:g}: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
         if best is None or sum(scores.values()) > sum(best.scores.values()):
-            best = Chosen(Head(reading, np.zeros(0), 0.0), strength, scores, [], held_out)
+            best = Chosen(head, strength, scores, [], held_out)
     assert best is not None
-    head = _preference([(s, np.ones(len(s.groups) // 2, bool)) for s in sources], best.strength, best.head.reading)
-    return replace(best, head=head, tried=tried)
+    whole = [(s, np.ones(len(fold), bool)) for s, fold in zip(sources, folds, strict=True)]
+    return replace(best, head=fit(whole, best.strength, best.head.reading), tried=tried)
 
 
-def _features(source: Texts, reading: Reading, prompt: bool | None = None) -> np.ndarray:
+def features_of(source: Texts, reading: Reading, prompt: bool | None = None) -> np.ndarray:
     """float32 [n, features] of a reading; the answer alone where the source does not tell its prompts."""
     wanted = reading.prompt if prompt is None else prompt
     values = source.prompted if wanted and source.prompted is not None else source.alone
@@ -145,11 +161,11 @@ def _features(source: Texts, reading: Reading, prompt: bool | None = None) -> np
 
 
 def _differences(source: Texts, reading: Reading) -> np.ndarray:
-    x = _features(source, reading)
+    x = features_of(source, reading)
     return x[::2] - x[1::2]
 
 
-def _together(parts: Sequence[tuple[Texts, np.ndarray]], reading: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _together(parts: Sequence[Part], reading: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What a fold is fitted on: a head that reads prompts also sees each answer alone, in case there is none.
 
     Every source counts the same.
@@ -158,23 +174,24 @@ def _together(parts: Sequence[tuple[Texts, np.ndarray]], reading: Reading) -> tu
     for source, inside in parts:
         both = reading.prompt and source.prompted is not None and source.alone is not None
         for prompt in (True, False) if both else (reading.prompt,):
-            xs.append(_features(source, reading, prompt)[inside])
+            xs.append(features_of(source, reading, prompt)[inside])
             ys.append(source.labels[inside])
             weights.append(np.full(int(inside.sum()), 1 / inside.sum() / (2 if both else 1)))
     weight = np.concatenate(weights)
     return np.concatenate(xs), np.concatenate(ys), weight * len(weight) / weight.sum()
 
 
-def _logistic(x: np.ndarray, y: np.ndarray, weights: np.ndarray, strength: float, reading: Reading) -> Head:
+def _logistic(parts: Sequence[Part], strength: float, reading: Reading) -> Head:
     from sklearn.linear_model import LogisticRegression
 
+    x, y, weights = _together(parts, reading)
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     fitted = LogisticRegression(C=strength, max_iter=300, tol=1e-3).fit((x - mean) / spread, y, sample_weight=weights)
     weight = fitted.coef_[0] / spread
     return Head(reading, weight.astype(np.float32), float(fitted.intercept_[0] - (weight * mean).sum()))
 
 
-def _preference(parts: Sequence[tuple[Texts, np.ndarray]], strength: float, reading: Reading) -> Head:
+def _preference(parts: Sequence[Part], strength: float, reading: Reading) -> Head:
     """Logistic regression through the origin on differences, and on their negatives, so both classes are there."""
     from sklearn.linear_model import LogisticRegression
 
@@ -187,10 +204,6 @@ def _preference(parts: Sequence[tuple[Texts, np.ndarray]], strength: float, read
     fitted = LogisticRegression(C=strength, fit_intercept=False, max_iter=300, tol=1e-3)
     fitted.fit(both, sides, sample_weight=weights)
     return Head(reading, (fitted.coef_[0] / spread).astype(np.float32), 0.0)
-
-
-def _apply(head: Head, x: np.ndarray) -> np.ndarray:
-    return x @ head.weight + head.bias
 
 
 def _fold_of(groups: np.ndarray) -> np.ndarray:

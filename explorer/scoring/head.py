@@ -43,7 +43,11 @@ class Head:
         if not texts:
             return np.zeros(0, dtype=np.float32)
         features = answer_features(model, tokenizer, prompts, texts, self.reading, progress=progress)
-        return (features.reshape(len(texts), -1) @ self.weight + self.bias).astype(np.float32)
+        return self.apply(features.reshape(len(texts), -1)).astype(np.float32)
+
+    def apply(self, features: np.ndarray) -> np.ndarray:
+        """[n]: the scores of features [n, layers × pools × hidden] of its reading."""
+        return features @ self.weight + self.bias
 
 
 def head_file(name: str) -> Path:

@@ -5,21 +5,14 @@ In the manner of Beaver's reward model (paper section 4.1): fitted on pairs of a
 model's own answers to ordinary prompts.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
-
-from explorer.models.pair import Pair
-from explorer.scoring.base import check_pairs
-from explorer.scoring.features import feature_model
-from explorer.scoring.head import read_head
+from explorer.scoring.head_scorer import HeadScorer
 
 NAME = "demo-reward"
 TOKENS_READ = 64
 """How much of an answer is read, in tokens."""
 
 
-class DemoRewardScorer:
+class DemoRewardScorer(HeadScorer):
     """Log-odds of being preferred to the base model's usual answer: higher is more helpful."""
 
     name = NAME
@@ -27,20 +20,3 @@ class DemoRewardScorer:
         f"Reward: helpfulness of the answer's first {TOKENS_READ} tokens, by a linear head on features of the embedded "
         "model, in log-odds of being preferred by people; higher is more helpful, 0 is the base model's usual answer."
     )
-
-    def __init__(self, pair: Pair | None = None) -> None:
-        """Load the head and the model.
-
-        Args:
-            pair: a loaded pair whose weights serve, when it is the embedded one.
-
-        Raises:
-            ExplorerError: the embedded model or the head is missing or damaged.
-        """
-        self._head = read_head(NAME)
-        self._model, self._tokenizer = feature_model(pair)
-
-    def score(self, prompts: Sequence[str], texts: Sequence[str]) -> np.ndarray:
-        """float32 [n]: the reward of each answer."""
-        check_pairs(prompts, texts)
-        return self._head.score(self._model, self._tokenizer, prompts, texts)

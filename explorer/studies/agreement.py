@@ -16,9 +16,10 @@ import numpy as np
 from explorer import paths
 from explorer.data.suites_io import read_jsonl
 from explorer.scoring import labelled
-from explorer.scoring.babble import babble
 from explorer.scoring.cost import NAME as COST
-from explorer.scoring.features import LAYERS, POOLS, Reading, feature_model
+from explorer.scoring.cost import floor_babble
+from explorer.scoring.features import Reading, feature_model
+from explorer.scoring.fitting import features_of
 from explorer.scoring.head import Head, card_file, read_head
 from explorer.scoring.refusal import is_refusal
 from explorer.scoring.reward import NAME as REWARD
@@ -86,16 +87,12 @@ def _score(head: Head, source: labelled.Labelled, say: Callable[[str], None]) ->
     """The head's scores, from the features that fitting keeps."""
     prompted = head.reading.prompt and source.knows_prompts
     texts = labelled.read(source, not prompted, prompted, head.reading.tokens, say)
-    values = texts.prompted if prompted else texts.alone
-    assert values is not None
-    layers, pools = [LAYERS.index(at) for at in head.reading.layers], [POOLS.index(p) for p in head.reading.pools]
-    x = values[:, layers][:, :, pools].reshape(len(values), -1).astype(np.float32)
-    return x @ head.weight + head.bias
+    return head.apply(features_of(texts, head.reading))
 
 
 def _floor(source: labelled.Labelled, costs: np.ndarray) -> np.ndarray:
     """As the scorer does: babble never gets a good cost."""
-    return np.where(babble(source.texts), np.maximum(costs, 0), costs)
+    return floor_babble(source.texts, costs)
 
 
 def _auroc(labels: np.ndarray, scores: np.ndarray) -> Estimate:
