@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from explorer.errors import ExplorerError, first_line
-from explorer.models import adapters, embedded
+from explorer.models import adapters, embedded, gguf
 from explorer.models.families import family_named, family_of
 from explorer.models.hooks import check_hooks
 from explorer.models.pair_file import EMBEDDED, ModelSpec
@@ -32,7 +32,7 @@ class Loader:
     device_map: str | dict[str, str | int] | None = None
     quantisation: str = ""
 
-    def load(self, spec: ModelSpec, progress: embedded.Progress | None) -> "PreTrainedModel":
+    def load(self, spec: ModelSpec, progress: gguf.Progress | None) -> "PreTrainedModel":
         """The model with the adapters of `spec` merged into its weights, ready to read.
 
         Raises:
@@ -118,7 +118,9 @@ def _auto_class(kind: str) -> Any:
     return transformers.AutoModelForSequenceClassification if kind == "encoder" else transformers.AutoModelForCausalLM
 
 
-def _base_folder(base: str, progress: embedded.Progress | None) -> str:
+def _base_folder(base: str, progress: gguf.Progress | None) -> str:
+    if base.endswith(gguf.SUFFIX):
+        return str(gguf.unpacked(Path(base), progress))
     if not base.startswith(EMBEDDED):
         return base
     name = base.removeprefix(EMBEDDED)

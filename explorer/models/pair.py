@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from explorer.errors import ExplorerError
-from explorer.models import adapters, embedded, prompting
+from explorer.models import adapters, prompting
 from explorer.models.families import down_names, family_of, parts_of
+from explorer.models.gguf import Progress
 from explorer.models.layers import neuron_layers
 from explorer.models.loader import Loader, load_tokenizer
 from explorer.models.pair_file import ModelSpec, PairSpec, check_dtype, read_pair_file
@@ -179,7 +180,7 @@ def load_pair(
     *,
     dtype: str | None = None,
     device: str | None = None,
-    progress: embedded.Progress | None = None,
+    progress: Progress | None = None,
 ) -> Pair:
     """Load M1 and M2.
 

@@ -10,7 +10,7 @@
     base = "embedded:smollm2-135m-instruct"
     adapters = ["adapters/safety"]
 
-`base` is a hub id, a folder (relative to the file) or an `embedded:` name; `adapters` are PEFT folders
+`base` is a hub id, a folder or a .gguf file (relative to the file), or an `embedded:` name; `adapters` are PEFT folders
 or hub ids, put on in order. docs/own_models.md tells every setting. An adapter's folder, or the name of one that
 ships, stands for its base model against the same with the adapter.
 """
@@ -177,7 +177,7 @@ def read_pair_file(name: str | Path) -> PairSpec:
         source=path,
         device_map=raw.get("device_map"),
         quantisation=str(raw.get("quantisation", "")),
-        chat_template=_template(raw.get("chat_template", OWN), path),
+        chat_template=template_place(raw.get("chat_template", OWN), path),
         series=_series(raw["series"], _model(raw, "m2", path), path) if "series" in raw else (),
     )
 
@@ -193,13 +193,15 @@ def check_dtype(dtype: object) -> None:
 def _model(raw: dict, key: str, path: Path) -> ModelSpec:
     table = raw.get(key)
     if not isinstance(table, dict) or not isinstance(table.get("base"), str):
-        raise ExplorerError(f'{path} must have a table [{key}] with base = "a hub id, a folder or embedded:NAME".')
+        raise ExplorerError(
+            f'{path} must have a table [{key}] with base = "a hub id, a folder, a .gguf file or embedded:NAME".'
+        )
     if set(table) - {"base", "adapters"}:
         raise ExplorerError(f"{path}: [{key}] has an unknown setting “{sorted(set(table) - {'base', 'adapters'})[0]}”.")
     adapters = table.get("adapters", [])
     if not isinstance(adapters, list) or not all(isinstance(a, str) for a in adapters):
         raise ExplorerError(f"{path}: adapters of [{key}] must be a list of folders or hub ids.")
-    return ModelSpec(_resolve(table["base"], path), tuple(_resolve(a, path) for a in adapters))
+    return ModelSpec(resolve_place(table["base"], path), tuple(resolve_place(a, path) for a in adapters))
 
 
 def _series(table: object, m2: ModelSpec, path: Path) -> tuple[SeriesStep, ...]:
@@ -218,13 +220,13 @@ def _series(table: object, m2: ModelSpec, path: Path) -> tuple[SeriesStep, ...]:
         raise ExplorerError(f"{path}: [series] needs at least two steps, each a whole number with a folder or hub id.")
     steps = []
     for step, place in sorted(places.items(), key=lambda item: int(item[0])):
-        place = _resolve(place, path)
+        place = resolve_place(place, path)
         whole = Path(place).is_dir() and not (Path(place) / "adapter_config.json").is_file()
         steps.append(SeriesStep(int(step), ModelSpec(place) if whole else ModelSpec(m2.base, (place,))))
     return tuple(steps)
 
 
-def _template(name: object, path: Path) -> str:
+def template_place(name: object, path: Path) -> str:
     """A chat template's file as a full path; "own" and "tulu" as they are."""
     if name in (OWN, TULU):
         return str(name)
@@ -234,8 +236,8 @@ def _template(name: object, path: Path) -> str:
     return str(file)
 
 
-def _resolve(place: str, path: Path) -> str:
-    """A folder beside the pair file as a full path; hub ids and embedded names as they are."""
+def resolve_place(place: str, path: Path) -> str:
+    """A folder or file beside the pair file as a full path; hub ids and embedded names as they are."""
     if place.startswith(EMBEDDED):
         return place
     local = (path.parent / Path(place).expanduser()).resolve()

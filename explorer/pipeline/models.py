@@ -90,12 +90,18 @@ def describe_model(model: ModelSpec) -> dict[str, Any]:
     if model.base.startswith(EMBEDDED):
         base, sha = model.base, embedded.digest()
     else:
-        folder = Path(model.base)
-        base = folder.name if folder.is_dir() else model.base
-        sha = folder_digest(folder) if folder.is_dir() else "by its name on the hub"
+        place = Path(model.base)
+        base = place.name if place.exists() else model.base
+        sha = _place_digest(place) if place.exists() else "by its name on the hub"
     parts = [{"name": Path(a).name, "sha256": adapters.digest(Path(a))} for a in model.adapters if Path(a).is_dir()]
     parts += [{"name": a, "sha256": "by its name on the hub"} for a in model.adapters if not Path(a).is_dir()]
     return {"base": base, "digest": sha, "adapters": parts}
+
+
+def _place_digest(place: Path) -> str:
+    from explorer.runs.format import sha256_file
+
+    return folder_digest(place) if place.is_dir() else sha256_file(place)
 
 
 def folder_digest(folder: Path) -> str:

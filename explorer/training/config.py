@@ -11,7 +11,7 @@ from typing import Any
 
 from explorer.data.preferences import KINDS
 from explorer.errors import ExplorerError
-from explorer.models.pair_file import OWN
+from explorer.models.pair_file import OWN, resolve_place, template_place
 
 METHODS = ("sft", "dpo")
 
@@ -38,6 +38,9 @@ class Stage:
             soon as a refusal is the likeliest of many beginnings, so equal shares refuse too much.
         checkpoints: how many adapters to keep along the way.
         group_by_length: whether examples of like length share a step: less padding, a less random order.
+        keep_weight: weight of what holds the model to the base model on text that has nothing to do with the
+            preference (`TrainConfig.keep`): KL(base || trained), in nats a token. 0: nothing does.
+        keep_batch: so many windows of that text a step.
     """
 
     method: str = "sft"
@@ -55,12 +58,16 @@ class Stage:
     refuse_share: float = 1.0
     checkpoints: int = 8
     group_by_length: bool = False
+    keep_weight: float = 0.0
+    keep_batch: int = 4
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ExplorerError(f"The training method must be one of {', '.join(METHODS)}, not “{self.method}”.")
         if self.batch_size < 1 or self.epochs <= 0 or self.learning_rate <= 0 or self.checkpoints < 1:
             raise ExplorerError("batch_size, epochs, learning_rate and checkpoints of a stage must be above 0.")
+        if self.keep_weight < 0 or self.keep_batch < 1:
+            raise ExplorerError("keep_weight of a stage must be 0 or more, and keep_batch above 0.")
         if self.micro_batch < 0 or (self.micro_batch and self.batch_size % self.micro_batch):
             raise ExplorerError(
                 f"The batch of {self.batch_size} cannot be read {self.micro_batch} at a time; divide it."
@@ -126,6 +133,7 @@ class TrainConfig:
         pairs: preference pairs, trained on as they are.
         brief: prompts whose chosen answer is the first sentence of the model's own and whose rejected one is the
             whole of it.
+        keep: preference files whose dialogues are the text that stages with a `keep_weight` hold on to.
         answer_tokens: length limit of the model's own answers.
         seed: of the sample, the order and the assignment of refusals.
         stages: run one after the other on the same vectors.
@@ -149,6 +157,7 @@ class TrainConfig:
     start: Path | None = None
     pairs: tuple[PairSource, ...] = ()
     brief: tuple[Source, ...] = ()
+    keep: tuple[PairSource, ...] = ()
     noise: float = 0.0
     chat_template: str = OWN
     dtype: str = "auto"
@@ -172,12 +181,13 @@ def read_train_config(path: str | Path) -> TrainConfig:
         data = raw["data"]
         config = TrainConfig(
             name=str(raw["name"]),
-            base=str(raw["base"]),
+            base=resolve_place(str(raw["base"]), path),
             output=(path.parent / raw["output"]).resolve(),
             refuse=tuple(_source(entry, path) for entry in data.get("refuse", [])),
             answer=tuple(_source(entry, path) for entry in data.get("answer", [])),
             pairs=tuple(_pair_source(entry, path) for entry in data.get("pairs", [])),
             brief=tuple(_source(entry, path) for entry in data.get("brief", [])),
+            keep=tuple(_pair_source(entry, path) for entry in data.get("keep", [])),
             noise=float(raw.get("noise", 0.0)),
             answer_tokens=int(data.get("answer_tokens", 64)),
             seed=int(raw.get("seed", 0)),
@@ -185,7 +195,7 @@ def read_train_config(path: str | Path) -> TrainConfig:
             source=path,
             average_stages=int(raw.get("average_stages", 0)),
             start=(path.parent / raw["start"]).resolve() if "start" in raw else None,
-            chat_template=str(raw.get("chat_template", OWN)),
+            chat_template=template_place(raw.get("chat_template", OWN), path),
             dtype=str(raw.get("dtype", "auto")),
             device=str(raw.get("device", "cpu")),
         )
@@ -197,6 +207,8 @@ def read_train_config(path: str | Path) -> TrainConfig:
         raise ExplorerError(f"{path} starts from {config.start}, which is no PEFT adapter; train that one first.")
     if not (config.refuse or config.answer or config.pairs or config.brief):
         raise ExplorerError(f"{path} names no data; give refuse, answer, pairs or brief under [data].")
+    if any(stage.keep_weight for stage in config.stages) and not config.keep:
+        raise ExplorerError(f"{path} has a stage with keep_weight; name under [data] the text to keep.")
     if not config.stages:
         raise ExplorerError(f"{path} has no [[stages]]; give at least one.")
     return config

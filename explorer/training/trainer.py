@@ -9,6 +9,7 @@ trained model are comparable with those of the base, one by one.
 import json
 import random
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from explorer.models.pair_file import ModelSpec, PairSpec
 from explorer.paths import user_cache
 from explorer.training.config import Source, Stage, TrainConfig
 from explorer.training.examples import Example, build_examples
+from explorer.training.keeping import keeping, windows_of
 
 
 def train(config: TrainConfig, *, resume: bool = True) -> Path:
@@ -51,7 +53,7 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     for number, stage in enumerate(config.stages):
         folder = work / f"stage{number}-{stage.method}"
         adapter = _run_stage(
-            stage, pair, examples, adapter, folder, config.seed + number, config.noise if number == 0 else 0.0
+            config, stage, pair, examples, adapter, folder, config.seed + number, 0.0 if number else config.noise
         )
         log += [{"stage": number, **row} for row in json.loads((folder / "log.json").read_text(encoding="utf-8"))]
     assert adapter is not None
@@ -60,6 +62,7 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
 
 
 def _run_stage(
+    config: TrainConfig,
     stage: Stage,
     pair: Pair,
     examples: list[Example],
@@ -96,8 +99,15 @@ def _run_stage(
         "dataloader_pin_memory": False,
         "max_length": None,
     }
+    keep = windows_of(config.keep, pair.tokenizer) if stage.keep_weight else None
+
+    def kept(trainer: type) -> type:
+        return trainer if keep is None else keeping(trainer, keep, stage.keep_batch, stage.keep_weight)
+
     trainer = (
-        _sft(model, pair, examples, shared) if stage.method == "sft" else _dpo(model, pair, examples, stage, shared)
+        _sft(model, pair, examples, shared, kept)
+        if stage.method == "sft"
+        else _dpo(model, pair, examples, stage, shared, kept)
     )
     if stage.decay_to_one:
         trainer.add_callback(_decay_to_one(stage.decay_to_one))
@@ -172,7 +182,7 @@ def _down_name(pair: Pair) -> str:
     return family.down_proj.removeprefix("mlp.") if family.down_proj == "mlp.down_proj" else family.down_proj
 
 
-def _sft(model, pair: Pair, examples: list[Example], shared: dict[str, Any]):
+def _sft(model, pair: Pair, examples: list[Example], shared: dict[str, Any], kept: Callable[[type], type]):
     """NLL of the chosen answers."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -185,10 +195,17 @@ def _sft(model, pair: Pair, examples: list[Example], shared: dict[str, Any]):
         for e in examples
     ]
     config = SFTConfig(**shared, completion_only_loss=True)
-    return SFTTrainer(model, args=config, train_dataset=Dataset.from_list(rows), processing_class=pair.tokenizer)
+    return kept(SFTTrainer)(model, args=config, train_dataset=Dataset.from_list(rows), processing_class=pair.tokenizer)
 
 
-def _dpo(model, pair: Pair, examples: list[Example], stage: Stage, shared: dict[str, Any]):
+def _dpo(
+    model,
+    pair: Pair,
+    examples: list[Example],
+    stage: Stage,
+    shared: dict[str, Any],
+    kept: Callable[[type], type],
+):
     """DPO with the chosen answer's NLL beside it; the reference is the model as the stage begins (paper: after SFT).
 
     trl keeps a frozen copy of the vectors for it.
@@ -205,7 +222,7 @@ def _dpo(model, pair: Pair, examples: list[Example], stage: Stage, shared: dict[
     config = DPOConfig(**shared, beta=stage.beta, loss_type=["sigmoid", "sft"], loss_weights=[1.0, stage.nll_weight])
     keys = ("prompt_ids", "chosen_ids", "rejected_ids")
     rows = [{key: getattr(e, key) for key in keys} for e in examples]
-    return Trainer(model, args=config, train_dataset=Dataset.from_list(rows), processing_class=pair.tokenizer)
+    return kept(Trainer)(model, args=config, train_dataset=Dataset.from_list(rows), processing_class=pair.tokenizer)
 
 
 def _checkpoints(config: TrainConfig, work: Path) -> list[Path]:
@@ -242,6 +259,7 @@ def _publish(adapter: Path, config: TrainConfig, log: list[dict[str, Any]], n: i
         "answer": [_named(source) for source in config.answer],
         "pairs": [{**asdict(source), "file": Path(source.file).name} for source in config.pairs],
         "brief": [_named(source) for source in config.brief],
+        "keep": [{**asdict(source), "file": Path(source.file).name} for source in config.keep],
         "answer_tokens": config.answer_tokens,
         "seed": config.seed,
         "noise": config.noise,

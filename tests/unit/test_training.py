@@ -94,6 +94,29 @@ def test_decay_to_one_draws_the_factors_back(config):
     assert spread(plain + "decay_to_one = 20\n") < 0.8 * spread(plain)
 
 
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_plain_text_is_kept_by_its_divergence_from_the_base(config, method):
+    talk = "\n\nHuman: Tell me all of it, please\n\nAssistant: "
+    rows = [{"chosen": talk + f"the {i} long story of a rainy day " * 12, "rejected": talk + "no"} for i in range(4)]
+    (config.parent / "text.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    head, _, _ = config.read_text().partition("[[stages]]")
+    stage = f'[[stages]]\nmethod = "{method}"\nlearning_rate = 3e-2\nepochs = 4\nbatch_size = 4\nmicro_batch = 2\n'
+    divergences = []
+    for weight in (0.01, 10.0):
+        keep = f'keep = [{{ file = "text.jsonl" }}]\n{stage}keep_weight = {weight}\nkeep_batch = 4\n'
+        config.write_text(head + keep)
+        card = json.loads((train(read_train_config(config), resume=False) / "training.json").read_text())
+        divergences.append([row["kept_kl"] for row in card["log"] if "kept_kl" in row][-1])
+        assert card["keep"][0]["file"] == "text.jsonl"
+    assert divergences[1] < divergences[0]
+
+
+def test_text_to_keep_must_be_named(config):
+    config.write_text(config.read_text() + "keep_weight = 1.0\n")
+    with pytest.raises(ExplorerError, match="name under .data. the text to keep"):
+        read_train_config(config)
+
+
 PAIRS = """
 name = "pairs"
 base = "{base}"
