@@ -15,6 +15,7 @@ import torch
 
 from explorer.errors import ExplorerError
 from explorer.models import adapters, prompting
+from explorer.models.experts import ExpertLayer
 from explorer.models.families import down_names, family_of, parts_of
 from explorer.models.gguf import Progress
 from explorer.models.layers import neuron_layers
@@ -85,14 +86,19 @@ class Pair:
         """
         return parts_of(self.backbone1)
 
+    @property
+    def experts(self) -> tuple[int, int] | None:
+        """Experts of a layer and neurons of each, of a mixture of experts; None for any other model."""
+        layer = neuron_layers(self.backbone1)[0]
+        return (layer.n_experts, layer.expert_width) if isinstance(layer, ExpertLayer) else None
+
     def expert_of(self, neuron: int) -> tuple[int, int]:
         """Expert and index within it of a neuron of a mixture of experts; (0, neuron) of any other model.
 
         The expert after the last one is the shared expert, where there is one.
         """
-        width = getattr(neuron_layers(self.backbone1)[0], "expert_width", self.n_neurons)
-        experts = getattr(neuron_layers(self.backbone1)[0], "n_experts", 1)
-        expert = min(neuron // width, experts)
+        count, width = self.experts or (1, self.n_neurons)
+        expert = min(neuron // width, count)
         return expert, neuron - expert * width
 
     @property

@@ -5,10 +5,22 @@ import pandas as pd
 
 from explorer.neurons.scores import ChangeScores
 
+SHARED_EXPERT = -1
+"""What stands for a mixture's shared expert in tables."""
+
 
 def neuron_label(layer: int, neuron: int) -> str:
     """A neuron's name for people, and for lists that `NeuronSet.parse` reads: "L12.345"."""
     return f"L{layer}.{neuron}"
+
+
+def expert_name(changes: ChangeScores, neuron: int) -> str:
+    """Which expert of a mixture a neuron is of: "Expert 3, neuron 7"; "" for a model without experts."""
+    if "experts" not in changes.meta:
+        return ""
+    count, width = changes.meta["experts"]
+    expert = min(neuron // width, count)
+    return f"{'The shared expert' if expert == count else f'Expert {expert}'}, neuron {neuron - expert * width}"
 
 
 def neuron_table(changes: ChangeScores, flat: np.ndarray | None = None) -> pd.DataFrame:
@@ -21,11 +33,11 @@ def neuron_table(changes: ChangeScores, flat: np.ndarray | None = None) -> pd.Da
 
     Returns:
         Columns rank, neuron (label), layer, index, change_score, mean_m1, mean_m2, std_m1, std_m2
-        (activation units).
+        (activation units); of a mixture of experts also expert (-1: the shared one) and index_in_expert.
     """
     order = changes.order if flat is None else np.asarray(flat, dtype=np.int64)
     layers, neurons = order // changes.n_neurons, order % changes.n_neurons
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "rank": changes.ranks.reshape(-1)[order],
             "neuron": [neuron_label(a, b) for a, b in zip(layers.tolist(), neurons.tolist(), strict=True)],
@@ -38,3 +50,9 @@ def neuron_table(changes: ChangeScores, flat: np.ndarray | None = None) -> pd.Da
             "std_m2": changes.std2.reshape(-1)[order],
         }
     )
+    if "experts" in changes.meta:
+        count, width = changes.meta["experts"]
+        expert = np.minimum(neurons // width, count)
+        frame.insert(4, "expert", np.where(expert == count, SHARED_EXPERT, expert))
+        frame.insert(5, "index_in_expert", neurons - expert * width)
+    return frame

@@ -123,7 +123,9 @@ def read_last(models: Models, ns: NeuronSet, prompts: list[str]) -> dict[str, np
 def shape(models: Models, _shared: None, _item: None) -> dict[str, Any]:
     """What the pair is like."""
     pair = models.pair()
-    size = {"n_layers": pair.n_layers, "n_neurons": pair.n_neurons}
+    size: dict[str, Any] = {"n_layers": pair.n_layers, "n_neurons": pair.n_neurons}
+    if pair.experts:
+        size["experts"] = list(pair.experts)
     return {**size, "shared": pair.shared, "computed_in": pair.dtype}
 
 

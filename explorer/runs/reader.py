@@ -6,7 +6,7 @@ run.table("effect")
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,9 +64,11 @@ class Run:
         if name not in self.rankings:
             raise ExplorerError(f"Run {self.name} has no ranking “{name[:40]}”; it has {', '.join(self.rankings)}.")
         try:
-            return ChangeScores.from_parts(self.tensors(name), self.manifest["rankings"][name])
+            changes = ChangeScores.from_parts(self.tensors(name), self.manifest["rankings"][name])
         except (KeyError, TypeError, ValueError) as problem:
             raise ExplorerError(f"Ranking “{name}” of run {self.name} is damaged; build the run again.") from problem
+        experts = self.manifest["pair"].get("experts")
+        return replace(changes, meta={**changes.meta, "experts": experts}) if experts else changes
 
     def tensors(self, name: str) -> dict[str, np.ndarray]:
         """All arrays of one tensor file.

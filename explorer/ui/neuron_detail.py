@@ -6,7 +6,7 @@ import streamlit as st
 from explorer.charts.labels import ranking_label, suite_label
 from explorer.charts.neuron import difference_chart, means_chart, visible, words_chart
 from explorer.charts.scores import histogram_chart, score_histogram
-from explorer.neurons.tables import neuron_label
+from explorer.neurons.tables import expert_name, neuron_label
 from explorer.runs.reader import Run
 from explorer.ui.neuron_live import live_detail
 from explorer.ui.neuron_query import cached_words, means, standing
@@ -24,8 +24,9 @@ def show_detail(run: Run, ranking: str, layer: int, neuron: int) -> None:
     places = standing({r: change_scores(run, r) for r in run.rankings}, layer, neuron)
     here = places[places["ranking"] == ranking].iloc[0]
     models = means(changes, layer, neuron)
+    expert = expert_name(changes, neuron)
     with st.grid(4):
-        st.metric("Neuron", name, border=True)
+        st.metric("Neuron", name, border=True, help=expert or None)
         rank = "not ranked" if pd.isna(here["rank"]) else f"{here['rank']:,}"
         st.metric(f"Rank of {here['of']:,}", rank, border=True, help="Among all ranked neurons; 1 changes most.")
         st.metric(f"Rank of {here['of_layer']:,} in its layer", f"{here['rank_in_layer']:,}", border=True)

@@ -58,6 +58,8 @@ def show_list(run: Run, ranking: str, changes: ChangeScores, found: Found) -> No
             "rank",
             "neuron",
             "layer",
+            "expert",
+            "index_in_expert",
             "index",
             "change_score",
             "mean_m1",
@@ -116,6 +118,8 @@ def _columns(changes: ChangeScores) -> dict:
         "rank": number("Rank", format="localized", width="small"),
         "neuron": st.column_config.TextColumn("Neuron", pinned=True, width="small"),
         "layer": number("Layer", width="small"),
+        "expert": number("Expert", width="small", help="Of a mixture of experts; −1 is the shared one."),
+        "index_in_expert": number("In expert", width="small", help="Index within its expert."),
         "index": number("Index", width="small"),
         "change_score": st.column_config.ProgressColumn(
             "Change score", min_value=0.0, max_value=best, format="%.4f", help="RMS difference, in activation units."

@@ -16,6 +16,7 @@ from explorer.neurons.patching import generate, sweep
 from explorer.neurons.reading import Text, inputs_of
 from explorer.neurons.reference import naive_greedy, naive_patched
 from explorer.neurons.sets import NeuronSet
+from explorer.neurons.tables import expert_name, neuron_table
 from tests import tiny
 from tests.unit.test_patching import first_step
 
@@ -294,6 +295,15 @@ def test_a_neuron_is_layer_expert_and_index():
     pair = tiny.any_pair("qwen2_moe")  # 4 experts of 8 neurons and a shared one of 12
     assert [pair.expert_of(n) for n in (0, 9, 31, 32, 43)] == [(0, 0), (1, 1), (3, 7), (4, 0), (4, 11)]
     assert tiny.any_pair("gpt2").expert_of(5) == (0, 5)
+
+    changes = contrast(pair, PROMPTS, max_new_tokens=3)
+    table = neuron_table(changes).set_index("index")
+    assert table.loc[9, ["expert", "index_in_expert"]].to_numpy()[0].tolist() == [1, 1]
+    assert table.loc[43, ["expert", "index_in_expert"]].to_numpy()[0].tolist() == [-1, 11]
+    assert [expert_name(changes, n) for n in (9, 43)] == ["Expert 1, neuron 1", "The shared expert, neuron 11"]
+    plain = contrast(tiny.any_pair("gpt2"), PROMPTS, max_new_tokens=3)
+    assert "expert" not in neuron_table(plain)
+    assert expert_name(plain, 5) == ""
 
 
 def test_a_classifier_is_contrasted_and_ranked_but_writes_nothing():

@@ -113,7 +113,7 @@ def test_plain_text_is_kept_by_its_divergence_from_the_base(config, method):
 
 def test_text_to_keep_must_be_named(config):
     config.write_text(config.read_text() + "keep_weight = 1.0\n")
-    with pytest.raises(ExplorerError, match="name under .data. the text to keep"):
+    with pytest.raises(ExplorerError, match="the text to keep"):
         read_train_config(config)
 
 
