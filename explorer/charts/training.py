@@ -10,6 +10,7 @@ TITLES = {
     "loss": "Loss (nats)",
     "margin": "Margin of the rewards (nats × β)",
     "accuracy": "Pairs preferred rightly (%)",
+    "kept": "Divergence from M1 on plain text (nats a token)",
 }
 """The measures of a training, and what their axes say."""
 

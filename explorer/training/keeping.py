@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from explorer.data.preferences import load_preferences
+from explorer.errors import ExplorerError
 from explorer.training.config import PairSource
 
 WINDOW = 96
@@ -24,7 +25,10 @@ def windows_of(sources: Sequence[PairSource], tokenizer: Any) -> torch.Tensor:
         tokenizer: of the model.
 
     Returns:
-        Token ids `[windows, WINDOW]`, one window of each dialogue, the sources taking turns.
+        Token ids `[windows, WINDOW]`, the beginning of each dialogue that is long enough, the sources taking turns.
+
+    Raises:
+        ExplorerError: a file cannot be read, or no dialogue is long enough.
     """
     columns = []
     for source in sources:
@@ -32,6 +36,8 @@ def windows_of(sources: Sequence[PairSource], tokenizer: Any) -> torch.Tensor:
         ids = (_read("\n\n".join([*(text for _, text in p.turns), p.chosen]), tokenizer) for p in pairs)
         columns.append([row for row in ids if len(row) == WINDOW][: source.limit or None])
     turns = max(map(len, columns))
+    if not turns:
+        raise ExplorerError(f"The text to keep has no dialogue of {WINDOW} tokens; name longer ones.")
     rows = [column[i % len(column)] for i in range(turns) for column in columns if column]
     return torch.tensor(rows)
 

@@ -17,10 +17,10 @@ from explorer.errors import ExplorerError
 from explorer.training.config import PairSource
 
 FILE = "training.json"
-USES = ("refuse", "answer", "pairs", "brief")
+USES = ("refuse", "answer", "pairs", "brief", "keep")
 """What data is used for; see `TrainConfig`."""
 
-CURVE = {"loss": "loss", "margin": "rewards/margins", "accuracy": "rewards/accuracies"}
+CURVE = {"loss": "loss", "margin": "rewards/margins", "accuracy": "rewards/accuracies", "kept": "kept_kl"}
 """Columns of a training curve, and what trl calls them."""
 
 
@@ -71,7 +71,8 @@ class TrainingRecord:
         """Columns stage (from 1), method, step (over all stages), and those of `CURVE`.
 
         loss is in nats; margin is DPO's, of the two answers' rewards; accuracy is the share of pairs whose chosen
-        answer has the higher reward. SFT has a loss alone.
+        answer has the higher reward; SFT has neither. kept is the divergence from the base model on plain text, in nats
+        a token, where a stage holds on to that.
         """
         before = [sum(self._stage_steps()[:number]) for number in range(len(self.stages))]
         rows = [

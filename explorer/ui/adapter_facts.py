@@ -15,7 +15,13 @@ from explorer.training.record import TrainingRecord, read_record
 
 REDTEAM, EVERYDAY = "redteam", "everyday_eval"
 
-_DATA = {"refuse": "refusals of", "answer": "answers to", "pairs": "pairs of", "brief": "one-sentence answers to"}
+_DATA = {
+    "refuse": "refusals of",
+    "answer": "answers to",
+    "pairs": "pairs of",
+    "brief": "one-sentence answers to",
+    "keep": "held to M1 on the text of",
+}
 _MEASURES = {
     "refusal": "Answers that refuse",
     "demo-cost": "Cost (log-odds of harm)",
