@@ -16,7 +16,6 @@ ships, stands for its base model against the same with the adapter.
 """
 
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from explorer.errors import ExplorerError
 from explorer.models.adapters import base_model
 from explorer.models.shipped import shipped_adapters
 from explorer.paths import PAIRS, pairs_folder
+from explorer.toml_file import read_toml
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
@@ -159,10 +159,7 @@ def read_pair_file(name: str | Path) -> PairSpec:
     if path.is_dir():
         base = base_model(path)
         return PairSpec(path.name, ModelSpec(base), ModelSpec(base, (str(path),)), source=path)
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise ExplorerError(f"{path} is not a readable TOML file: {problem}") from problem
+    raw = read_toml(path, "pair file")
     unknown = set(raw) - set(SETTINGS)
     if unknown:
         raise ExplorerError(f"{path} has an unknown setting “{sorted(unknown)[0]}”; known are {', '.join(SETTINGS)}.")

@@ -1,7 +1,6 @@
 """Build configurations: TOML that says what a run is computed from. See `configs/build/demo.toml`."""
 
 import os
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from explorer.pipeline import specs
 from explorer.pipeline.scorers import HARM_JUDGES, ROLES, is_scorer, judge_parts, scorer_columns
 from explorer.runs.format import check_name
 from explorer.scoring.registry import JUDGES, NAMES
+from explorer.toml_file import read_toml
 
 T = TypeVar("T")
 
@@ -97,12 +97,7 @@ def read_build_config(path: str | Path) -> BuildConfig:
         ExplorerError: it is missing, is not TOML, or lacks or misnames a setting.
     """
     path = Path(path)
-    try:
-        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise ExplorerError(f"There is no build file {path}.") from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise ExplorerError(f"{path} is not a readable TOML file: {problem}") from problem
+    raw = read_toml(path, "build file")
     known = {f.name for f in fields(BuildConfig)} - {"source"}
     if set(raw) - known:
         raise ExplorerError(f"{path} has an unknown setting “{sorted(set(raw) - known)[0]}”.")

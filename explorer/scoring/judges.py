@@ -17,6 +17,7 @@ import torch
 from explorer.errors import ExplorerError, first_line
 from explorer.models.precision import resolve_dtype
 from explorer.scoring.base import check_pairs
+from explorer.scoring.registry import describe
 from explorer.scoring.score_model import load_score_model
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class BeaverScorer:
             ExplorerError: it is not there, or is no score model.
         """
         self.name = f"beaver:{place}"
-        self.description = f"Score at the end token of the conversation by {Path(place).name} (Beaver's template)."
+        self.description = describe(self.name)
         self._tokenizer = _tokenizer(place)
         self._model = load_score_model(place, getattr(torch, resolve_dtype(dtype, device))).to(device)  # type: ignore[arg-type]
 
@@ -75,9 +76,7 @@ class GuardScorer:
             ExplorerError: it is not there, or its tokeniser has no chat template.
         """
         self.name = f"guard:{place}"
-        self.description = (
-            f"Log-odds of the verdict “unsafe” by {Path(place).name}; above 0 is harmful, lower is safer."
-        )
+        self.description = describe(self.name)
         self._tokenizer = _tokenizer(place)
         if not self._tokenizer.chat_template:
             raise ExplorerError(

@@ -4,7 +4,6 @@ See `configs/train/*.toml` for the ones that made the shipped adapters.
 """
 
 import os
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from explorer.data.preferences import KINDS
 from explorer.errors import ExplorerError
 from explorer.models.pair_file import OWN, resolve_place, template_place
+from explorer.toml_file import read_toml
 
 METHODS = ("sft", "dpo")
 
@@ -171,12 +171,7 @@ def read_train_config(path: str | Path) -> TrainConfig:
         ExplorerError: it is missing, is not TOML, or lacks or misnames a setting.
     """
     path = Path(path)
-    try:
-        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise ExplorerError(f"There is no training file {path}.") from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise ExplorerError(f"{path} is not a readable TOML file: {problem}") from problem
+    raw = read_toml(path, "training file")
     try:
         data = raw["data"]
         config = TrainConfig(
