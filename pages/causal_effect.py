@@ -6,7 +6,7 @@ from explorer.charts.effect import effect_chart, effect_frame, effect_on, refere
 from explorer.charts.labels import percent, suite_label
 from explorer.charts.matrix import Matrix, interval_chart, matrix_chart
 from explorer.ui import causal, findings
-from explorer.ui.facts import fractions_of, nearest
+from explorer.ui.facts import fractions_of, main_suite, nearest
 from explorer.ui.runs import current_run, table
 from explorer.ui.studies import has_table, missing, pick, show_matrix, show_prompts, study_table
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
@@ -25,7 +25,7 @@ if not suites or not scores:
     st.stop()
 with st.container(horizontal=True):
     score = pick("Measured by", scores, "score", findings.score_words)
-    suite = pick("Prompts", suites, "prompts", suite_label)
+    suite = pick("Prompts", suites, "prompts", suite_label, default=main_suite(models, effect))
     fractions = fractions_of(effect, suite)
     if "patched" in st.session_state and st.session_state["patched"] not in fractions:  # of another suite
         st.session_state["patched"] = nearest(fractions, float(st.session_state["patched"]))

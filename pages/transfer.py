@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.charts.labels import percent
+from explorer.charts.labels import percent, span
 from explorer.charts.matrix import Matrix, matrix_chart
 from explorer.ui import findings, transfer
 from explorer.ui.runs import current_run, table
@@ -53,7 +53,7 @@ show_matrix(
 first = frame.iloc[0]
 caption_and_csv(
     f"Share of the gap between M1 and M2 restored with {int(first['k']):,} neurons ({percent(first['fraction'])}), "
-    f"n = {int(frame['n'].min()):,} to {int(frame['n'].max()):,} a cell, up to {int(first['max_new_tokens'])} tokens "
+    f"n = {span(frame['n'].min(), frame['n'].max())} a cell, up to {int(first['max_new_tokens'])} tokens "
     "an answer. Empty: the gap on those prompts is not distinguishable from 0. Click a cell for the answers behind it.",
     f"{run.name}-{kind}.csv",
     lambda: frame,

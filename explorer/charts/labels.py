@@ -49,6 +49,11 @@ _POSITIONS = {
 }
 
 
+def span(low: float, high: float) -> str:
+    """The smallest and largest of some counts: "50", or "50 to 112"."""
+    return f"{int(low):,}" if low == high else f"{int(low):,} to {int(high):,}"
+
+
 def suite_label(name: str) -> str:
     """A prompt suite in words: "redteam_eval" → "red-team prompts"."""
     return _NAMES.get(name) or _SUITES.get(name.split("_")[0], name.replace("_", " "))

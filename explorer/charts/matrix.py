@@ -66,9 +66,9 @@ def matrix_chart(frame: pd.DataFrame, what: Matrix, chosen: tuple[object, object
     framed = frame[(frame[what.x] == chosen[0]) & (frame[what.y] == chosen[1])]
     return alt.layer(
         base.mark_rect(cursor="pointer").encode(color=colour).add_params(cell),
-        base.mark_text(fontSize=12, fontWeight=600).encode(
-            text=alt.Text(f"{what.value}:Q", format=what.form), color=on
-        ),
+        base.transform_filter(f"isValid(datum['{what.value}'])")
+        .mark_text(fontSize=12, fontWeight=600)
+        .encode(text=alt.Text(f"{what.value}:Q", format=what.form), color=on),
         alt.Chart(framed)
         .mark_rect(filled=False, stroke=palette.UNPATCHED, strokeWidth=3)
         .encode(x=x, y=y, tooltip=tooltip),

@@ -93,12 +93,18 @@ def headline(
     )
 
 
-def main_suite(models: pd.DataFrame) -> str:
-    """The suite on which the two models' refusals differ most; "" where there is none."""
+def main_suite(models: pd.DataFrame, effect: pd.DataFrame) -> str:
+    """The suite with the finest curve (most patched fractions); of several, that with the widest gap in refusals.
+
+    Returns:
+        Its name; "" where there is none.
+    """
     wide = models.pivot_table(index="suite", columns="column", values="refusal", sort=False)
     if not {"unpatched", "aligned"} <= set(wide.columns) or wide.empty:
         return ""
-    return str((wide["aligned"] - wide["unpatched"]).abs().idxmax())
+    gap = (wide["aligned"] - wide["unpatched"]).abs()
+    points = {suite: len(fractions_of(effect, suite)) for suite in gap.index}
+    return str(max(gap.index, key=lambda suite: (points[suite], gap[suite])))
 
 
 def fractions_of(effect: pd.DataFrame, suite: str, kind: str = "safety") -> list[float]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from explorer.charts.labels import interval, percent, ranking_label, rate, suite_label
+from explorer.charts.labels import interval, percent, ranking_label, rate, span, suite_label
 
 BOTH_SIDES = ("cost", "reward")
 """What an alignment tax sets against each other: safety and helpfulness."""
@@ -120,7 +120,7 @@ def transfer_sentence(frame: pd.DataFrame, score: str) -> str:
     return (
         f"With {k:,} neurons, those found on the prompts themselves restore **{rate(own[column].mean())}** of the gap "
         f"in {score_words(score)} on average, those found on others **{rate(other[column].mean())}** "
-        f"({len(own)} and {len(other)} cells, n = {int(n.min())} to {int(n.max())} prompts a cell, up to "
+        f"({len(own)} and {len(other)} cells, n = {span(n.min(), n.max())} prompts a cell, up to "
         f"{int(known['max_new_tokens'].iloc[0])} tokens an answer)."
     )
 
@@ -159,7 +159,7 @@ def safeguard_sentence(frame: pd.DataFrame, k: int) -> str:
         )
     return (
         f"{text}; saying always the same gives {rate(safety['majority'].mean())} (means over {len(safety)} training "
-        f"suites, n = {int(safety['n'].min()):,} to {int(safety['n'].max()):,} test prompts)."
+        f"suites, n = {span(safety['n'].min(), safety['n'].max())} test prompts)."
     )
 
 

@@ -111,7 +111,7 @@ def test_examples_hold_the_three_answers_to_one_prompt(run) -> None:
 
 def test_sentences_carry_n_length_and_intervals(run) -> None:
     models, effect = run.table("models"), run.table("effect")
-    assert facts.main_suite(models) == "redteam_eval"
+    assert facts.main_suite(models, effect) == "redteam_eval"
     sentence = facts.restoring_sentence(effect, "redteam_eval").replace("\u00a0", " ")
     assert "20 % of the neurons: 100 % restored, 95 % interval 90–110 % (n = 12, up to 16 tokens" in sentence
     weak = effect.assign(effect_refusal=effect["effect_refusal"] / 2)
