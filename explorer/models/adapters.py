@@ -6,7 +6,6 @@ weights: merged, the factor would move behind the neuron and its activation woul
 Everything else (LoRA) is merged by peft.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from explorer.errors import ExplorerError, first_line
 from explorer.models.families import FAMILIES
+from explorer.runs.format import sha256_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -111,7 +111,7 @@ def digest(folder: Path) -> str:
     """SHA-256 of the adapter's weights file, for manifests."""
     for name in ("adapter_model.safetensors", "adapter_model.bin"):
         if (folder / name).is_file():
-            return hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            return sha256_file(folder / name)
     raise ExplorerError(f"{folder} holds no adapter weights.")
 
 

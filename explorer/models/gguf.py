@@ -15,6 +15,7 @@ from pathlib import Path
 
 from explorer.errors import ExplorerError, first_line
 from explorer.paths import user_cache
+from explorer.runs.format import sha256_file
 
 SUFFIX = ".gguf"
 
@@ -92,7 +93,7 @@ def is_whole(target: Path) -> bool:
         recorded = json.loads((target / _RECORD).read_text(encoding="utf-8"))["files"]
         stats = [(target / name).stat() for name in recorded]
         stamp = (str(target), *((s.st_size, s.st_mtime_ns) for s in stats))
-        if stamp not in _verified and all(_sha256(target / name) == sha for name, sha in recorded.items()):
+        if stamp not in _verified and all(sha256_file(target / name) == sha for name, sha in recorded.items()):
             _verified.add(stamp)
         return stamp in _verified
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -101,14 +102,14 @@ def is_whole(target: Path) -> bool:
 
 def _convert(source: Path, target: Path, progress: Progress, sha256: str, again: str) -> None:
     progress("Checking the model file", 0.0)
-    found = _sha256(source)
+    found = sha256_file(source)
     if sha256 and found != sha256:
         raise ExplorerError(f"{source} fails its checksum; {again}.")
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         _dequantise(source, work, progress)
         progress("Writing checksums", 0.95)
-        files = {path.name: _sha256(path) for path in sorted(work.iterdir())}
+        files = {path.name: sha256_file(path) for path in sorted(work.iterdir())}
         (work / _RECORD).write_text(json.dumps({"source": found, "files": files}, indent=1), encoding="utf-8")
         if target.exists():  # damaged, or it would not be converted again
             target.rename(work / "damaged")
@@ -161,8 +162,3 @@ def _hub_offline():
             del os.environ["HF_HUB_OFFLINE"]
         else:
             os.environ["HF_HUB_OFFLINE"] = before
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,7 +16,7 @@ import torch
 from explorer.errors import ExplorerError
 from explorer.models import adapters, prompting
 from explorer.models.experts import ExpertLayer
-from explorer.models.families import down_names, family_of, parts_of
+from explorer.models.families import down_names, family_of, parts_of, split_experts
 from explorer.models.gguf import Progress
 from explorer.models.layers import neuron_layers
 from explorer.models.loader import Loader, load_tokenizer
@@ -97,9 +97,8 @@ class Pair:
 
         The expert after the last one is the shared expert, where there is one.
         """
-        count, width = self.experts or (1, self.n_neurons)
-        expert = min(neuron // width, count)
-        return expert, neuron - expert * width
+        expert, index = split_experts(neuron, self.experts or (1, self.n_neurons))
+        return int(expert), int(index)
 
     @property
     def total_neurons(self) -> int:

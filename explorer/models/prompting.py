@@ -107,7 +107,7 @@ def encode(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:
         return list(tokenizer(prompt, split_special_tokens=True)["input_ids"])
     if not any(token in prompt for token in tokenizer.all_special_tokens):
         return list(tokenizer(before + prompt + after, add_special_tokens=False)["input_ids"])
-    return _ids(tokenizer, before, False) + _ids(tokenizer, prompt, True) + _ids(tokenizer, after, False)
+    return _ids(tokenizer, before, False) + encode_plain(tokenizer, prompt) + _ids(tokenizer, after, False)
 
 
 def encode_dialogue(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]]) -> list[int]:
@@ -130,13 +130,18 @@ def encode_dialogue(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[
         before, found, rest = rest.partition(slot)
         if not found:
             raise ExplorerError("The model's chat template drops a turn, so no dialogue can be given to it.")
-        ids += _ids(tokenizer, before, False) + _ids(tokenizer, text, True)
+        ids += _ids(tokenizer, before, False) + encode_plain(tokenizer, text)
     return ids + _ids(tokenizer, rest, False)
 
 
 def encode_answer(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     """Token ids of a whole answer with the end token, control tokens in it as plain characters."""
-    return [*_ids(tokenizer, text, True), tokenizer.eos_token_id]
+    return [*encode_plain(tokenizer, text), tokenizer.eos_token_id]
+
+
+def encode_plain(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+    """Token ids of a text alone, control tokens in it as plain characters."""
+    return _ids(tokenizer, text, True)
 
 
 def _ids(tokenizer: "PreTrainedTokenizerBase", text: str, plain: bool) -> list[int]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from explorer.models.families import split_experts
 from explorer.neurons.scores import ChangeScores
 
 SHARED_EXPERT = -1
@@ -18,9 +19,9 @@ def expert_name(changes: ChangeScores, neuron: int) -> str:
     """Which expert of a mixture a neuron is of: "Expert 3, neuron 7"; "" for a model without experts."""
     if "experts" not in changes.meta:
         return ""
-    count, width = changes.meta["experts"]
-    expert = min(neuron // width, count)
-    return f"{'The shared expert' if expert == count else f'Expert {expert}'}, neuron {neuron - expert * width}"
+    expert, index = split_experts(neuron, changes.meta["experts"])
+    shared = expert == changes.meta["experts"][0]
+    return f"{'The shared expert' if shared else f'Expert {expert}'}, neuron {index}"
 
 
 def neuron_table(changes: ChangeScores, flat: np.ndarray | None = None) -> pd.DataFrame:
@@ -51,8 +52,7 @@ def neuron_table(changes: ChangeScores, flat: np.ndarray | None = None) -> pd.Da
         }
     )
     if "experts" in changes.meta:
-        count, width = changes.meta["experts"]
-        expert = np.minimum(neurons // width, count)
-        frame.insert(4, "expert", np.where(expert == count, SHARED_EXPERT, expert))
-        frame.insert(5, "index_in_expert", neurons - expert * width)
+        expert, index = split_experts(neurons, changes.meta["experts"])
+        frame.insert(4, "expert", np.where(expert == changes.meta["experts"][0], SHARED_EXPERT, expert))
+        frame.insert(5, "index_in_expert", index)
     return frame

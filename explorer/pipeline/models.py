@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from explorer.models import adapters, embedded
 from explorer.models.pair_file import EMBEDDED, ModelSpec, PairSpec
 from explorer.pipeline.stages import digest
+from explorer.runs.format import sha256_file
 
 if TYPE_CHECKING:
     from explorer.models.pair import Pair
@@ -92,20 +93,14 @@ def describe_model(model: ModelSpec) -> dict[str, Any]:
     else:
         place = Path(model.base)
         base = place.name if place.exists() else model.base
-        sha = _place_digest(place) if place.exists() else "by its name on the hub"
+        sha = place_digest(place) if place.exists() else "by its name on the hub"
     parts = [{"name": Path(a).name, "sha256": adapters.digest(Path(a))} for a in model.adapters if Path(a).is_dir()]
     parts += [{"name": a, "sha256": "by its name on the hub"} for a in model.adapters if not Path(a).is_dir()]
     return {"base": base, "digest": sha, "adapters": parts}
 
 
-def _place_digest(place: Path) -> str:
-    from explorer.runs.format import sha256_file
-
-    return folder_digest(place) if place.is_dir() else sha256_file(place)
-
-
-def folder_digest(folder: Path) -> str:
-    """A digest of a model's folder by its files' names and contents."""
-    from explorer.runs.format import sha256_file
-
-    return digest({p.name: sha256_file(p) for p in sorted(folder.iterdir()) if p.is_file()})
+def place_digest(place: Path) -> str:
+    """A digest of a model's file by its content, or of its folder by its files' names and contents."""
+    if place.is_file():
+        return sha256_file(place)
+    return digest({p.name: sha256_file(p) for p in sorted(place.iterdir()) if p.is_file()})

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from explorer.pipeline.models import folder_digest
+from explorer.pipeline.models import place_digest
 from explorer.scoring.registry import JUDGES, NAMES, describe, head_digest
 
 ROLES = {"cost": "demo-cost", "reward": "demo-reward"}
@@ -69,5 +69,5 @@ def score_column(scorer: str) -> str:
 def scorer_key(name: str) -> str:
     """What a scorer's numbers depend on: what it says of itself, and its weights as far as they lie here."""
     folder = Path(judge_parts(name)[1])
-    weights = folder_digest(folder) if folder.is_absolute() else head_digest(name)
+    weights = place_digest(folder) if folder.is_absolute() else head_digest(name)
     return f"{public_name(name)} {describe(name)} {weights}"

@@ -11,6 +11,7 @@ import torch
 from explorer.models import embedded
 from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import EMBEDDED, ModelSpec, PairSpec
+from explorer.models.prompting import encode_plain
 
 if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
@@ -120,17 +121,15 @@ def _batches(rows: list[tuple[list[int], list[int]]], size: int) -> Iterator[tup
 def _tokens(tokenizer: "PreTrainedTokenizerBase", prompt: str, text: str, limit: int) -> tuple[list[int], list[int]]:
     """What comes before an answer, and its beginning."""
 
-    def plain(part: str) -> list[int]:
-        return list(tokenizer(part, add_special_tokens=False, split_special_tokens=True)["input_ids"])
-
     def control(part: str) -> list[int]:
         return list(tokenizer(part, add_special_tokens=False)["input_ids"])
 
     lead: list[int] = []
     if prompt.strip():
-        lead = [*control("<|im_start|>user\n"), *plain(prompt.strip())[:PROMPT_TOKENS_READ], *control("<|im_end|>\n")]
+        asked = encode_plain(tokenizer, prompt.strip())[:PROMPT_TOKENS_READ]
+        lead = [*control("<|im_start|>user\n"), *asked, *control("<|im_end|>\n")]
     lead += control("<|im_start|>assistant\n")
-    body = plain(text.strip())[:limit]
+    body = encode_plain(tokenizer, text.strip())[:limit]
     return (lead, body) if body else (lead[:-1], lead[-1:])
 
 

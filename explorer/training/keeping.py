@@ -11,6 +11,7 @@ import torch
 
 from explorer.data.preferences import load_preferences
 from explorer.errors import ExplorerError
+from explorer.models.prompting import encode_plain
 from explorer.training.config import PairSource
 
 WINDOW = 96
@@ -33,17 +34,14 @@ def windows_of(sources: Sequence[PairSource], tokenizer: Any) -> torch.Tensor:
     columns = []
     for source in sources:
         pairs = load_preferences(source.file, source.kind)[source.skip :]
-        ids = (_read("\n\n".join([*(text for _, text in p.turns), p.chosen]), tokenizer) for p in pairs)
+        texts = ("\n\n".join([*(text for _, text in p.turns), p.chosen]) for p in pairs)
+        ids = (encode_plain(tokenizer, text)[:WINDOW] for text in texts)
         columns.append([row for row in ids if len(row) == WINDOW][: source.limit or None])
     turns = max(map(len, columns))
     if not turns:
         raise ExplorerError(f"The text to keep has no dialogue of {WINDOW} tokens; name longer ones.")
     rows = [column[i % len(column)] for i in range(turns) for column in columns if column]
     return torch.tensor(rows)
-
-
-def _read(text: str, tokenizer: Any) -> list[int]:
-    return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"][:WINDOW]
 
 
 def keeping(trainer: type, windows: torch.Tensor, batch: int, weight: float) -> type:

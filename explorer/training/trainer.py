@@ -22,7 +22,7 @@ from explorer.models.families import family_of
 from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import ModelSpec, PairSpec
 from explorer.paths import user_cache
-from explorer.training.config import Source, Stage, TrainConfig
+from explorer.training.config import PairSource, Source, Stage, TrainConfig
 from explorer.training.examples import Example, build_examples
 from explorer.training.keeping import keeping, windows_of
 
@@ -52,9 +52,7 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     log: list[dict[str, Any]] = []
     for number, stage in enumerate(config.stages):
         folder = work / f"stage{number}-{stage.method}"
-        adapter = _run_stage(
-            config, stage, pair, examples, adapter, folder, config.seed + number, 0.0 if number else config.noise
-        )
+        adapter = _run_stage(config, number, pair, examples, adapter, folder)
         log += [{"stage": number, **row} for row in json.loads((folder / "log.json").read_text(encoding="utf-8"))]
     assert adapter is not None
     _publish(adapter, config, log, len(examples), _checkpoints(config, work))
@@ -62,20 +60,17 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
 
 
 def _run_stage(
-    config: TrainConfig,
-    stage: Stage,
-    pair: Pair,
-    examples: list[Example],
-    start: Path | None,
-    folder: Path,
-    seed: int,
-    noise: float = 0.0,
+    config: TrainConfig, number: int, pair: Pair, examples: list[Example], start: Path | None, folder: Path
 ) -> Path:
-    """Train one stage from the vectors in `start` (ones when None) with seeded noise; the folder of its adapter."""
+    """Train one stage from the vectors in `start` (ones when None); the folder of its adapter.
+
+    The first stage's vectors begin with seeded noise.
+    """
+    stage, seed = config.stages[number], config.seed + number
     final = folder / "final"
     if (folder / "log.json").is_file():
         return final
-    model = _with_vectors(pair, start, noise, seed)
+    model = _with_vectors(pair, start, 0.0 if number else config.noise, seed)
     examples = _of_stage(stage, examples)
     steps = max(1, round(stage.epochs * len(examples) / stage.batch_size))
     shared = {
@@ -257,9 +252,9 @@ def _publish(adapter: Path, config: TrainConfig, log: list[dict[str, Any]], n: i
         "examples": n,
         "refuse": [_named(source) for source in config.refuse],
         "answer": [_named(source) for source in config.answer],
-        "pairs": [{**asdict(source), "file": Path(source.file).name} for source in config.pairs],
+        "pairs": [_named_pairs(source) for source in config.pairs],
         "brief": [_named(source) for source in config.brief],
-        "keep": [{**asdict(source), "file": Path(source.file).name} for source in config.keep],
+        "keep": [_named_pairs(source) for source in config.keep],
         "answer_tokens": config.answer_tokens,
         "seed": config.seed,
         "noise": config.noise,
@@ -274,3 +269,8 @@ def _publish(adapter: Path, config: TrainConfig, log: list[dict[str, Any]], n: i
 def _named(source: Source) -> dict[str, Any]:
     """A source of prompts without the folder of this machine."""
     return {**asdict(source), "suite": Path(source.suite).name, "refused_by": Path(source.refused_by).name}
+
+
+def _named_pairs(source: PairSource) -> dict[str, Any]:
+    """A source of dialogues without the folder of this machine."""
+    return {**asdict(source), "file": Path(source.file).name}

@@ -24,9 +24,8 @@ def show_detail(run: Run, ranking: str, layer: int, neuron: int) -> None:
     places = standing({r: change_scores(run, r) for r in run.rankings}, layer, neuron)
     here = places[places["ranking"] == ranking].iloc[0]
     models = means(changes, layer, neuron)
-    expert = expert_name(changes, neuron)
     with st.grid(4):
-        st.metric("Neuron", name, border=True, help=expert or None)
+        st.metric("Neuron", name, border=True, help=expert_name(changes, neuron) or None)
         rank = "not ranked" if pd.isna(here["rank"]) else f"{here['rank']:,}"
         st.metric(f"Rank of {here['of']:,}", rank, border=True, help="Among all ranked neurons; 1 changes most.")
         st.metric(f"Rank of {here['of_layer']:,} in its layer", f"{here['rank_in_layer']:,}", border=True)

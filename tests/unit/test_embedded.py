@@ -10,6 +10,7 @@ import pytest
 
 from explorer.errors import ExplorerError
 from explorer.models import embedded, gguf
+from explorer.runs.format import sha256_file
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def stand_in(source: Path, setattr_) -> None:
         (work / "model.safetensors").write_bytes(b"weights")
 
     setattr_(embedded, "gguf_file", lambda: source)
-    setattr_(embedded, "_GGUF_SHA256", gguf._sha256(source))
+    setattr_(embedded, "_GGUF_SHA256", sha256_file(source))
     setattr_(gguf, "_dequantise", convert)
 
 
