@@ -6,6 +6,7 @@ Beside the plain form (`passes.HookedPass`) this one
   form that the machine multiplies fastest (`products.py`);
 - writes keys and values into a cache allocated once, and attends to the KV heads without repeating them;
 - builds no mask where no row is padded, and calls `visit` directly: no hooks, no module calls;
+- multiplies real tokens only (`Real`): of sixteen prompts of a suite side by side, almost half is padding;
 - can branch: what texts have in common is read once (`FusedPass.branch`).
 """
 
@@ -55,6 +56,32 @@ class FusedWeights:
     head_dim: int
     scaling: float
     eps: float
+
+
+class Real:
+    """The real tokens of a padded batch, one behind the other, and back.
+
+    Args:
+        shape: rows and positions of the batch.
+        mask: int64 [rows, positions], 0 on padding; None where there is none.
+    """
+
+    def __init__(self, shape: tuple[int, int], mask: torch.Tensor | None) -> None:
+        self.shape = shape
+        self.at = None if mask is None else mask.flatten().nonzero().squeeze(1)  # int64 [tokens]
+
+    def take(self, padded: torch.Tensor) -> torch.Tensor:
+        """From [rows, positions, …] to [tokens, …]."""
+        flat = padded.flatten(0, 1)
+        return flat if self.at is None else flat[self.at]
+
+    def spread(self, tokens: torch.Tensor) -> torch.Tensor:
+        """From [tokens, …] to [rows, positions, …], zeros on padding; the same memory where there is none."""
+        if self.at is None:
+            return tokens.unflatten(0, self.shape)
+        padded = tokens.new_zeros(self.shape[0] * self.shape[1], *tokens.shape[1:])
+        padded[self.at] = tokens
+        return padded.unflatten(0, self.shape)
 
 
 _known: "weakref.WeakKeyDictionary[nn.Module, FusedWeights | None]" = weakref.WeakKeyDictionary()
@@ -130,16 +157,18 @@ class FusedPass:
         x = self.module.get_input_embeddings()(ids)
         self.rows = len(ids)
         cache = self._cache_for(x)[:, :, : self.rows]
-        mask = self._mask(ids.shape[1])
+        new = ids.shape[1]
+        mask = self._mask(new)
+        real = Real((self.rows, new), None if self.padding.mask is None or new == 1 else self.padding.mask[:, -new:])
 
         def attend(number: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-            end = self.written + ids.shape[1]
+            end = self.written + new
             cache[number, 0, :, :, self.written : end] = k
             cache[number, 1, :, :, self.written : end] = v
             return _attention(q, cache[number, 0, :, :, :end], cache[number, 1, :, :, :end], mask, self.weights.scaling)
 
-        x = _blocks(self.weights, x, self.body.rotary_emb(x, positions), attend, visit)
-        self.written += ids.shape[1]
+        x = _blocks(self.weights, x, self.body.rotary_emb(x, positions), real, attend, visit)
+        self.written += new
         return self.body.norm(x[:, -1])
 
     def greedy(self, hidden: torch.Tensor) -> list[int]:
@@ -221,35 +250,42 @@ def read_fused(module: "PreTrainedModel", weights: FusedWeights, ids: torch.Tens
         return _attention(q, k, v, None, weights.scaling)
 
     body: Any = module.base_model
-    _blocks(weights, x, body.rotary_emb(x, positions), attend, visit)
+    turn = tuple(half.expand(len(ids), -1, -1) for half in body.rotary_emb(x, positions))
+    _blocks(weights, x, turn, Real((ids.shape[0], ids.shape[1]), None), attend, visit)
 
 
 def _blocks(
-    w: FusedWeights, x: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor], attend: Attend, visit: Visit
+    w: FusedWeights,
+    x: torch.Tensor,
+    turn: tuple[torch.Tensor, ...],
+    real: Real,
+    attend: Attend,
+    visit: Visit,
 ) -> torch.Tensor:
     """The layers: from embeddings to the last residual stream, [rows, positions, hidden] both.
 
     Args:
-        turn: cosine and sine of the rotary angles, [rows or 1, positions, head_dim] each.
+        turn: cosine and sine of the rotary angles, [rows, positions, head_dim] each.
+        real: which positions are real.
         attend: gets a layer, q [rows, heads, positions, head_dim], and k and v with kv_heads in place of heads; gives
             what the heads have seen, [rows, positions, heads × head_dim].
     """
-    cos, sin = (half[..., : w.head_dim // 2].unsqueeze(2) for half in turn)  # [rows or 1, positions, 1, head_dim / 2]
+    cos, sin = (real.take(half)[..., : w.head_dim // 2].unsqueeze(1) for half in turn)  # [tokens, 1, head_dim / 2]
     rotated = w.heads + w.kv_heads
+    x = real.take(x)
     for number, block in enumerate(w.blocks):
         normed = functional.rms_norm(x, x.shape[-1:], block.norm1, w.eps)
         split = block.qkv(normed).unflatten(-1, (rotated + w.kv_heads, w.head_dim))
-        first, second = split[:, :, :rotated].chunk(2, dim=-1)
-        turned = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).transpose(1, 2)
-        x = x + block.out(
-            attend(number, turned[:, : w.heads], turned[:, w.heads :], split[:, :, rotated:].transpose(1, 2))
-        )
+        first, second = split[:, :rotated].chunk(2, dim=-1)
+        turned = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+        parts = (turned[:, : w.heads], turned[:, w.heads :], split[:, rotated:])
+        x = x + block.out(real.take(attend(number, *(real.spread(part).transpose(1, 2) for part in parts))))
         normed = functional.rms_norm(x, x.shape[-1:], block.norm2, w.eps)
         gate, up = block.gate_up(normed).chunk(2, dim=-1)
-        neurons = functional.silu(gate).mul_(up)
+        neurons = real.spread(functional.silu(gate).mul_(up))
         visit(number, neurons)
-        x = x + block.down(neurons)
-    return x
+        x = x + block.down(real.take(neurons))
+    return real.spread(x)
 
 
 def _attention(

@@ -43,7 +43,8 @@ def main() -> None:
     lines: list[Line] = []
     for line in _peers(pair, threads, args.peers) if args.peers else _ours(pair, threads, args.only):
         lines.append(line)
-        print(f"  measured: {line.item}: {line.ours}", file=sys.stderr, flush=True)
+        ratio = "" if line.ratio is None else f", ratio {line.ratio:.2f}"
+        print(f"  measured: {line.item}: {line.ours}; {line.peer}{ratio}", file=sys.stderr, flush=True)
     print(show(lines))
 
 

@@ -18,7 +18,7 @@ from tests.bench.peers.job import Job, answer
 COLUMN_TOKENS, PEER_TOKENS, SWEEP_TOKENS = 48, 24, 32
 GOALS = {"one": 4.0, "sixteen": 2.5}
 NAMES = {"one": "patched answer, 1 prompt", "sixteen": "patched answers, 16 prompts"}
-FRACTIONS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.45)
+FRACTIONS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 SAMPLED = 6
 
 
@@ -126,7 +126,7 @@ def fraction_sweep(pair) -> Line:
     for all. The slices, not the whole, are timed: what is read once for a sweep is paid five times here.
     """
     tops = [_safety().top(fraction=f) for f in FRACTIONS]
-    sets = [s for top in tops for s in (top, *(NeuronSet.random_like(top, pair, seed=i) for i in range(3)))]
+    sets = [s for top in tops for s in (top, *(NeuronSet.random(pair, len(top), seed=i) for i in range(3)))]
     prompts, rng = _prompts(), random.Random(0)
     slices = [prompts[i::REPEATS] for i in range(REPEATS)]
     ours, ratios, alone_total = 0.0, [], 0.0
