@@ -2,74 +2,23 @@
 
 import streamlit as st
 
-from explorer.charts import overlap as charts
-from explorer.charts.labels import percent, ranking_label
-from explorer.charts.scores import layer_heatmap
-from explorer.ui import derived
-from explorer.ui.facts import likeness_sentence, nearest
-from explorer.ui.overlap_controls import choose_rankings, show_matrix
+from explorer.ui.overlap_view import show_likeness
 from explorer.ui.runs import current_run, has_rankings
 from explorer.ui.tax_view import show_ablation, show_tax
-from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
 
 run = current_run()
 st.title("How alike are two rankings?")
 if not has_rankings(run):
     st.stop()
 
-a, b = choose_rankings(run.rankings)
-a_label, b_label = ranking_label(a), ranking_label(b)
-sizes = derived.sizes(run)
-top = choose_fraction("Size of both top sets (% of all neurons)", sizes, nearest(list(sizes), 0.05), "top")
-pairs = derived.ranking_pairs(run, top)
-here = pairs[(pairs["a"] == a) & (pairs["b"] == b)].iloc[0]
-st.markdown(likeness_sentence(here, top))
-with st.grid(4):
-    st.metric("Overlap", percent(here["overlap"]), border=True, help="Neurons in both top sets, as a share of k.")
-    st.metric("Chance", percent(here["chance"]), border=True, help="What two random sets of k share on average: k / N.")
-    st.metric("Times chance", f"{here['ratio']:.1f}", border=True)
-    rho = "undefined" if here["spearman"] != here["spearman"] else f"{here['spearman']:.2f}"
-    st.metric("Spearman ρ", rho, border=True, help="Of the ranks of the neurons in both sets; needs 3 of them.")
-
-if len(run.rankings) > 1:
-    st.subheader("All rankings")
-    show_matrix(pairs, (a, b), f"{run.name}-overlap-top-{top:g}.csv")
-
-st.subheader(f"{a_label} against {b_label}")
-if a == b:
-    st.caption("A and B are the same ranking, so equal top sets share everything; where they lie is still of interest.")
-by_size, by_grid, by_layer, places = st.tabs(
-    ["By size", "Size by size", "By layer", "Where A lies"], key="compare", bind="query-params"
-)
-if by_size.open:
-    with by_size:
-        curve = derived.likeness_by_size(run, a, b)
-        show_chart(charts.by_size_chart(curve), f"Overlap of {a_label} and {b_label} against the size of the top sets")
-        about = "Any two sets overlap more as they grow: read the overlap beside chance, and ρ beside both."
-        caption_and_csv(about, f"{run.name}-{a}-{b}-by-size.csv", lambda: curve, "curve_csv")
-if by_grid.open:
-    with by_grid:
-        grid = derived.likeness_grid(run, a, b)
-        show_chart(charts.grid_chart(grid, a_label, b_label), "Overlap of every top set of A with every top set of B")
-        about = (
-            "Overlap as a share of the smaller set; chance, in the tooltip, is the larger set's share of all neurons."
-        )
-        caption_and_csv(about, f"{run.name}-{a}-{b}-grid.csv", lambda: grid, "grid_csv")
-if by_layer.open:
-    with by_layer:
-        layers = derived.likeness_by_layer(run, a, b)
-        show_chart(
-            charts.parts_chart(layers[layers["fraction"] == top]), "Neurons in A's top, B's top or both, by layer"
-        )
-        show_chart(charts.layer_grid_chart(layers), "How alike the top sets are in each layer, by size")
-        about = f"Above: the top {percent(top)} of both. Below: neurons in both as a share of those in either."
-        caption_and_csv(about, f"{run.name}-{a}-{b}-by-layer.csv", lambda: layers, "parts_csv")
-if places.open:
-    with places:
-        shares = derived.layer_shares(run, a)
-        show_chart(layer_heatmap(shares, run.n_layers), f"Where the top sets of {a_label} lie, by layer and size")
-        about = "Of each top set, the share that lies in each layer."
-        caption_and_csv(about, f"{run.name}-{a}-layers.csv", lambda: shares, "places_csv")
-
-show_tax(run)
-show_ablation(run)
+# Only the part that is looked at is drawn: each is several charts.
+rankings, tax, apart = st.tabs(["Rankings", "Alignment tax", "Moved apart"], key="part", bind="query-params")
+if rankings.open:
+    with rankings:
+        show_likeness(run)
+if tax.open:
+    with tax:
+        show_tax(run)
+if apart.open:
+    with apart:
+        show_ablation(run)

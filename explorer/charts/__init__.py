@@ -4,3 +4,7 @@ import altair as alt
 
 Layered = alt.LayerChart | alt.FacetChart
 """What Altair's typing says that layers make; never a facet here."""
+
+# Altair checks every piece of a chart as it is put together, a third of the time to draw a page. The tests hold the
+# finished charts against Vega-Lite's schema (`Chart.to_dict`).
+alt.utils.schemapi.disable_debug_mode()

@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional
 
 from explorer.neurons.passes import Padding, Visit
-from explorer.neurons.products import Product, product
+from explorer.neurons.products import Product, product, return_freed_memory
 
 if TYPE_CHECKING:
     from torch import nn
@@ -117,6 +117,7 @@ def _fuse_model(module: "PreTrainedModel") -> FusedWeights:
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # packing is work of one thread
         head = pool.submit(product, [module.get_output_embeddings()])
         blocks = list(pool.map(_fuse_block, layers))
+    return_freed_memory()
     return FusedWeights(
         blocks,
         head.result(),

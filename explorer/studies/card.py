@@ -69,7 +69,7 @@ class CardSettings:
     max_new_tokens: int = 32
     pairs: int = 300
     windows: int = 20
-    pair_prompt_tokens: int = 160
+    pair_prompt_tokens: int = 200
     suites: tuple[str, ...] = ("redteam", "everyday_eval", "xstest_safe")
     scorers: tuple[str, ...] = NAMES
 

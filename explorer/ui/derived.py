@@ -4,6 +4,7 @@ Kept by run, ranking and numbers, never by arrays.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
@@ -13,11 +14,37 @@ from explorer.charts.scores import score_map
 from explorer.errors import ExplorerError
 from explorer.neurons.overlap import layer_share, overlap, overlap_by_k, overlap_by_layer, overlap_grid
 from explorer.neurons.scores import count_of
+from explorer.neurons.tables import neuron_label
 from explorer.runs.reader import Run
-from explorer.ui.runs import change_scores, explained, key_of
+from explorer.ui.runs import change_scores, explained, key_of, table
+from explorer.ui.studies import neuron_address
 
 FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Sizes of top sets that are compared, as shares of all neurons."""
+
+SHOWN = 2_000
+"""Neurons that a scatter draws, or a list holds, at most."""
+
+
+@dataclass(frozen=True)
+class SharedNeurons:
+    """What two aligned models do at the neurons that the top sets of both hold.
+
+    Attributes:
+        count: of those neurons.
+        same: share of them whose mean activation changes from M1 in the same direction in both.
+        rho: Spearman's ρ of the two changes.
+        ranks: neuron, x, y (its rank in either), series; of all neurons, at most `SHOWN`, evenly spread over the ranks.
+        changes: neuron, x, y (the two changes), series; of the shared ones, at most `SHOWN`, evenly spread.
+        listed: the first `SHOWN` shared ones as a table, with the address of each.
+    """
+
+    count: int
+    same: float
+    rho: float
+    ranks: pd.DataFrame
+    changes: pd.DataFrame
+    listed: pd.DataFrame
 
 
 def sizes(run: Run) -> tuple[float, ...]:
@@ -58,6 +85,17 @@ def likeness_by_layer(run: Run, a: str, b: str) -> pd.DataFrame:
     """`overlap_by_layer` of two rankings for all sizes, with a column fraction."""
     with explained():
         return _by_layer(*key_of(run), a, b, sizes(run), run)
+
+
+def shared_rows(run: Run, a: str, b: str) -> pd.DataFrame:
+    """The run's shared neurons of two adapters."""
+    shared = table(run, "shared_neurons")
+    return shared[(shared["a"] == a) & (shared["b"] == b)]
+
+
+def shared_neurons(run: Run, a: str, b: str) -> SharedNeurons:
+    """What a page shows of `shared_rows`."""
+    return _shared_neurons(*key_of(run), a, b, run)
 
 
 # -- the run itself is not part of the key: its folder and time of writing are ---------------------
@@ -106,3 +144,41 @@ def _by_layer(folder: str, stamp: int, a: str, b: str, fractions: Sequence[float
     if not frames:
         raise ExplorerError("This model has too few neurons to compare top sets.")
     return pd.concat(frames, ignore_index=True)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _shared_neurons(folder: str, stamp: int, a: str, b: str, _run: Run) -> SharedNeurons:
+    shared = shared_rows(_run, a, b)
+    first, second = change_scores(_run, a), change_scores(_run, b)
+    order = first.order[:: max(1, len(first.order) // SHOWN)]
+    ranks = pd.DataFrame(
+        {
+            "neuron": [neuron_label(int(i) // _run.n_neurons, int(i) % _run.n_neurons) for i in order],
+            "x": first.ranks.reshape(-1)[order],
+            "y": second.ranks.reshape(-1)[order],
+            "series": "neurons",
+        }
+    )
+    drawn = shared.iloc[:: -(-len(shared) // SHOWN) or 1]
+    changes = pd.DataFrame(
+        {
+            "neuron": [neuron_label(i, j) for i, j in zip(drawn["layer"], drawn["neuron"], strict=True)],
+            "x": drawn["delta_a"],
+            "y": drawn["delta_b"],
+            "series": drawn["same_sign"].map({True: "same direction", False: "opposite"}),
+        }
+    )
+    best = shared.head(SHOWN)
+    places = list(zip(best["layer"], best["neuron"], strict=True))
+    listed = best[["rank_a", "rank_b", "delta_a", "delta_b", "same_sign"]].assign(
+        look=[neuron_address(*p) for p in places]
+    )
+    listed.insert(0, "label", [neuron_label(*place) for place in places])
+    return SharedNeurons(
+        len(shared),
+        float(shared["same_sign"].mean()),
+        float(shared["delta_a"].corr(shared["delta_b"], method="spearman")),
+        ranks[ranks["y"] > 0],
+        changes,
+        listed,
+    )

@@ -5,15 +5,11 @@ import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label, suite_label
 from explorer.charts.matrix import interval_chart, scatter_chart
-from explorer.neurons.tables import neuron_label
 from explorer.runs.reader import Run
-from explorer.ui import findings
-from explorer.ui.runs import change_scores, table
-from explorer.ui.studies import has_table, missing, neuron_address, pick
+from explorer.ui import derived, findings
+from explorer.ui.runs import table
+from explorer.ui.studies import has_table, missing, pick
 from explorer.ui.widgets import caption_and_csv, show_chart
-
-SHOWN = 2_000
-"""Neurons that a scatter draws at most, evenly spread over the ranks."""
 
 SETS = {"shared": "shared neurons", "only_a": "only in A", "only_b": "only in B", "random": "random neurons"}
 
@@ -87,64 +83,39 @@ def show_ablation(run: Run) -> None:
 def _show_shared(run: Run, a: str, b: str) -> None:
     """Ranks of both rankings, and the activations of the shared neurons."""
     st.subheader("Do the shared neurons do the same in both models?")
-    shared = table(run, "shared_neurons")
-    shared = shared[(shared["a"] == a) & (shared["b"] == b)]
-    if shared.empty:
+    found = derived.shared_neurons(run, a, b)
+    if not found.count:
         st.info("The two top sets share no neuron.")
         return
-    labels = [neuron_label(i, j) for i, j in zip(shared["layer"], shared["neuron"], strict=True)]
-    same = float(shared["same_sign"].mean())
-    rho = float(shared["delta_a"].corr(shared["delta_b"], method="spearman"))
     first, second = ranking_label(a), ranking_label(b)
     st.markdown(
-        f"Of the **{len(shared):,}** shared neurons **{percent(same)}** change their mean activation from M1 in the "
-        f"same direction in both models; their changes correlate with a Spearman ρ of **{rho:.2f}**."
+        f"Of the **{found.count:,}** shared neurons **{percent(found.same)}** change their mean activation from M1 "
+        f"in the same direction in both models; their changes correlate with a Spearman ρ of **{found.rho:.2f}**."
     )
     left, right = st.columns(2)
     with left:
-        both = change_scores(run, a), change_scores(run, b)
-        order = both[0].order[:: max(1, len(both[0].order) // SHOWN)]
-        ranks = pd.DataFrame(
-            {
-                "neuron": [neuron_label(int(i) // run.n_neurons, int(i) % run.n_neurons) for i in order],
-                "x": both[0].ranks.reshape(-1)[order],
-                "y": both[1].ranks.reshape(-1)[order],
-                "series": "neurons",
-            }
-        )
-        ranks = ranks[ranks["y"] > 0]
         show_chart(
-            scatter_chart(ranks, f"Rank in {first}", f"Rank in {second}", log=True),
+            scatter_chart(found.ranks, f"Rank in {first}", f"Rank in {second}", log=True),
             f"Each neuron's rank in {first} against its rank in {second}",
         )
     with right:
-        deltas = pd.DataFrame(
-            {
-                "neuron": labels,
-                "x": shared["delta_a"],
-                "y": shared["delta_b"],
-                "series": shared["same_sign"].map({True: "same direction", False: "opposite"}),
-            }
-        )
         show_chart(
-            scatter_chart(deltas, f"{first} − M1", f"{second} − M1", log=False),
+            scatter_chart(found.changes, f"{first} − M1", f"{second} − M1", log=False),
             f"Change of mean activation from M1 in {first} and in {second}, at the shared neurons",
         )
-    table_rows = shared.assign(
-        label=labels,
-        look=[neuron_address(i, j) for i, j in zip(shared["layer"], shared["neuron"], strict=True)],
-    )[["label", "rank_a", "rank_b", "delta_a", "delta_b", "same_sign", "look"]]
     st.dataframe(
-        table_rows.head(SHOWN),
+        found.listed,
         hide_index=True,
         height=260,
         alt="Shared neurons with their ranks and changes of mean activation",
         column_config={"look": st.column_config.LinkColumn("Detail", display_text="Open")},
     )
+    drawn = len(found.changes)
+    every = "every shared neuron" if drawn == found.count else f"{drawn:,} shared neurons, evenly spread"
     caption_and_csv(
-        "Left: neurons evenly spread over the ranks of the first. Right: every shared neuron.",
+        f"Left: neurons evenly spread over the ranks of the first. Right: {every}.",
         f"{run.name}-shared-neurons.csv",
-        lambda: shared,
+        lambda: derived.shared_rows(run, a, b),
         "shared_csv",
     )
 

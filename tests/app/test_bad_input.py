@@ -131,7 +131,10 @@ def test_a_bad_address_is_one_sentence(runs, open_page, query, expected) -> None
     [
         ("pages/overview.py", {"share": "0.9", "measure": "none", "prompts": "none"}),
         (NEURONS, {"rank_by": "none", "view": "none", "layers": "99", "from": "-1", "to": "x"}),
-        ("pages/overlap.py", {"a": "none", "b": "none", "top": "7", "colour": "none", "compare": "none"}),
+        (
+            "pages/overlap.py",
+            {"a": "none", "b": "none", "top": "7", "colour": "none", "compare": "none", "part": "none"},
+        ),
     ],
 )
 def test_what_an_address_cannot_mean_is_left_out(runs, open_page, file, query) -> None:

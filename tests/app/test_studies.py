@@ -9,6 +9,8 @@ CAUSAL, TRANSFER, SAFEGUARD, METHODS, OVERLAP = (
     f"pages/{name}.py" for name in ("causal_effect", "transfer", "safeguard", "seeds_and_methods", "overlap")
 )
 
+TAX = {"part": "Alignment tax"}
+
 # page, query, heading, parts of what it says, charts at least
 TABLE = [
     (
@@ -33,9 +35,10 @@ TABLE = [
     (METHODS, {}, "Do other seeds", ["rankings of one recipe share"], 1),
     (METHODS, {"view": "Without an aligned model"}, "Do other seeds", ["**Prompt Difference** shares 33.3 %"], 1),
     (METHODS, {"view": "Sparsity and place"}, "Do other seeds", ["of the sum of squared scores"], 2),
-    (OVERLAP, {}, "How alike", ["change cost on red-team prompts by **+0.30**", "change reward on red-team"], 7),
-    (OVERLAP, {"score": "refusals"}, "How alike", ["change refusals on red-team prompts by **+0.30**"], 6),
-    (OVERLAP, {}, "How alike", ["in the same direction"], 7),
+    (OVERLAP, TAX, "How alike", ["change cost on red-team prompts by **+0.30**", "change reward on red-team"], 4),
+    (OVERLAP, TAX | {"score": "refusals"}, "How alike", ["change refusals on red-team prompts by **+0.30**"], 3),
+    (OVERLAP, TAX, "How alike", ["in the same direction"], 4),
+    (OVERLAP, {"part": "Moved apart"}, "How alike", [], 1),
 ]
 
 
@@ -57,7 +60,8 @@ LACKING = [
     (METHODS, {}, "several seeds"),
     (METHODS, {"view": "Without an aligned model"}, "no aligned model"),
     (METHODS, {"view": "Sparsity and place"}, "the spread of its scores"),
-    (OVERLAP, {}, "an activation swap"),
+    (OVERLAP, TAX, "an activation swap"),
+    (OVERLAP, {"part": "Moved apart"}, "an ablation of shared"),
     (CAUSAL, {}, "general capability"),
 ]
 

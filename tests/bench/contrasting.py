@@ -57,8 +57,8 @@ def _measure(dtype: str) -> None:
     import explorer
 
     pair = explorer.load_pair("demo", dtype=dtype)
-    # Short prompts and answers: what could grow is what is kept of each.
-    prompts = [f"Say {number}." for number in range(1000)]
+    # Short prompts and answers, all of one length: what could grow is what is kept of each.
+    prompts = [f"Say {number:04d}." for number in range(1000)]
     contrast(pair, prompts[:1], 2)
     base = resident_mb()
     peaks = []

@@ -71,7 +71,7 @@ def _memory() -> None:
 
     sessions = []
     for _ in range(SESSIONS):
-        app = AppTest.from_file("streamlit_app.py", default_timeout=PATIENCE).run()
+        app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=PATIENCE).run()
         app.switch_page("pages/patch_lab.py").run()
         app.number_input(key="patch_tokens").set_value(32).run()
         app.button(key="generate").click().run()

@@ -11,3 +11,36 @@ def test_a_page_opens(open_page, entry) -> None:
     page.get_by_test_id("stApp").and_(page.locator("[data-test-script-state=notRunning]")).wait_for()
     assert page.get_by_test_id("stException").count() == 0
     assert page.get_by_test_id("stAlertContentError").all_inner_texts() == []
+
+
+def _click_cell(page, number: int, where: float) -> dict[str, str]:
+    """Click a cell of the page's first matrix as a mouse does; what the cell says of itself, by title."""
+    cells = page.get_by_test_id("stVegaLiteChart").first.locator('[aria-roledescription="rect mark"]')
+    cells.nth(number).wait_for()
+    cells.nth(number).scroll_into_view_if_needed()
+    page.wait_for_timeout(1500)  # the chart takes its width
+    box = cells.nth(number).bounding_box()
+    said = dict(part.split(": ", 1) for part in cells.nth(number).get_attribute("aria-label").split("; "))
+    x, y = box["x"] + box["width"] * where, box["y"] + box["height"] * where
+    page.mouse.move(x, y)
+    page.mouse.click(x, y)
+    return said
+
+
+@pytest.mark.parametrize("where", [0.5, 0.15], ids=["on the number", "beside it"])
+def test_a_click_on_the_transfer_matrix_shows_the_answers_behind_it(open_page, run, where) -> None:
+    if "transfer" not in run.tables:
+        pytest.skip("the run has no transfer matrix")
+    page = open_page("/transfer")
+    said = _click_cell(page, 5, where)
+    page.get_by_role("heading", name=f"Found on {said['Found on']}, patched on {said['Patched on']}").wait_for()
+    page.wait_for_url("**/transfer?*source=*")
+
+
+def test_a_click_on_the_overlap_matrix_compares_its_rankings(open_page, run) -> None:
+    if len(run.rankings) < 3:
+        pytest.skip("the run has fewer than three rankings")
+    page = open_page("/overlap")
+    said = _click_cell(page, 2, 0.5)
+    page.get_by_role("heading", name=f"{said['Ranking A']} against {said['Ranking B']}").wait_for()
+    page.wait_for_url("**/overlap?*")
