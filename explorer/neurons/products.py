@@ -11,6 +11,7 @@ times at 16, 1.15 times at 512 (docs/speed.md).
 """
 
 import ctypes
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -87,6 +88,7 @@ def _packs_exactly(weight: torch.Tensor) -> bool:
 
 def return_freed_memory() -> None:
     """Give the system back what packing has freed: glibc keeps it (130 MB for SmolLM2-135M); elsewhere, do nothing."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            trim(0)
