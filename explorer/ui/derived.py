@@ -150,7 +150,7 @@ def _by_layer(folder: str, stamp: int, a: str, b: str, fractions: Sequence[float
 def _shared_neurons(folder: str, stamp: int, a: str, b: str, _run: Run) -> SharedNeurons:
     shared = shared_rows(_run, a, b)
     first, second = change_scores(_run, a), change_scores(_run, b)
-    order = first.order[:: max(1, len(first.order) // SHOWN)]
+    order = first.order[_evenly(len(first.order))]
     ranks = pd.DataFrame(
         {
             "neuron": [neuron_label(int(i) // _run.n_neurons, int(i) % _run.n_neurons) for i in order],
@@ -159,7 +159,7 @@ def _shared_neurons(folder: str, stamp: int, a: str, b: str, _run: Run) -> Share
             "series": "neurons",
         }
     )
-    drawn = shared.iloc[:: -(-len(shared) // SHOWN) or 1]
+    drawn = shared.iloc[_evenly(len(shared))]
     changes = pd.DataFrame(
         {
             "neuron": [neuron_label(i, j) for i, j in zip(drawn["layer"], drawn["neuron"], strict=True)],
@@ -182,3 +182,8 @@ def _shared_neurons(folder: str, stamp: int, a: str, b: str, _run: Run) -> Share
         changes,
         listed,
     )
+
+
+def _evenly(count: int) -> slice:
+    """Which of so many rows are drawn: at most `SHOWN`, evenly spread."""
+    return slice(None, None, max(1, -(-count // SHOWN)))
