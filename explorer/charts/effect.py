@@ -116,9 +116,9 @@ def effect_chart(frame: pd.DataFrame, references: pd.DataFrame, measure: Measure
     return alt.layer(
         alt.Chart(rules).mark_rule(strokeDash=[6, 4], strokeWidth=1.5).encode(y=y, color=colour, tooltip=tooltip),
         base.mark_area(opacity=0.16).encode(
-            y=alt.Y("low:Q", title=measure.axis), y2="high:Q", color=colour, tooltip=alt.value(None)
+            y=alt.Y("low:Q", title=measure.axis), y2="high:Q", color=colour, tooltip=alt.TooltipValue(None)
         ),
-        base.mark_line(strokeWidth=2.5).encode(y=y, color=colour, tooltip=alt.value(None)),
+        base.mark_line(strokeWidth=2.5).encode(y=y, color=colour, tooltip=alt.TooltipValue(None)),
         base.mark_point(filled=True, size=60, opacity=1).encode(y=y, color=colour, tooltip=[*tooltip, *patched]),
     ).properties(height=380)
 

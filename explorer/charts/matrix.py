@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from explorer.charts import Layered, palette
+from explorer.charts import Layered, either, palette
 from explorer.charts.labels import PERCENT_AXIS
 
 CELL = "cell"
@@ -62,7 +62,7 @@ def matrix_chart(frame: pd.DataFrame, what: Matrix, chosen: tuple[object, object
     ]
     base = alt.Chart(frame).encode(x=x, y=y, tooltip=tooltip)
     dark = f"datum['{what.value}'] > {low + (high - low) * 0.45}"
-    on = alt.condition(dark, alt.value(palette.TEXT_ON_DARK), alt.value(palette.TEXT_ON_LIGHT))
+    on = either(dark, palette.TEXT_ON_DARK, palette.TEXT_ON_LIGHT)
     framed = frame[(frame[what.x] == chosen[0]) & (frame[what.y] == chosen[1])]
     return alt.layer(
         base.mark_rect(cursor="pointer").encode(color=colour).add_params(cell),

@@ -5,7 +5,7 @@ import json
 import altair as alt
 import pandas as pd
 
-from explorer.charts import Layered, palette
+from explorer.charts import Layered, either, palette
 
 MODELS = {"M1": palette.UNPATCHED, "M2": palette.ALIGNED}
 ACTIVATION = "Activation"
@@ -63,7 +63,7 @@ def words_chart(words: pd.DataFrame) -> Layered:
     )
     shade = alt.Chart(frame[frame["part"] == "answer"]).mark_rect(color=palette.RANDOM, opacity=0.12)
     return alt.layer(
-        shade.encode(x=x, y=alt.value(0), y2=alt.value("height")),
+        shade.encode(x=x, y=alt.YValue(0), y2=alt.Y2Value("height")),
         lines.mark_line(strokeWidth=1.5, opacity=0.8),
         lines.mark_point(filled=True, size=28, opacity=1),
     ).properties(height=_HEIGHT)
@@ -85,7 +85,7 @@ def difference_chart(words: pd.DataFrame) -> alt.Chart:
         .encode(
             x=alt.X("position:O", title="Token (the shaded part above is M1's answer)", axis=names),
             y=alt.Y("difference:Q", title="M2 − M1", axis=_y_axis()),
-            color=alt.condition("datum.difference > 0", alt.value(palette.ALIGNED), alt.value(palette.UNPATCHED)),
+            color=either("datum.difference > 0", palette.ALIGNED, palette.UNPATCHED),
             tooltip=_WORD_TOOLTIP,
         )
         .properties(height=230)

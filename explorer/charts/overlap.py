@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from explorer.charts import Layered, palette
+from explorer.charts import Layered, either, palette
 from explorer.charts.labels import PERCENT_AXIS, percent
 
 CELL = "cell"
@@ -80,7 +80,7 @@ def matrix_chart(pairs: pd.DataFrame, likeness: Likeness, chosen: tuple[str, str
             x=x,
             y=y,
             text=alt.Text(f"{likeness.column}:Q", format=likeness.form),
-            color=alt.condition(dark, alt.value(palette.TEXT_ON_DARK), alt.value(palette.TEXT_ON_LIGHT)),
+            color=either(dark, palette.TEXT_ON_DARK, palette.TEXT_ON_LIGHT),
             tooltip=tooltip,
         ),
         alt.Chart(framed)
@@ -150,7 +150,7 @@ def grid_chart(grid: pd.DataFrame, a_label: str, b_label: str) -> Layered:
     ]
     base = alt.Chart(frame).encode(x=x, y=y, tooltip=tooltip)
     colour = alt.Color("overlap:Q", scale=alt.Scale(domain=[0, 1], range=palette.RAMP), legend=None)
-    on = alt.condition("datum.overlap > 0.45", alt.value(palette.TEXT_ON_DARK), alt.value(palette.TEXT_ON_LIGHT))
+    on = either("datum.overlap > 0.45", palette.TEXT_ON_DARK, palette.TEXT_ON_LIGHT)
     return alt.layer(
         base.mark_rect().encode(color=colour),
         base.mark_text(fontSize=12).encode(text=alt.Text("overlap:Q", format=".0%"), color=on),

@@ -98,7 +98,7 @@ def _mark_label(mark: pd.DataFrame, line: int, left: bool) -> alt.Chart:
         color=palette.UNPATCHED,
         fontWeight=600,
     )
-    return text.encode(x=alt.X("score:Q", title=SCORE), y=alt.value(0), text="label:N")
+    return text.encode(x=alt.X("score:Q", title=SCORE), y=alt.YValue(0), text="label:N")
 
 
 def _powers(low: float, high: float) -> list[float]:

@@ -3,11 +3,14 @@
     qkv = product([attention.q_proj, attention.k_proj, attention.v_proj])
     q, k, v = qkv(x).split(…)
 
-On a processor, float32 weights that half precision holds exactly (those of every checkpoint that was published in
-float16, and of one in bfloat16 whose numbers are neither huge nor tiny) are packed once by FBGEMM: its kernels read two
-bytes a weight and multiply in float32, so nothing is rounded that was not rounded before, and they are made for the few
-rows of a decoding step. Measured on two AVX2 cores, 30 layers of SmolLM2-135M: 3 times as fast as MKL at 4 rows, 1.9
-times at 16, 1.15 times at 512 (docs/speed.md).
+On a processor there are two forms beside torch's own (docs/speed.md has their times):
+
+- float32 weights that half precision holds exactly (those of every checkpoint that was published in float16, and of
+  one in bfloat16 whose numbers are neither huge nor tiny) are packed once by FBGEMM: its kernels read two bytes a
+  weight and multiply in float32, so nothing is rounded that was not rounded before, and they are made for the few rows
+  of a decoding step;
+- bfloat16 weights, where the processor multiplies bfloat16, are laid out once as oneDNN's kernels want them; torch's
+  own product does so anew in every call, which at few rows takes longer than multiplying.
 """
 
 import ctypes
@@ -52,11 +55,23 @@ class Packed:
         return torch.ops.quantized.linear_dynamic_fp16(x, self.weights)
 
 
+@dataclass(frozen=True)
+class Blocked:
+    """By oneDNN, from weights laid out for its kernels; all in bfloat16, sums in float32."""
+
+    weight: Any
+    bias: torch.Tensor | None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        # What torch.compile makes of a linear map with frozen weights ("none": nothing is fused to it).
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+
+
 def product(linears: "Sequence[nn.Linear]") -> Product:
     """One product of linear maps of the same input.
 
-    Packed weights are a copy. Plain ones are laid one behind the other, and the modules' own parameters become views of
-    them, so that nothing is held twice and the modules stay what they were.
+    Packed and blocked weights are a copy. Plain ones are laid one behind the other, and the modules' own parameters
+    become views of them, so that nothing is held twice and the modules stay what they were.
     """
     weights = [linear.weight.data for linear in linears]
     biases = [linear.bias.data for linear in linears if linear.bias is not None]
@@ -64,6 +79,9 @@ def product(linears: "Sequence[nn.Linear]") -> Product:
         bias = torch.cat(biases) if biases else None
         if all(_packs_exactly(weight) for weight in weights):
             return Packed(torch.ops.quantized.linear_prepack_fp16(torch.cat(weights), bias))
+        if all(_blocks(weight) for weight in weights):
+            # The second argument is the number of rows to expect; the layout is the same for any.
+            return Blocked(torch.ops.mkldnn._reorder_linear_weight(torch.cat(weights), None), bias)
         if len(linears) == 1:
             return Plain(linears[0].weight, linears[0].bias)
         weight = torch.cat(weights)
@@ -83,6 +101,15 @@ def _packs_exactly(weight: torch.Tensor) -> bool:
         and weight.device.type == "cpu"
         and torch.backends.quantized.engine in ("fbgemm", "x86")
         and torch.equal(weight.half().float(), weight)
+    )
+
+
+def _blocks(weight: torch.Tensor) -> bool:
+    return (
+        weight.dtype is torch.bfloat16
+        and weight.device.type == "cpu"
+        and torch.backends.mkldnn.is_available()
+        and any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
     )
 
 

@@ -5,12 +5,13 @@ import torch
 from torch.nn import functional
 
 from explorer.neurons.patching import sweep
-from explorer.neurons.products import Packed, Plain, product
+from explorer.neurons.products import Blocked, Packed, Plain, product
 from explorer.neurons.reference import naive_greedy, naive_patched
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 
 PACKS = torch.backends.quantized.engine in ("fbgemm", "x86")
+BLOCKS = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def linears(rounded: bool, bias: bool) -> list[torch.nn.Linear]:
@@ -43,6 +44,20 @@ def test_only_weights_that_half_precision_holds_exactly_are_packed():
     assert isinstance(product([linear]), Plain)
     linear.weight.data[3, 5] = 0.1
     assert isinstance(product([linear]), Plain)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 70])
+@pytest.mark.parametrize("bias", [False, True])
+@torch.inference_mode()
+def test_products_in_bfloat16(bias, rows):
+    maps, x = linears(True, bias), torch.randn(rows, 2, 24).bfloat16()
+    for linear in maps:
+        linear.to(torch.bfloat16)
+    wanted = torch.cat([linear(x) for linear in maps], dim=-1)
+    fused = product(maps)
+    assert isinstance(fused, Blocked if BLOCKS else Plain)
+    torch.testing.assert_close(fused(x), wanted, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(torch.cat([linear(x) for linear in maps], dim=-1), wanted)
 
 
 def test_plain_weights_are_held_once():
