@@ -99,6 +99,7 @@ def _run_stage(
     def kept(trainer: type) -> type:
         return trainer if keep is None else keeping(trainer, keep, stage.keep_batch, stage.keep_weight)
 
+    _score_answers_only()
     trainer = (
         _sft(model, pair, examples, shared, kept)
         if stage.method == "sft"
@@ -146,6 +147,18 @@ def _with_vectors(pair: Pair, start: Path | None, noise: float, seed: int):
         if "ia3_l" in name:
             vector.data += noise * torch.randn(vector.shape, generator=generator).to(vector)
     return model
+
+
+def _score_answers_only() -> None:
+    """Let trl project the answers' positions to the vocabulary, and not the prompts'.
+
+    It does so where Triton runs and scores every position elsewhere, to spare compilers new shapes. There are none here,
+    and of a dialogue with a long prompt it is half of a step.
+    """
+    from trl.trainer import utils
+
+    if hasattr(utils, "_use_triton"):
+        utils._use_triton = lambda _device: True
 
 
 def _decay_to_one(strength: float):
