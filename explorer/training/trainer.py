@@ -152,8 +152,8 @@ def _with_vectors(pair: Pair, start: Path | None, noise: float, seed: int):
 def _score_answers_only() -> None:
     """Let trl project the answers' positions to the vocabulary, and not the prompts'.
 
-    It does so where Triton runs and scores every position elsewhere, to spare compilers new shapes. There are none here,
-    and of a dialogue with a long prompt it is half of a step.
+    It does so where Triton runs, and scores every position elsewhere, to spare compilers new shapes. There are none
+    here, and of a dialogue with a long prompt it is half of a step.
     """
     from trl.trainer import utils
 

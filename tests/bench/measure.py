@@ -76,6 +76,11 @@ def resident_mb(field: str = "VmRSS") -> float:
     return float("nan")
 
 
+def forget_peak() -> None:
+    """Let "VmHWM" begin again from what is held now (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def machine(dtype: str, threads: int) -> str:
     """The machine and what is computed in, in one line."""
     import torch
