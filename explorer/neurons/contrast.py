@@ -32,6 +32,9 @@ POSITIONS = ("paper", "shifted", "prompt", "last_prompt")
 ANSWERS = ("m1", "m2")
 """Whose greedy answers both models read."""
 
+CHUNK = 128
+"""Prompts that are answered and read before the next ones are: what is held does not grow with their number."""
+
 
 @dataclass
 class Sums:
@@ -158,24 +161,31 @@ def contrast_sums(
             f"not {positions}."
         )
 
-    ids = [pair.encode(prompt, max_new_tokens) for prompt in prompts]
-    written: list[tuple[int, ...]] = [()] * len(ids)
-    if needs_answers:
-        out = sweep(
-            pair,
-            prompts,
-            [],
-            max_new_tokens,
-            unpatched=answers == "m1",
-            aligned=answers == "m2",
-            progress=lambda share: tell(share * 0.6),
-        )
-        written = [a.token_ids for a in (out.unpatched if answers == "m1" else out.aligned)]
-    texts = [Text(prompt, answer) for prompt, answer in zip(ids, written, strict=True)]
+    for prompt in prompts:
+        pair.encode(prompt, max_new_tokens)  # one that is not usable shows before the work begins
     sums = Sums.zeros(pair.n_layers, pair.n_neurons)
-    for done, batch in _batches(texts, batch_size):
-        _accumulate(pair, batch, positions, sums)
-        tell((0.6 if needs_answers else 0.0) + (0.4 if needs_answers else 1.0) * done)
+    for start in range(0, len(prompts), CHUNK):
+        chunk = prompts[start : start + CHUNK]
+
+        def part(share: float, start: int = start, size: int = len(chunk)) -> None:
+            tell((start + share * size) / len(prompts))
+
+        written: list[tuple[int, ...]] = [()] * len(chunk)
+        if needs_answers:
+            out = sweep(
+                pair,
+                chunk,
+                [],
+                max_new_tokens,
+                unpatched=answers == "m1",
+                aligned=answers == "m2",
+                progress=lambda share, part=part: part(share * 0.6),
+            )
+            written = [a.token_ids for a in (out.unpatched if answers == "m1" else out.aligned)]
+        texts = [Text(pair.encode(p, max_new_tokens), answer) for p, answer in zip(chunk, written, strict=True)]
+        for done, batch in _batches(texts, batch_size):
+            _accumulate(pair, batch, positions, sums)
+            part((0.6 if needs_answers else 0.0) + (0.4 if needs_answers else 1.0) * done)
     return sums
 
 
