@@ -1,0 +1,71 @@
+"""In bfloat16 the fast form writes what the naive reference writes, up to near-ties (`-s` prints how often).
+
+bfloat16 has eight bits: logits near 20 are multiples of 0.125, and two products that add the same numbers in another
+order differ by as much. Greedy answers part where the two best words lie that close, for any two ways of computing:
+transformers' own `generate` with a cache against full forward passes, too.
+"""
+
+import pytest
+import torch
+
+import explorer
+from explorer.data.suites_io import load_suite
+from explorer.models.precision import resolve_dtype
+from explorer.neurons.patching import sweep
+from explorer.neurons.reading import Text
+from explorer.neurons.reference import _logits, _patched_logits, naive_greedy, naive_patched
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(resolve_dtype("auto") != "bfloat16", reason="this processor does not multiply bfloat16"),
+]
+
+PROMPTS, TOKENS = 16, 24
+NEAR = 0.5
+"""Logits: two roundings of either of two numbers between 16 and 32."""
+
+
+@torch.inference_mode()
+def test_first_differences_are_near_ties():
+    pair = explorer.load_pair("demo", dtype="bfloat16")
+    safety = explorer.open_run("cache/demo").change_scores("safety").top(fraction=0.05)
+    prompts = [p.prompt for p in load_suite("redteam_eval", PROMPTS)]
+    out = sweep(pair, prompts, [safety], TOKENS)
+    columns = {
+        "unpatched": (out.unpatched, lambda i: naive_greedy(pair, pair.m1, i, TOKENS), lambda t: _logits(pair.m1, t)),
+        "patched": (
+            out.patched[0],
+            lambda i: naive_patched(pair, i, safety, TOKENS),
+            lambda t: _patched_logits(pair, t, safety),
+        ),
+        "aligned": (out.aligned, lambda i: naive_greedy(pair, pair.m2, i, TOKENS), lambda t: _logits(pair.m2, t)),
+    }
+    gaps = []
+    for name, (answers, reference, logits_of) in columns.items():
+        equal = 0
+        for prompt, answer in zip(prompts, answers, strict=True):
+            ids, ours = pair.encode(prompt), list(answer.token_ids)
+            theirs = reference(ids)
+            at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
+            if at is None:
+                equal += 1
+                continue
+            logits = logits_of(Text(ids, theirs[:at])).float()
+            gaps.append(float(logits[theirs[at]] - logits[ours[at]]))
+        print(f"{name}: {equal} of {PROMPTS} answers of {TOKENS} tokens as the reference")
+    print(
+        f"gaps at the first differences, in logits: {sorted(gaps)}; transformers' generate: {_generate(pair, prompts)}"
+    )
+    assert max(gaps, default=0.0) <= NEAR
+
+
+def _generate(pair, prompts) -> str:
+    """How often transformers agrees with itself, with a cache and without one."""
+    equal = 0
+    for prompt in prompts:
+        row = torch.tensor([pair.encode(prompt)])
+        written = pair.m1.generate(
+            row, attention_mask=torch.ones_like(row), max_new_tokens=TOKENS, do_sample=False, pad_token_id=0
+        )[0, row.shape[1] :]
+        equal += written.tolist() == naive_greedy(pair, pair.m1, row[0].tolist(), TOKENS)
+    return f"{equal} of {len(prompts)}"
