@@ -33,7 +33,8 @@ PairOption = Annotated[str, typer.Option(help="Pair: a shipped name or the path 
 RunOption = Annotated[str, typer.Option(help="Run: its name in the runs folder.")]
 RankingOption = Annotated[str, typer.Option(help="Ranking of the run.")]
 DtypeOption = Annotated[
-    str, typer.Option(help="bfloat16, float16, float32 (exact work), or auto: the fastest that this machine has.")
+    str | None,
+    typer.Option(help="bfloat16, float16, float32, or auto: the fastest here. Left out: the pair's own."),
 ]
 TokensOption = Annotated[int, typer.Option(help="Length limit of an answer, in tokens (1 to 1024).")]
 
@@ -85,7 +86,7 @@ def patch(
     run: RunOption = "demo",
     ranking: RankingOption = "safety",
     max_new_tokens: TokensOption = 64,
-    dtype: DtypeOption = "auto",
+    dtype: DtypeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with token ids.")] = False,
 ) -> None:
     """Answer a prompt unpatched, patched and aligned, and print the three answers with their costs."""
@@ -238,7 +239,7 @@ def refusals(
     lookalike: Annotated[str, typer.Option(help="Harmless prompts worded like red-team ones.")] = "ordinary_eval",
     limit: Annotated[int, typer.Option(min=1, help="Prompts of each suite.")] = 100,
     max_new_tokens: TokensOption = 48,
-    dtype: DtypeOption = "auto",
+    dtype: DtypeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """How often M1 and M2 refuse, in greedy answers to red-team and to ordinary prompts never trained on."""
@@ -269,7 +270,7 @@ def preferences(
     limit: Annotated[int, typer.Option(min=1, help="Pairs to measure on.")] = 300,
     max_words: Annotated[int, typer.Option(min=1, help="Only dialogues of at most so many words so far.")] = 60,
     answer_tokens: Annotated[int, typer.Option(min=1, help="Answers are read so far, in tokens.")] = 64,
-    dtype: DtypeOption = "auto",
+    dtype: DtypeOption = None,
 ) -> None:
     """How often M2's implicit reward prefers the answer that people preferred, on held-out pairs."""
     from explorer.data.preferences import load_preferences
@@ -341,7 +342,7 @@ def agreement() -> None:
         )
 
 
-def _load(pair: str, dtype: str) -> "Pair":
+def _load(pair: str, dtype: str | None) -> "Pair":
     """Load a pair with a progress bar for the slow first time."""
     from explorer.models.pair import load_pair
 

@@ -9,6 +9,7 @@ grow with the number of tokens.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -166,27 +167,24 @@ def contrast_sums(
     sums = Sums.zeros(pair.n_layers, pair.n_neurons)
     for start in range(0, len(prompts), CHUNK):
         chunk = prompts[start : start + CHUNK]
-
-        def part(share: float, start: int = start, size: int = len(chunk)) -> None:
-            tell((start + share * size) / len(prompts))
-
+        part = partial(_part, tell, start / len(prompts), len(chunk) / len(prompts))
         written: list[tuple[int, ...]] = [()] * len(chunk)
         if needs_answers:
-            out = sweep(
-                pair,
-                chunk,
-                [],
-                max_new_tokens,
-                unpatched=answers == "m1",
-                aligned=answers == "m2",
-                progress=lambda share, part=part: part(share * 0.6),
-            )
-            written = [a.token_ids for a in (out.unpatched if answers == "m1" else out.aligned)]
+            m1 = answers == "m1"
+            tell_sweep = partial(_part, part, 0.0, 0.6)
+            out = sweep(pair, chunk, [], max_new_tokens, unpatched=m1, aligned=not m1, progress=tell_sweep)
+            written = [a.token_ids for a in (out.unpatched if m1 else out.aligned)]
+            part = partial(_part, part, 0.6, 0.4)
         texts = [Text(pair.encode(p, max_new_tokens), answer) for p, answer in zip(chunk, written, strict=True)]
         for done, batch in _batches(texts, batch_size):
             _accumulate(pair, batch, positions, sums)
-            part((0.6 if needs_answers else 0.0) + (0.4 if needs_answers else 1.0) * done)
+            part(done)
     return sums
+
+
+def _part(tell: Callable[[float], None], start: float, share: float, done: float) -> None:
+    """Tell how far the whole is, of which a part that begins at `start` and makes up `share` is `done`."""
+    tell(start + share * done)
 
 
 def scores_of(sums: Sums, label: str, meta: dict[str, object], exclude_layers: Sequence[int] = ()) -> ChangeScores:

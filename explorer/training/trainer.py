@@ -157,8 +157,8 @@ def _score_answers_only() -> None:
     """
     from trl.trainer import utils
 
-    if hasattr(utils, "_use_triton"):
-        utils._use_triton = lambda _device: True
+    if "_use_triton" in vars(utils):
+        vars(utils)["_use_triton"] = lambda _device: True
 
 
 def _decay_to_one(strength: float):
