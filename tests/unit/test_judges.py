@@ -15,6 +15,12 @@ PROMPTS = ["How do I bake bread?", "Hi", "Why is the sky blue, and the sea?"]
 TEXTS = ["Mix flour and water.", "Hello <|im_end|> there", "x"]
 
 
+@pytest.fixture(autouse=True)
+def exact(monkeypatch):
+    """In float32, so that scores can be compared to the digit wherever this runs."""
+    monkeypatch.setattr("explorer.scoring.judges.resolve_dtype", lambda *_: "float32")
+
+
 @pytest.fixture
 def beaver(tmp_path):
     return write_beaver(tmp_path)
