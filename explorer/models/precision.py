@@ -8,7 +8,10 @@ from functools import cache
 
 import torch
 
-NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "avx10_2", "bf16")
+X86_BFLOAT16 = ("avx512_bf16", "amx_bf16")
+"""Names in `torch.cpu.get_capabilities()` of the instructions that oneDNN multiplies bfloat16 with."""
+
+NATIVE_BFLOAT16 = (*X86_BFLOAT16, "avx10_2", "bf16")
 """Names in `torch.cpu.get_capabilities()` of instructions that multiply bfloat16 (the last is Arm's)."""
 
 
@@ -25,10 +28,11 @@ def resolve_dtype(dtype: str, device: str = "cpu") -> str:
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
     if device.startswith("mps"):
         return "float16"
-    return "bfloat16" if _cpu_multiplies_bfloat16() else "float32"
+    return "bfloat16" if cpu_has_any(NATIVE_BFLOAT16) else "float32"
 
 
 @cache
-def _cpu_multiplies_bfloat16() -> bool:
+def cpu_has_any(names: tuple[str, ...]) -> bool:
+    """Whether the processor has one of these instructions, named as in `torch.cpu.get_capabilities()`."""
     capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in NATIVE_BFLOAT16)
+    return any(capabilities.get(name) for name in names)

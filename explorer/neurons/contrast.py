@@ -9,7 +9,6 @@ grow with the number of tokens.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from explorer.neurons.passes import read_texts
 from explorer.neurons.patching import sweep
 from explorer.neurons.reading import Inputs, Text, inputs_of, positions_of_layers
 from explorer.neurons.scores import ChangeScores, normalise_layers
+from explorer.progress import part_of
 
 POSITIONS = ("paper", "shifted", "prompt", "last_prompt")
 """Which positions are compared:
@@ -154,7 +154,6 @@ def contrast_sums(
         raise ExplorerError(f"Answers must be of m1 or m2, not “{answers}”.")
     if not prompts:
         raise ExplorerError("There are no prompts to contrast on; give at least one.")
-    tell = progress or (lambda _share: None)
     needs_answers = positions in ("paper", "shifted")
     if needs_answers and pair.kind == "encoder":
         raise ExplorerError(
@@ -167,24 +166,18 @@ def contrast_sums(
     sums = Sums.zeros(pair.n_layers, pair.n_neurons)
     for start in range(0, len(prompts), CHUNK):
         chunk = prompts[start : start + CHUNK]
-        part = partial(_part, tell, start / len(prompts), len(chunk) / len(prompts))
+        tell = part_of(progress, start / len(prompts), len(chunk) / len(prompts))
         written: list[tuple[int, ...]] = [()] * len(chunk)
         if needs_answers:
             m1 = answers == "m1"
-            tell_sweep = partial(_part, part, 0.0, 0.6)
-            out = sweep(pair, chunk, [], max_new_tokens, unpatched=m1, aligned=not m1, progress=tell_sweep)
+            out = sweep(pair, chunk, [], max_new_tokens, unpatched=m1, aligned=not m1, progress=part_of(tell, 0.0, 0.6))
             written = [a.token_ids for a in (out.unpatched if m1 else out.aligned)]
-            part = partial(_part, part, 0.6, 0.4)
+            tell = part_of(tell, 0.6, 0.4)
         texts = [Text(pair.encode(p, max_new_tokens), answer) for p, answer in zip(chunk, written, strict=True)]
         for done, batch in _batches(texts, batch_size):
             _accumulate(pair, batch, positions, sums)
-            part(done)
+            tell(done)
     return sums
-
-
-def _part(tell: Callable[[float], None], start: float, share: float, done: float) -> None:
-    """Tell how far the whole is, of which a part that begins at `start` and makes up `share` is `done`."""
-    tell(start + share * done)
 
 
 def scores_of(sums: Sums, label: str, meta: dict[str, object], exclude_layers: Sequence[int] = ()) -> ChangeScores:

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch.nn import functional
 
+from explorer.models.precision import X86_BFLOAT16, cpu_has_any
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -109,7 +111,7 @@ def _blocks(weight: torch.Tensor) -> bool:
         weight.dtype is torch.bfloat16
         and weight.device.type == "cpu"
         and torch.backends.mkldnn.is_available()
-        and any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+        and cpu_has_any(X86_BFLOAT16)
     )
 
 

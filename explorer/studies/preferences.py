@@ -15,6 +15,7 @@ from explorer.data.preferences import Preference
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
 from explorer.models.prompting import encode_answer, encode_dialogue
+from explorer.progress import part_of
 from explorer.studies.statistics import mean
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ def preference_accuracy(
         prompt = encode_dialogue(pair.tokenizer, preference.turns)
         answers = (preference.chosen, preference.rejected)
         texts += [(prompt, encode_answer(pair.tokenizer, answer)[:max_answer_tokens]) for answer in answers]
-    rewards = log_probs(pair.m2, texts, _part(progress, 0.5, 0.5)) - log_probs(pair.m1, texts, _part(progress, 0, 0.5))
+    rewards = log_probs(pair.m2, texts, part_of(progress, 0.5, 0.5)) - log_probs(
+        pair.m1, texts, part_of(progress, 0, 0.5)
+    )
     margins = rewards[::2] - rewards[1::2]
     row: dict[str, float] = {"n": len(preferences), "max_answer_tokens": max_answer_tokens}
     row |= mean((margins > 0).astype(float)).columns("accuracy") | mean(margins).columns("margin")
@@ -89,7 +92,3 @@ def _batch_log_probs(model: "PreTrainedModel", texts: list[Text]) -> np.ndarray:
         targets = torch.tensor([token for _, answer in texts for token in answer], device=logits.device)
         found = logits.log_softmax(dim=-1).gather(1, targets[:, None]).squeeze(1).double().cpu()
     return np.array([float(part.sum()) for part in found.split([len(answer) for _, answer in texts])])
-
-
-def _part(progress: Callable[[float], None] | None, start: float, share: float) -> Callable[[float], None] | None:
-    return None if progress is None else (lambda done: progress(start + share * done))

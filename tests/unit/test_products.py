@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from explorer.models.precision import X86_BFLOAT16, cpu_has_any
 from explorer.neurons.patching import sweep
 from explorer.neurons.products import Blocked, Packed, Plain, product
 from explorer.neurons.reference import naive_greedy, naive_patched
@@ -11,7 +12,7 @@ from explorer.neurons.sets import NeuronSet
 from tests import tiny
 
 PACKS = torch.backends.quantized.engine in ("fbgemm", "x86")
-BLOCKS = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+BLOCKS = cpu_has_any(X86_BFLOAT16)
 
 
 def linears(rounded: bool, bias: bool) -> list[torch.nn.Linear]:
