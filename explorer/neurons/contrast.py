@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from explorer.errors import ExplorerError
-from explorer.models.pair import Pair, apply_scale
+from explorer.models.pair import Pair, scale_in_place
 from explorer.neurons.passes import read_texts
 from explorer.neurons.patching import sweep
 from explorer.neurons.reading import Inputs, Text, inputs_of, positions_of_layers
@@ -35,6 +35,10 @@ ANSWERS = ("m1", "m2")
 
 CHUNK = 128
 """Prompts that are answered and read before the next ones are: what is held does not grow with their number."""
+
+CPU_TOKENS = 512
+"""Tokens that each model reads at once on a processor: of more, what one kernel writes would have left the caches
+before the next one reads it."""
 
 
 @dataclass
@@ -217,9 +221,24 @@ def _batches(texts: list[Text], size: int) -> Iterator[tuple[float, list[Text]]]
 
 def _accumulate(pair: Pair, batch: list[Text], positions: str, sums: Sums) -> None:
     """Read a batch with both models and add the compared positions to the sums."""
-    inputs = inputs_of(pair.backbone1, batch)
-    picked = positions_of_layers(pair, inputs, batch, positions)
-    (_read_shared if pair.shared else _read_lockstep)(pair, inputs, picked, sums)
+    for part in _parts(batch, CPU_TOKENS) if pair.backbone1.device.type == "cpu" else [batch]:
+        inputs = inputs_of(pair.backbone1, part)
+        picked = positions_of_layers(pair, inputs, part, positions)
+        (_read_shared if pair.shared else _read_lockstep)(pair, inputs, picked, sums)
+
+
+def _parts(batch: list[Text], tokens: int) -> Iterator[list[Text]]:
+    """The texts in parts that are no larger than so many tokens when padded; at least one text each."""
+    part: list[Text] = []
+    longest = 0
+    for text in batch:
+        length = len(text.prompt) + len(text.answer)
+        if part and max(longest, length) * (len(part) + 1) > tokens:
+            yield part
+            part, longest = [], 0
+        part.append(text)
+        longest = max(longest, length)
+    yield part
 
 
 def _read_shared(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: Sums) -> None:
@@ -228,9 +247,9 @@ def _read_shared(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: S
 
     def visit(layer: int, h: torch.Tensor) -> None:
         if pair.scale1 is not None:
-            h[:n] = apply_scale(h[:n], pair.scale1[layer])
+            scale_in_place(h[:n], pair.scale1[layer])
         if pair.scale2 is not None:
-            h[n:] = apply_scale(h[n:], pair.scale2[layer])
+            scale_in_place(h[n:], pair.scale2[layer])
         index = picked[layer].to(h.device)
         sums.add(layer, h[:n].flatten(0, 1)[index], h[n:].flatten(0, 1)[index])
 
@@ -245,12 +264,12 @@ def _read_lockstep(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums:
 
     def keep(layer: int, h: torch.Tensor) -> None:
         if pair.scale1 is not None:
-            h[:] = apply_scale(h, pair.scale1[layer])
+            scale_in_place(h, pair.scale1[layer])
         first[layer] = h.flatten(0, 1)[picked[layer].to(h.device)]
 
     def compare(layer: int, h: torch.Tensor) -> None:
         if pair.scale2 is not None:
-            h[:] = apply_scale(h, pair.scale2[layer])
+            scale_in_place(h, pair.scale2[layer])
         sums.add(layer, first.pop(layer), h.flatten(0, 1)[picked[layer].to(h.device)])
 
     with torch.inference_mode(), pair.lock:

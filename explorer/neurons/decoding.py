@@ -24,7 +24,7 @@ import torch
 
 from explorer.errors import ExplorerError
 from explorer.models.layers import neuron_layers
-from explorer.models.pair import Pair, apply_scale
+from explorer.models.pair import Pair, scale_in_place
 from explorer.neurons.fused_pass import FusedPass
 from explorer.neurons.passes import Pass, make_pass
 from explorer.neurons.rows import Row, Text, arrange
@@ -260,19 +260,18 @@ class _Batch:
     def _shared_pass(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Everything through the one module."""
         n1 = len(self.first)
-        patched = slice(len(self.plain), n1)
         scale1, scale2 = self.pair.scale1, self.pair.scale2
 
         def visit(layer: int, h: torch.Tensor) -> None:
             # In place: what enters down_proj was made for it alone, and a copy of it would cost more
             # than the patch.
+            first, second = h[:n1], h[n1:]
             if scale1 is not None:
-                h[:n1] = apply_scale(h[:n1], scale1[layer])
+                scale_in_place(first, scale1[layer])
             if scale2 is not None:
-                h[n1:] = apply_scale(h[n1:], scale2[layer])
+                scale_in_place(second, scale2[layer])
             if self.patched and self.used[layer]:
-                guide = h[n1:][self.guides.to(h.device)]
-                h[patched] = torch.where(self.replaced[layer], guide, h[patched])
+                self._patch(layer, first, second)
 
         hidden = self.passes[0].forward(self.pending, visit)
         return hidden[:n1], hidden[n1:]
@@ -280,27 +279,31 @@ class _Batch:
     def _lockstep_pass(self) -> tuple[torch.Tensor, torch.Tensor]:
         """M2's texts, their activations kept, then M1's rows patched with them."""
         n1 = len(self.first)
-        patched = slice(len(self.plain), n1)
         scale1, scale2 = self.pair.scale1, self.pair.scale2
         guide: dict[int, torch.Tensor] = {}
 
         def record(layer: int, h: torch.Tensor) -> None:
             if scale2 is not None:
-                h[:] = apply_scale(h, scale2[layer])
+                scale_in_place(h, scale2[layer])
             if self.patched and self.used[layer]:
                 guide[layer] = h.clone()
 
         def patch(layer: int, h: torch.Tensor) -> None:
             if scale1 is not None:
-                h[:] = apply_scale(h, scale1[layer])
+                scale_in_place(h, scale1[layer])
             if self.patched and self.used[layer]:
-                its = guide[layer][self.guides.to(guide[layer].device)]
-                h[patched] = torch.where(self.replaced[layer], its.to(h), h[patched])
+                self._patch(layer, h, guide[layer].to(h))
 
         nothing = torch.zeros(0, self.pair.backbone1.config.hidden_size)
         second = self.passes[1].forward(self.pending[n1:], record) if self.texts else nothing
         first = self.passes[0].forward(self.pending[:n1], patch) if n1 else nothing
         return first, second
+
+    def _patch(self, layer: int, first: torch.Tensor, second: torch.Tensor) -> None:
+        """Put M2's activations of a layer, [texts, positions, n_neurons], into M1's, [rows, positions, n_neurons]."""
+        own = first[len(self.plain) :]
+        guide = second.index_select(0, self.guides.to(second.device))
+        torch.where(self.replaced[layer], guide, own, out=own)
 
 
 def _layer_masks(masks: list, pair: Pair) -> list[torch.Tensor]:

@@ -14,11 +14,13 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
+from explorer.neurons.norms import RmsNorm, rms_norm
 from explorer.neurons.passes import Padding, Visit
 from explorer.neurons.products import Product, product, return_freed_memory
 
@@ -30,17 +32,17 @@ MODEL_TYPES = ("llama", "mistral", "qwen2")
 """Pre-norm blocks of rotary attention and a gated MLP, with nothing else in them."""
 
 
-Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+Attend = Callable[[int, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Block:
     """The weights of one layer, in the order in which they are used."""
 
-    norm1: torch.Tensor
+    norm1: RmsNorm
     qkv: Product
     out: Product
-    norm2: torch.Tensor
+    norm2: RmsNorm
     gate_up: Product
     down: Product
 
@@ -55,7 +57,6 @@ class FusedWeights:
     kv_heads: int
     head_dim: int
     scaling: float
-    eps: float
 
 
 class Real:
@@ -116,7 +117,7 @@ def _fuse_model(module: "PreTrainedModel") -> FusedWeights:
     attention = layers[0].self_attn
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # packing is work of one thread
         head = pool.submit(product, [module.get_output_embeddings()])
-        blocks = list(pool.map(_fuse_block, layers))
+        blocks = list(pool.map(partial(_fuse_block, eps=config.rms_norm_eps), layers))
     return_freed_memory()
     return FusedWeights(
         blocks,
@@ -125,17 +126,16 @@ def _fuse_model(module: "PreTrainedModel") -> FusedWeights:
         config.num_key_value_heads,
         attention.head_dim,
         attention.scaling,
-        config.rms_norm_eps,
     )
 
 
-def _fuse_block(layer: Any) -> Block:
+def _fuse_block(layer: Any, eps: float) -> Block:
     attention, mlp = layer.self_attn, layer.mlp
     return Block(
-        layer.input_layernorm.weight,
+        rms_norm(layer.input_layernorm, eps),
         product([attention.q_proj, attention.k_proj, attention.v_proj]),
         product([attention.o_proj]),
-        layer.post_attention_layernorm.weight,
+        rms_norm(layer.post_attention_layernorm, eps),
         product([mlp.gate_proj, mlp.up_proj]),
         product([mlp.down_proj]),
     )
@@ -150,23 +150,25 @@ class FusedPass:
         self.padding = Padding(module.device)
         self.rows = 0
         self.written = 0  # positions in the cache
-        self.cache: torch.Tensor | None = None  # [layers, 2, room for rows, kv_heads, longest, head_dim]
+        self.cache: torch.Tensor | None = None  # [layers, room for rows, 2 × kv_heads, longest, head_dim], keys first
 
     def forward(self, pending: list[list[int]], visit: Visit) -> torch.Tensor:
         """See `Pass.forward`."""
         ids, positions = self.padding.advance(pending)
         x = self.module.get_input_embeddings()(ids)
         self.rows = len(ids)
-        cache = self._cache_for(x)[:, :, : self.rows]
+        layers = self._cache_for(x)[:, : self.rows].unbind()
         new = ids.shape[1]
+        start, end = self.written, self.written + new
         mask = self._mask(new)
         real = Real((self.rows, new), None if self.padding.mask is None or new == 1 else self.padding.mask[:, -new:])
+        heads, kv_heads, scaling = self.weights.heads, self.weights.kv_heads, self.weights.scaling
 
-        def attend(number: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-            end = self.written + new
-            cache[number, 0, :, :, self.written : end] = k
-            cache[number, 1, :, :, self.written : end] = v
-            return _attention(q, cache[number, 0, :, :, :end], cache[number, 1, :, :, :end], mask, self.weights.scaling)
+        def attend(number: int, mixed: torch.Tensor) -> torch.Tensor:
+            fresh = real.spread(mixed).transpose(1, 2)  # [rows, heads + 2 × kv_heads, new, head_dim]
+            layers[number].narrow(2, start, new).copy_(fresh.narrow(1, heads, 2 * kv_heads))
+            keys, values = layers[number].narrow(2, 0, end).chunk(2, dim=1)
+            return real.take(_attention(fresh.narrow(1, 0, heads), keys, values, mask, scaling))
 
         x = _blocks(self.weights, x, self.body.rotary_emb(x, positions), real, attend, visit)
         self.written += new
@@ -182,12 +184,12 @@ class FusedPass:
         if self.cache is None or rows == list(range(self.rows)):
             return
         self.padding.keep(torch.tensor(rows, device=self.cache.device, dtype=torch.long))
-        if len(rows) > self.cache.shape[2]:
+        if len(rows) > self.cache.shape[1]:
             self.cache = self._copy(list(range(self.rows)), len(rows) * 3 // 2, self.longest)
         moved = [(new, old) for new, old in enumerate(rows) if new != old]
         if moved:
             new, old = torch.tensor(moved, device=self.cache.device).T
-            self.cache[:, :, new, :, : self.written] = self.cache[:, :, old, :, : self.written]
+            self.cache[:, new, :, : self.written] = self.cache[:, old, :, : self.written]
         self.rows = len(rows)
 
     @torch.inference_mode()
@@ -210,10 +212,10 @@ class FusedPass:
     def _copy(self, rows: list[int], room: int, longest: int) -> torch.Tensor:
         """These rows of the cache in a new one."""
         assert self.cache is not None
-        layers, two, _, kv_heads, _, head_dim = self.cache.shape
-        new = self.cache.new_zeros(layers, two, room, kv_heads, longest, head_dim)
+        layers, _, both, _, head_dim = self.cache.shape
+        new = self.cache.new_zeros(layers, room, both, longest, head_dim)
         index = torch.tensor(rows, device=new.device, dtype=torch.long)
-        new[:, :, : len(rows), :, : self.written] = self.cache[:, :, index, :, : self.written]
+        new[:, : len(rows), :, : self.written] = self.cache[:, index, :, : self.written]
         return new
 
     def _mask(self, new: int) -> torch.Tensor | None:
@@ -231,7 +233,7 @@ class FusedPass:
     def _cache_for(self, x: torch.Tensor) -> torch.Tensor:
         if self.cache is None:
             w = self.weights
-            self.cache = x.new_zeros(len(w.blocks), 2, x.shape[0], w.kv_heads, self.longest, w.head_dim)
+            self.cache = x.new_zeros(len(w.blocks), x.shape[0], 2 * w.kv_heads, self.longest, w.head_dim)
         return self.cache
 
 
@@ -247,12 +249,16 @@ def read_fused(module: "PreTrainedModel", weights: FusedWeights, ids: torch.Tens
     x = module.get_input_embeddings()(ids)
     positions = torch.arange(ids.shape[1], device=ids.device)[None]
 
-    def attend(_number: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        return _attention(q, k, v, None, weights.scaling)
+    real = Real((ids.shape[0], ids.shape[1]), None)
+    parts = (weights.heads, weights.kv_heads, weights.kv_heads)
+
+    def attend(_number: int, mixed: torch.Tensor) -> torch.Tensor:
+        q, k, v = real.spread(mixed).transpose(1, 2).split(parts, dim=1)
+        return real.take(_attention(q, k, v, None, weights.scaling))
 
     body: Any = module.base_model
-    turn = tuple(half.expand(len(ids), -1, -1) for half in body.rotary_emb(x, positions))
-    _blocks(weights, x, turn, Real((ids.shape[0], ids.shape[1]), None), attend, visit)
+    turn = tuple(angles.expand(len(ids), -1, -1) for angles in body.rotary_emb(x, positions))
+    _blocks(weights, x, turn, real, attend, visit)
 
 
 def _blocks(
@@ -268,24 +274,25 @@ def _blocks(
     Args:
         turn: cosine and sine of the rotary angles, [rows, positions, head_dim] each.
         real: which positions are real.
-        attend: gets a layer, q [rows, heads, positions, head_dim], and k and v with kv_heads in place of heads; gives
-            what the heads have seen, [rows, positions, heads × head_dim].
+        attend: gets a layer and [tokens, heads + 2 × kv_heads, head_dim], q, k and v one behind the other; gives what
+            the heads have seen, [tokens, heads × head_dim].
     """
-    cos, sin = (real.take(half)[..., : w.head_dim // 2].unsqueeze(1) for half in turn)  # [tokens, 1, head_dim / 2]
-    rotated = w.heads + w.kv_heads
+    cos, sin = (real.take(angles).unsqueeze(1) for angles in turn)  # [tokens, 1, head_dim]
+    half = w.head_dim // 2
+    sin = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)  # the minus of "rotate half", once for all layers
     x = real.take(x)
     for number, block in enumerate(w.blocks):
-        normed = functional.rms_norm(x, x.shape[-1:], block.norm1, w.eps)
-        split = block.qkv(normed).unflatten(-1, (rotated + w.kv_heads, w.head_dim))
-        first, second = split[:, :rotated].chunk(2, dim=-1)
-        turned = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
-        parts = (turned[:, : w.heads], turned[:, w.heads :], split[:, rotated:])
-        x = x + block.out(real.take(attend(number, *(real.spread(part).transpose(1, 2) for part in parts))))
-        normed = functional.rms_norm(x, x.shape[-1:], block.norm2, w.eps)
+        normed = block.norm1(x)
+        mixed = block.qkv(normed).unflatten(-1, (-1, w.head_dim))
+        turned = mixed.narrow(1, 0, w.heads + w.kv_heads)
+        swapped = turned.roll(half, -1)
+        turned.mul_(cos).addcmul_(swapped, sin)
+        x = block.out.added_to(x, attend(number, mixed))
+        normed = block.norm2(x)
         gate, up = block.gate_up(normed).chunk(2, dim=-1)
         neurons = real.spread(functional.silu(gate).mul_(up))
         visit(number, neurons)
-        x = x + block.down(real.take(neurons))
+        x = block.down.added_to(x, real.take(neurons))
     return real.spread(x)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
-from explorer.models.pair import Pair, apply_scale
+from explorer.models.pair import Pair, apply_scale, scale_in_place
 from explorer.neurons.passes import read_texts
 from explorer.neurons.reading import Text, inputs_of, positions_of_layers
 from explorer.neurons.sets import NeuronSet
@@ -33,7 +33,7 @@ def last_prompt_activations(pair: Pair, prompts: Sequence[str], ns: NeuronSet, b
 
         def visit(layer: int, h: torch.Tensor, chunk=chunk, last=last) -> None:
             if pair.scale1 is not None:
-                h[:] = apply_scale(h, pair.scale1[layer])
+                scale_in_place(h, pair.scale1[layer])
             if layer in rows:
                 wanted = torch.from_numpy(ns.neurons[rows[layer]]).to(h.device)
                 picked = h.flatten(0, 1)[last[layer].to(h.device)][:, wanted]

@@ -16,7 +16,7 @@ from explorer.errors import ExplorerError
 from explorer.models.families import final_norm
 from explorer.models.hooks import neuron_hooks
 from explorer.models.layers import neuron_layers
-from explorer.models.pair import Pair, apply_scale
+from explorer.models.pair import Pair, scale_in_place
 from explorer.models.prompting import check_new_tokens
 from explorer.neurons.patching import sweep
 from explorer.neurons.reading import Text, inputs_of, read, start_token
@@ -149,7 +149,7 @@ def _activations(
 
     def visit(layer: int, h: torch.Tensor) -> None:
         if scale is not None:
-            h[:] = apply_scale(h, scale[layer])
+            scale_in_place(h, scale[layer])
         if layer in rows:
             start = len(text.prompt) if beside_encoder and layer in pair.parts["decoder"] else 0
             seen = h[0][:, ns.neurons[rows[layer]]].float().T.cpu().numpy()

@@ -35,6 +35,10 @@ class Product(Protocol):
         """From [..., inputs] to [..., outputs]."""
         ...
 
+    def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """The product plus the residual stream, [..., outputs]."""
+        ...
+
 
 @dataclass(frozen=True)
 class Plain:
@@ -46,6 +50,9 @@ class Plain:
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return functional.linear(x, self.weight, self.bias)
 
+    def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return residual + self(x)
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -55,6 +62,9 @@ class Packed:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return torch.ops.quantized.linear_dynamic_fp16(x, self.weights)
+
+    def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return residual + self(x)
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,10 @@ class Blocked:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         # What torch.compile makes of a linear map with frozen weights ("none": nothing is fused to it).
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return torch.ops.mkldnn._linear_pointwise.default(x, self.weight, self.bias, "none", [], "")
+
+    def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.weight, self.bias, "add")
 
 
 def product(linears: "Sequence[nn.Linear]") -> Product:

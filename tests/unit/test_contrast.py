@@ -56,6 +56,16 @@ def test_batch_size_does_not_matter(pair):
     np.testing.assert_allclose(one.scores, many.scores, rtol=1e-4, atol=1e-6)
 
 
+def test_how_many_tokens_are_read_at_once_does_not_matter(monkeypatch):
+    pair = tiny.shared_pair("llama")
+    whole = contrast(pair, tiny.PROMPTS, 5)
+    for tokens in (1, 40):  # a text at a time, a few at a time
+        monkeypatch.setattr("explorer.neurons.contrast.CPU_TOKENS", tokens)
+        parts = contrast(pair, tiny.PROMPTS, 5)
+        assert parts.count == whole.count
+        np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-4, atol=1e-7)
+
+
 def test_excluded_layers_are_not_ranked():
     pair = tiny.shared_pair()
     changes = contrast(pair, PROMPTS, NEW, exclude_layers=[-1])

@@ -61,6 +61,18 @@ def test_products_in_bfloat16(bias, rows):
     torch.testing.assert_close(torch.cat([linear(x) for linear in maps], dim=-1), wanted)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rounded", [False, True])
+@torch.inference_mode()
+def test_a_product_added_to_the_residual_stream(rounded, dtype):
+    (linear, *_), x, residual = linears(rounded, True), torch.randn(5, 24), torch.randn(5, 16)
+    linear.to(dtype)
+    wanted = residual.to(dtype) + linear(x.to(dtype))
+    got = product([linear]).added_to(residual.to(dtype), x.to(dtype))
+    loose = 1e-2 if dtype is torch.bfloat16 else 1e-5
+    torch.testing.assert_close(got, wanted, rtol=loose, atol=loose)
+
+
 def test_plain_weights_are_held_once():
     maps = linears(False, True)
     fused = product(maps)

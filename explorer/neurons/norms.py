@@ -1,0 +1,46 @@
+"""RMS norms, in the form that this machine computes fastest."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FEW_TOKENS = 16
+"""Up to here a norm costs what its kernels cost to start, not what they compute."""
+
+
+@dataclass(frozen=True)
+class RmsNorm:
+    """x / root of the mean square of x, times a weight, over the last dimension.
+
+    For a few tokens on a processor it is computed as the layer norm of [x, −x], whose mean is 0 and whose variance is
+    the mean square of x: three kernels where torch's own RMS norm starts about ten. Between two large products, which
+    push all else out of the caches, each takes some 5 µs to start.
+
+    Attributes:
+        weight: [hidden].
+        twice: the weight, twice.
+        eps: is added to the mean square.
+    """
+
+    weight: torch.Tensor
+    twice: torch.Tensor
+    eps: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """From [tokens, hidden] to the same."""
+        hidden = self.weight.shape
+        if len(x) > FEW_TOKENS or x.device.type != "cpu":
+            return functional.rms_norm(x, hidden, self.weight, self.eps)
+        mirrored = torch.cat([x, -x], dim=-1)
+        return torch.layer_norm(mirrored, self.twice.shape, self.twice, None, self.eps).narrow(-1, 0, *hidden)
+
+
+def rms_norm(module: "nn.Module", eps: float) -> RmsNorm:
+    """The same norm as a module's."""
+    weight = cast("torch.Tensor", module.weight).data
+    return RmsNorm(weight, torch.cat([weight, weight]), eps)
