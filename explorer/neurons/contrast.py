@@ -36,9 +36,9 @@ ANSWERS = ("m1", "m2")
 CHUNK = 128
 """Prompts that are answered and read before the next ones are: what is held does not grow with their number."""
 
-CPU_TOKENS = 512
-"""Tokens that each model reads at once on a processor: of more, what one kernel writes would have left the caches
-before the next one reads it."""
+CPU_TOKENS = 768
+"""About so many tokens each model reads at once on a processor: of more, what one kernel writes has left the caches
+before the next one reads it; of fewer, oneDNN's products are slower (docs/speed.md)."""
 
 
 @dataclass
@@ -214,7 +214,7 @@ def scores_of(sums: Sums, label: str, meta: dict[str, object], exclude_layers: S
 
 def _batches(texts: list[Text], size: int) -> Iterator[tuple[float, list[Text]]]:
     """Texts of like length together, longest first, with the share that is done after each batch."""
-    order = sorted(texts, key=lambda t: -(len(t.prompt) + len(t.answer)))
+    order = sorted(texts, key=_length, reverse=True)
     for start in range(0, len(order), size):
         yield min(1.0, (start + size) / len(order)), order[start : start + size]
 
@@ -228,17 +228,15 @@ def _accumulate(pair: Pair, batch: list[Text], positions: str, sums: Sums) -> No
 
 
 def _parts(batch: list[Text], tokens: int) -> Iterator[list[Text]]:
-    """The texts in parts that are no larger than so many tokens when padded; at least one text each."""
-    part: list[Text] = []
-    longest = 0
-    for text in batch:
-        length = len(text.prompt) + len(text.answer)
-        if part and max(longest, length) * (len(part) + 1) > tokens:
-            yield part
-            part, longest = [], 0
-        part.append(text)
-        longest = max(longest, length)
-    yield part
+    """The texts, longest first, in even parts of about so many tokens when padded; at least one text each."""
+    order = sorted(batch, key=_length, reverse=True)
+    size = max(1, len(order) // max(1, round(len(order) * _length(order[0]) / tokens)))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def _length(text: Text) -> int:
+    return len(text.prompt) + len(text.answer)
 
 
 def _read_shared(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: Sums) -> None:

@@ -307,13 +307,11 @@ def _attention(
         mask: bool, broadcast to [rows, 1, new positions, positions].
     """
     rows, heads, new, head_dim = q.shape
-    groups = heads // keys.shape[1]
     if new == 1:  # the query heads of a KV head stand where query positions would
-        q = q.reshape(rows, keys.shape[1], groups, head_dim)
+        q = q.reshape(rows, keys.shape[1], -1, head_dim)
         seen = functional.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=scaling)
         return seen.reshape(rows, 1, heads * head_dim)
-    keys, values = keys.repeat_interleave(groups, dim=1), values.repeat_interleave(groups, dim=1)
     seen = functional.scaled_dot_product_attention(
-        q, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling
+        q, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=True
     )
     return seen.transpose(1, 2).reshape(rows, new, heads * head_dim)

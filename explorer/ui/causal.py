@@ -29,20 +29,26 @@ def curves(effect: pd.DataFrame) -> pd.DataFrame:
 def curve_caption(lines: pd.DataFrame) -> str:
     """What a curve was measured on."""
     draws = lines.loc[lines["series"] == "random", "seeds"]
-    random = f", random neurons averaged over {int(draws.max())} draws" if len(draws) else ""
+    random = (
+        f" Random neurons, as many in each layer, are drawn outside the safety set, {int(draws.max())} times, and "
+        "averaged; where that set fills more than half of a layer, there are none to draw and their curve ends."
+        if len(draws)
+        else ""
+    )
     return (
         f"n = {int(lines['n'].max()):,} prompts, up to {int(lines['max_new_tokens'].max())} tokens an answer; bands "
-        f"are 95 % bootstrap intervals over prompts{random}."
+        f"are 95 % bootstrap intervals over prompts.{random}"
     )
 
 
 def other_sets(effect: pd.DataFrame, suite: str, score: str) -> pd.DataFrame:
-    """Windows, the last layer and random neurons, for `interval_chart`."""
+    """Windows, the last layer, and safety and random neurons as many as a window has, for `interval_chart`."""
     column = f"effect_{score}"
-    rows = effect[(effect["suite"] == suite) & (effect["set"] != "safety") & effect[column].notna()]
-    sizes = set(rows.loc[rows["set"] == "window", "fraction"])
-    first = effect[(effect["suite"] == suite) & (effect["set"] == "safety") & effect["fraction"].isin(sizes)]
-    rows = pd.concat([first[first[column].notna()], rows])
+    rows = effect[(effect["suite"] == suite) & effect[column].notna()]
+    apart = rows[~rows["set"].isin(IN_CURVE)]
+    sizes = set(apart.loc[apart["set"] == "window", "fraction"])
+    alike = rows[rows["set"].isin(IN_CURVE) & rows["fraction"].isin(sizes)]
+    rows = pd.concat([alike[alike["set"] == "safety"], apart, alike[alike["set"] != "safety"]])
     names = [_name(row) for row in rows.to_dict("records")]
     return pd.DataFrame(
         {
