@@ -42,13 +42,18 @@ def curve_caption(lines: pd.DataFrame) -> str:
 
 
 def other_sets(effect: pd.DataFrame, suite: str, score: str) -> pd.DataFrame:
-    """Windows, the last layer, and safety and random neurons as many as a window has, for `interval_chart`."""
+    """Windows, the last layer, and safety and random neurons as many as a window has, for `interval_chart`.
+
+    Where a run has no windows, random neurons at every fraction.
+    """
     column = f"effect_{score}"
     rows = effect[(effect["suite"] == suite) & effect[column].notna()]
     apart = rows[~rows["set"].isin(IN_CURVE)]
     sizes = set(apart.loc[apart["set"] == "window", "fraction"])
-    alike = rows[rows["set"].isin(IN_CURVE) & rows["fraction"].isin(sizes)]
-    rows = pd.concat([alike[alike["set"] == "safety"], apart, alike[alike["set"] != "safety"]])
+    alike = rows[rows["set"].isin(IN_CURVE)]
+    first = alike[(alike["set"] == "safety") & alike["fraction"].isin(sizes)]
+    random = alike[(alike["set"] != "safety") & (alike["fraction"].isin(sizes) | (not sizes))]
+    rows = pd.concat([first, apart, random])
     names = [_name(row) for row in rows.to_dict("records")]
     return pd.DataFrame(
         {
