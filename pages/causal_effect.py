@@ -61,7 +61,7 @@ caption_and_csv(
     "causal_csv",
 )
 
-st.subheader(f"{suite_label(suite).capitalize()}: the curve beside its controls")
+st.subheader(f"{suite_label(suite)[:1].upper()}{suite_label(suite)[1:]}: the curve beside its controls")
 lines = effect_frame(causal.curves(effect), models, suite, measure)
 if lines.empty:
     st.info(f"The two models' {findings.score_words(score)} are not distinguishable on {suite_label(suite)}.")
