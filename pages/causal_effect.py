@@ -61,7 +61,8 @@ caption_and_csv(
     "causal_csv",
 )
 
-st.subheader(f"{suite_label(suite)[:1].upper()}{suite_label(suite)[1:]}: the curve beside its controls")
+heading = f"{suite_label(suite)}: the curve beside its controls"
+st.subheader(heading[0].upper() + heading[1:])
 lines = effect_frame(causal.curves(effect), models, suite, measure)
 if lines.empty:
     st.info(f"The two models' {findings.score_words(score)} are not distinguishable on {suite_label(suite)}.")

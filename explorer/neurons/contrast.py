@@ -7,7 +7,7 @@ summed at the positions that predict the answer's tokens. Only sums are kept, so
 grow with the number of tokens.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from explorer.neurons.passes import read_texts
 from explorer.neurons.patching import sweep
 from explorer.neurons.reading import Inputs, Text, inputs_of, positions_of_layers
 from explorer.neurons.scores import ChangeScores, normalise_layers
-from explorer.progress import part_of
+from explorer.progress import Progress, part_of
 
 POSITIONS = ("paper", "shifted", "prompt", "last_prompt")
 """Which positions are compared:
@@ -96,7 +96,7 @@ def contrast(
     answers: str = "m1",
     exclude_layers: Sequence[int] = (),
     batch_size: int = 16,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> ChangeScores:
     """Change scores of every neuron between M1 and M2 on greedy answers to these prompts.
 
@@ -145,7 +145,7 @@ def contrast_sums(
     positions: str = "paper",
     answers: str = "m1",
     batch_size: int = 16,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Sums:
     """What `contrast` sums, for prompts that are shared out: add the parts with `Sums.total`.
 
@@ -214,7 +214,7 @@ def scores_of(sums: Sums, label: str, meta: dict[str, object], exclude_layers: S
 
 def _batches(texts: list[Text], size: int) -> Iterator[tuple[float, list[Text]]]:
     """Texts of like length together, longest first, with the share that is done after each batch."""
-    order = sorted(texts, key=_length, reverse=True)
+    order = sorted(texts, key=lambda t: -(len(t.prompt) + len(t.answer)))
     for start in range(0, len(order), size):
         yield min(1.0, (start + size) / len(order)), order[start : start + size]
 
@@ -228,15 +228,11 @@ def _accumulate(pair: Pair, batch: list[Text], positions: str, sums: Sums) -> No
 
 
 def _parts(batch: list[Text], tokens: int) -> Iterator[list[Text]]:
-    """The texts, longest first, in even parts of about so many tokens when padded; at least one text each."""
-    order = sorted(batch, key=_length, reverse=True)
-    size = max(1, len(order) // max(1, round(len(order) * _length(order[0]) / tokens)))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
-
-
-def _length(text: Text) -> int:
-    return len(text.prompt) + len(text.answer)
+    """Texts of `_batches`, longest first, in even parts of about so many tokens when padded; at least one text each."""
+    padded = len(batch) * (len(batch[0].prompt) + len(batch[0].answer))
+    size = max(1, len(batch) // max(1, round(padded / tokens)))
+    for start in range(0, len(batch), size):
+        yield batch[start : start + size]
 
 
 def _read_shared(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: Sums) -> None:

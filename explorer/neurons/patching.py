@@ -5,7 +5,7 @@ for step in stream(pair, "How do I pick a lock?", changes.top(fraction=0.05)):
     ...
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from explorer.models.pair import Pair
 from explorer.models.prompting import TextStream, check_new_tokens
 from explorer.neurons.decoding import ALIGNED, UNPATCHED, Emitted, decode, read_opening
 from explorer.neurons.sets import NeuronSet
+from explorer.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def sweep(
     unpatched: bool = True,
     aligned: bool = True,
     max_rows: int = 64,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Sweep:
     """Greedy answers of M1, M2 and M1 patched with each set; `generate` for many sets at once.
 

@@ -37,11 +37,11 @@ class Product(Protocol):
 
     def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """The product plus the residual stream, [..., outputs]."""
-        ...
+        return residual + self(x)
 
 
 @dataclass(frozen=True)
-class Plain:
+class Plain(Product):
     """As torch does it: weight [outputs, inputs], bias [outputs] or None."""
 
     weight: torch.Tensor
@@ -50,12 +50,9 @@ class Plain:
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return functional.linear(x, self.weight, self.bias)
 
-    def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return residual + self(x)
-
 
 @dataclass(frozen=True)
-class Packed:
+class Packed(Product):
     """By FBGEMM, from weights packed in half precision; input and output are float32."""
 
     weights: Any
@@ -63,12 +60,9 @@ class Packed:
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return torch.ops.quantized.linear_dynamic_fp16(x, self.weights)
 
-    def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return residual + self(x)
-
 
 @dataclass(frozen=True)
-class Blocked:
+class Blocked(Product):
     """By oneDNN, from weights laid out for its kernels; all in bfloat16, sums in float32."""
 
     weight: Any

@@ -14,6 +14,7 @@ from explorer.pipeline.parts import Parts, chunks
 from explorer.pipeline.scorers import scorer_key
 from explorer.pipeline.stages import Tell, digest, read_json
 from explorer.pipeline.tasks import Patching
+from explorer.progress import part_of
 from explorer.runs.format import TABLES, TENSORS
 from explorer.runs.writer import RunWriter
 
@@ -184,4 +185,4 @@ def table_file(name: str) -> str:
 
 def share(tell: Tell, number: int, of: int) -> Tell:
     """Progress within one of several equal parts of a stage."""
-    return lambda done: tell((number + done) / of)
+    return part_of(tell, number / of, 1 / of)

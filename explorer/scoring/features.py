@@ -12,6 +12,7 @@ from explorer.models import embedded
 from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import EMBEDDED, ModelSpec, PairSpec
 from explorer.models.prompting import encode_plain
+from explorer.progress import Progress
 
 if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
@@ -27,8 +28,6 @@ POOLS = ("mean", "last")
 
 SHARE_FROM = 4
 """From so many answers to one prompt on, and for as long a prompt, the prompt is read once."""
-
-Progress = Callable[[float], None]
 
 REMEMBERED = 1024
 """The features of the answers read last are kept, if they are no more: cost and reward read the same."""

@@ -13,7 +13,8 @@ import numpy as np
 
 from explorer import paths
 from explorer.errors import ExplorerError
-from explorer.scoring.features import Progress, Reading, answer_features
+from explorer.progress import Progress
+from explorer.scoring.features import Reading, answer_features
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

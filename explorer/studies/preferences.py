@@ -4,7 +4,7 @@ DPO makes a model its own reward model (Rafailov et al. 2023): r(x, y) = β (log
 right where the chosen answer's reward is above the rejected one's; β does not matter for that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from explorer.data.preferences import Preference
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
 from explorer.models.prompting import encode_answer, encode_dialogue
-from explorer.progress import part_of
+from explorer.progress import Progress, part_of
 from explorer.studies.statistics import mean
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def preference_accuracy(
     pair: Pair,
     preferences: Sequence[Preference],
     max_answer_tokens: int = 64,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """How often M2's implicit reward against M1 prefers the chosen answer.
 
@@ -64,9 +64,7 @@ def preference_accuracy(
     return pd.DataFrame([row])
 
 
-def log_probs(
-    model: "PreTrainedModel", texts: Sequence[Text], progress: Callable[[float], None] | None = None
-) -> np.ndarray:
+def log_probs(model: "PreTrainedModel", texts: Sequence[Text], progress: Progress | None = None) -> np.ndarray:
     """float64 [n]: log-probability of each answer after its prompt, summed over its tokens, in nats."""
     order = sorted(range(len(texts)), key=lambda i: len(texts[i][0]) + len(texts[i][1]))
     out = np.zeros(len(texts))

@@ -50,9 +50,9 @@ def other_sets(effect: pd.DataFrame, suite: str, score: str) -> pd.DataFrame:
     rows = effect[(effect["suite"] == suite) & effect[column].notna()]
     apart = rows[~rows["set"].isin(IN_CURVE)]
     sizes = set(apart.loc[apart["set"] == "window", "fraction"])
-    alike = rows[rows["set"].isin(IN_CURVE)]
-    first = alike[(alike["set"] == "safety") & alike["fraction"].isin(sizes)]
-    random = alike[(alike["set"] != "safety") & (alike["fraction"].isin(sizes) | (not sizes))]
+    alike = rows["fraction"].isin(sizes)
+    first = rows[(rows["set"] == "safety") & alike]
+    random = rows[rows["set"].isin(("random", "anywhere")) & (alike if sizes else True)]
     rows = pd.concat([first, apart, random])
     names = [_name(row) for row in rows.to_dict("records")]
     return pd.DataFrame(
