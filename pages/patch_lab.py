@@ -43,7 +43,7 @@ with st.container(horizontal=True):
     if pressed and neurons is not None:
         controls.forget_address_problems()
         try:
-            generation = view.generate(service, chosen, neurons, view.guard_of(run))
+            generation = view.generate(service, chosen, neurons, run)
         except ExplorerError as wrong:
             problem = str(wrong)
     active = generation is not None and generation.active

@@ -10,6 +10,9 @@ two when its rows do. What all prompts begin with (the chat template's system me
 column and continued for every prompt (`read_opening`). M1's patched rows differ from the first layer on and are
 never shared.
 
+A step reads, behind a row's last token, a few that are guessed to follow (`phrases.py`), where that is nearly free:
+those that turn out to be the model's own choices are written in the same step, the others are taken back.
+
 When M1 and M2 share weights, all rows go through one forward pass: M2's activations of a layer are
 there at the moment when M1's row needs them. Otherwise M2's rows go first and their activations are
 kept for M1's pass. Both forms use KV caches; `reference.py` holds the naive form they are checked
@@ -27,11 +30,15 @@ from explorer.models.layers import neuron_layers
 from explorer.models.pair import Pair, scale_in_place
 from explorer.neurons.fused_pass import FusedPass
 from explorer.neurons.passes import Pass, make_pass
-from explorer.neurons.rows import Row, Text, arrange
+from explorer.neurons.phrases import NOTHING_SEEN, Phrases
+from explorer.neurons.rows import Row, Text, agreed, arrange
 from explorer.neurons.sets import NeuronSet
 
 UNPATCHED, ALIGNED = -1, -2
 """Columns that are no neuron set; a column from 0 is M1 patched with the set of that index."""
+
+MOST_GUESSES = 7
+"""Guessed tokens that a row reads in a step, at most."""
 
 
 class Emitted(NamedTuple):
@@ -63,6 +70,7 @@ def decode(
     max_new_tokens: int,
     columns: Sequence[int] | None = None,
     opening: Opening | None = None,
+    phrases: Phrases = NOTHING_SEEN,
 ) -> Iterator[list[Emitted]]:
     """Decode greedily, one list of new tokens a step, until every column has ended.
 
@@ -73,9 +81,10 @@ def decode(
         max_new_tokens: the limit per answer; an end token counts.
         columns: which columns to emit (`UNPATCHED`, `ALIGNED`, indices into `sets`); all when left out.
         opening: of `read_opening`, for these sets and columns and prompts that begin so.
+        phrases: of earlier answers; they save time where this answer says something similar, and change nothing else.
 
     Yields:
-        The tokens of one step, at most one for each (column, prompt).
+        The tokens of one step; several of one (column, prompt), in their order, where guesses were right.
 
     Raises:
         ExplorerError: a set belongs to another model, or the model writes no text.
@@ -92,17 +101,16 @@ def decode(
     readers: dict[int, list[int]] = {}
     for column, writer in source.items():
         readers.setdefault(writer, []).append(column)
-    batch = _Batch(pair, prompts, sets, sorted(readers), max_new_tokens, opening)
-    for step in range(max_new_tokens):
+    batch = _Batch(pair, prompts, sets, sorted(readers), max_new_tokens, opening, phrases)
+    while batch.rows:
         emitted = []
         for row in batch.step():
-            token = row.written[-1]
-            ended = token in pair.stop_ids or step + 1 == max_new_tokens
-            emitted += [Emitted(column, row.prompt, token, ended) for column in readers[row.column]]
+            fresh = row.written[-row.fresh :]
+            for number, token in enumerate(fresh, 1):
+                ended = number == row.fresh and batch.has_ended(row)
+                emitted += [Emitted(column, row.prompt, token, ended) for column in readers[row.column]]
         yield emitted
         batch.advance()
-        if not batch.rows:
-            return
 
 
 def read_opening(
@@ -158,8 +166,9 @@ class _Batch:
         columns: Sequence[int],
         max_new_tokens: int,
         opening: Opening | None = None,
+        phrases: Phrases = NOTHING_SEEN,
     ) -> None:
-        self.pair = pair
+        self.pair, self.prompts, self.limit, self.phrases = pair, prompts, max_new_tokens, phrases
         everything = range(len(prompts))
         self.plain = [Row(UNPATCHED, p) for p in everything] if UNPATCHED in columns else []
         self.patched = [Row(column, p) for column in columns if column >= 0 for p in everything]
@@ -168,10 +177,13 @@ class _Batch:
         self.masks = _layer_masks([s.mask() for s in sets], pair)
         self.used = [bool(m.any()) for m in self.masks]
         self.device = pair.backbone1.device
+        self.replaced: list[torch.Tensor] = []
+        self.replaced_in: list[int] = []  # the columns that they are of
         self._find_guides()
         read = len(opening.ids) if opening else 0
         self.pending = [prompts[row.prompt][read:] for row in self.first]
         self.pending += [prompts[text.prompt][read:] for text in self.texts]
+        self.guessed = 0  # how many of each row's pending tokens are guesses
         longest = max(map(len, prompts), default=0) + max_new_tokens
         with pair.lock:
             self.passes = self._continue(opening.batch, longest) if opening else self._begin(longest)
@@ -186,17 +198,29 @@ class _Batch:
         """The rows whose tokens are emitted."""
         return [*self.plain, *self.patched, *self.aligned]
 
+    def has_ended(self, row: Row) -> bool:
+        """Whether a row writes no more."""
+        return row.written[-1] in self.pair.stop_ids or len(row.written) == self.limit
+
     def step(self) -> list[Row]:
-        """Run everything over its pending tokens; the rows, each with its next token written."""
+        """Run everything over its pending tokens; the rows, each with its next tokens written."""
         with torch.inference_mode(), self.pair.lock:
             first, second = self._forward()
-            second = second[self.aligned_at]
+            first, second = first.flatten(0, 1), second[self.aligned_at].flatten(0, 1)
             if self.pair.shared:
-                tokens = self.passes[0].greedy(torch.cat([first, second]))
+                best = self.passes[0].greedy(torch.cat([first, second]))
             else:
-                tokens = self.passes[0].greedy(first) + self.passes[1].greedy(second)
-        for row, token in zip(self.rows, tokens, strict=True):
-            row.written = (*row.written, token)
+                best = self.passes[0].greedy(first) + self.passes[1].greedy(second)
+        n1, width = len(self.first), 1 + self.guessed
+        read = [*self.pending[:n1], *(self.pending[n1 + i] for i in self.aligned_at)]
+        for number, (row, tokens) in enumerate(zip(self.rows, read, strict=True)):
+            choices = best[number * width : (number + 1) * width]
+            before = len(row.written)
+            for token in agreed(choices, tokens[1:] if self.guessed else []):
+                row.written = (*row.written, token)
+                if self.has_ended(row):
+                    break
+            row.fresh = len(row.written) - before
         return self.rows
 
     def read(self) -> None:
@@ -205,24 +229,41 @@ class _Batch:
             self._forward()
 
     def advance(self) -> None:
-        """Drop rows that have ended, and let M2's texts follow those that have not."""
-        n1, stop = len(self.first), self.pair.stop_ids
-        alive = [i for i, row in enumerate(self.first) if row.written[-1] not in stop]
-        self.aligned = [row for row in self.aligned if row.written[-1] not in stop]
+        """Drop rows that have ended, let M2's texts follow those that have not, and take back wrong guesses."""
+        n1, first = len(self.first), self.first
+        alive = [i for i, row in enumerate(first) if not self.has_ended(row)]
         plain, patched = [i for i in alive if i < len(self.plain)], [i for i in alive if i >= len(self.plain)]
-        before = {text: n1 + i for i, text in enumerate(self.texts)}
-        texts = {
-            row.text: before[Text(row.prompt, row.written[:-1])]
-            for row in (*(self.first[i] for i in patched), *self.aligned)
-        }
-        orders = arrange([plain, patched, list(texts.values())])
+        readers = [(first[i], self.guided_by[i - len(self.plain)]) for i in patched]
+        readers += [(row, at) for row, at in zip(self.aligned, self.aligned_at, strict=True) if not self.has_ended(row)]
+        texts = {row.text: (n1 + at, self._wrong(row)) for row, at in readers}
+        self.aligned = [row for row in self.aligned if not self.has_ended(row)]
+        orders = arrange([plain, patched, [at for at, _ in texts.values()]])
         plain, patched = [plain[i] for i in orders[0]], [patched[i] for i in orders[1]]
-        follow = [list(texts)[i] for i in orders[2]]
-        self._keep(plain + patched, [texts[text] - n1 for text in follow], n1)
-        first = self.first
-        self.plain, self.patched, self.texts = [first[i] for i in plain], [first[i] for i in patched], follow
-        self.pending = [[row.written[-1]] for row in self.first] + [[text.written[-1]] for text in self.texts]
+        self.texts = [list(texts)[i] for i in orders[2]]
+        self.plain, self.patched = [first[i] for i in plain], [first[i] for i in patched]
+        self._keep(plain + patched, [texts[text][0] - n1 for text in self.texts], n1)
+        if self.guessed:
+            self._forget([self._wrong(row) for row in self.first], [texts[text][1] for text in self.texts])
+        self._look_ahead()
         self._find_guides()
+
+    def _wrong(self, row: Row) -> int:
+        """How many of the tokens that a row read in the last step are not part of its text."""
+        return self.guessed + 1 - row.fresh if self.guessed else 0
+
+    def _look_ahead(self) -> None:
+        """What is read next: the last token of every row and every text, and what may follow it."""
+        last = [*(row.text for row in self.first), *self.texts]
+        prices = [one.row_price for one in self.passes]
+        self.pending, self.guessed = [[text.written[-1]] for text in last], 0
+        room = self.limit - 1 - min((len(row.written) for row in self.rows), default=self.limit)
+        if None not in prices and room > 0:
+            texts = {text: [*self.prompts[text.prompt], *text.written] for text in dict.fromkeys(last)}
+            price = max(price or 0.0 for price in prices)
+            guesses = self.phrases.ahead(list(texts.values()), len(last), price, min(room, MOST_GUESSES))
+            known = dict(zip(texts, guesses, strict=True))
+            self.pending = [[text.written[-1], *known[text]] for text in last]
+            self.guessed = len(self.pending[0]) - 1
 
     def _begin(self, longest: int) -> list[Pass]:
         modules = [self.pair.backbone1] if self.pair.shared else [self.pair.backbone1, self.pair.backbone2]
@@ -240,6 +281,11 @@ class _Batch:
         for one, rows in zip(self.passes, self._by_pass(first, texts, n1), strict=True):
             one.keep(rows)
 
+    def _forget(self, first: list[int], texts: list[int]) -> None:
+        for one, counts in zip(self.passes, self._by_pass(first, texts, 0), strict=True):
+            if counts:
+                one.forget(counts)
+
     def _by_pass(self, first: list[int], texts: list[int], n1: int) -> list[list[int]]:
         """Rows of M1 and texts of M2 as rows of each pass, where M1 has had `n1` rows."""
         return [first + [n1 + i for i in texts]] if self.pair.shared else [first, texts]
@@ -247,14 +293,18 @@ class _Batch:
     def _find_guides(self) -> None:
         """Which text guides each patched row, which is each aligned column's own, and what is replaced where."""
         place = {text: i for i, text in enumerate(self.texts)}
-        self.guides = torch.tensor([place[row.text] for row in self.patched], device=self.device, dtype=torch.long)
+        self.guided_by = [place[row.text] for row in self.patched]
+        self.guides = torch.tensor(self.guided_by, device=self.device, dtype=torch.long)
         self.aligned_at = [place[row.text] for row in self.aligned]
-        which = torch.tensor([row.column for row in self.patched], device=self.device, dtype=torch.long)
-        # bool [patched rows, 1, n_neurons] for each layer
-        self.replaced = [m[which.to(m.device)].unsqueeze(1) for m in self.masks] if self.patched else []
+        columns = [row.column for row in self.patched]
+        if columns != self.replaced_in:
+            which = torch.tensor(columns, device=self.device, dtype=torch.long)
+            # bool [patched rows, 1, n_neurons] for each layer
+            self.replaced = [m[which.to(m.device)].unsqueeze(1) for m in self.masks] if columns else []
+            self.replaced_in = columns
 
     def _forward(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Final hidden states of the last position, [rows, hidden]: of M1's rows, and of M2's texts."""
+        """Final hidden states of the last position and of guesses, [rows, 1 + guessed, hidden]: of M1, and of M2."""
         return self._shared_pass() if self.pair.shared else self._lockstep_pass()
 
     def _shared_pass(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -273,7 +323,7 @@ class _Batch:
             if self.patched and self.used[layer]:
                 self._patch(layer, first, second)
 
-        hidden = self.passes[0].forward(self.pending, visit)
+        hidden = self.passes[0].forward(self.pending, visit, 1 + self.guessed)
         return hidden[:n1], hidden[n1:]
 
     def _lockstep_pass(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -294,9 +344,10 @@ class _Batch:
             if self.patched and self.used[layer]:
                 self._patch(layer, h, guide[layer].to(h))
 
-        nothing = torch.zeros(0, self.pair.backbone1.config.hidden_size)
-        second = self.passes[1].forward(self.pending[n1:], record) if self.texts else nothing
-        first = self.passes[0].forward(self.pending[:n1], patch) if n1 else nothing
+        last = 1 + self.guessed
+        nothing = torch.zeros(0, last, self.pair.backbone1.config.hidden_size)
+        second = self.passes[1].forward(self.pending[n1:], record, last) if self.texts else nothing
+        first = self.passes[0].forward(self.pending[:n1], patch, last) if n1 else nothing
         return first, second
 
     def _patch(self, layer: int, first: torch.Tensor, second: torch.Tensor) -> None:

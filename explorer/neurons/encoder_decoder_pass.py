@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class EncoderDecoderPass:
     """A batch of rows of an encoder–decoder, by its own forward."""
 
+    row_price = None
+
     def __init__(self, module: "PreTrainedModel") -> None:
         from transformers import DynamicCache, EncoderDecoderCache
 
@@ -27,7 +29,7 @@ class EncoderDecoderPass:
         self.states: torch.Tensor | None = None  # what the encoder made of the prompts, [rows, positions, hidden]
         self.mask: torch.Tensor | None = None  # int64 [rows, positions], 0 on padding
 
-    def forward(self, pending: list[list[int]], visit: Visit) -> torch.Tensor:
+    def forward(self, pending: list[list[int]], visit: Visit, last: int = 1) -> torch.Tensor:
         """See `Pass.forward`; the first time, `pending` is what the encoder reads."""
         with neuron_hooks(self.module, visit):
             if self.states is None:
@@ -43,7 +45,7 @@ class EncoderDecoderPass:
                 past_key_values=self.cache,
                 use_cache=True,
             )
-        return out.last_hidden_state[:, -1]
+        return out.last_hidden_state[:, -last:]
 
     def greedy(self, hidden: torch.Tensor) -> list[int]:
         """See `Pass.greedy`."""
@@ -57,3 +59,7 @@ class EncoderDecoderPass:
         self.states, self.mask = self.states[index], self.mask[index]
         if rows:
             self.cache.batch_select_indices(index)
+
+    def forget(self, counts: list[int]) -> None:
+        """See `Pass.forget`."""
+        raise NotImplementedError

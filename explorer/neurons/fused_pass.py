@@ -7,7 +7,8 @@ Beside the plain form (`passes.HookedPass`) this one
 - writes keys and values into a cache allocated once, and attends to the KV heads without repeating them;
 - builds no mask where no row is padded, and calls `visit` directly: no hooks, no module calls;
 - multiplies real tokens only (`Real`): of sixteen prompts of a suite side by side, almost half is padding;
-- can branch: what texts have in common is read once (`FusedPass.branch`).
+- can branch: what texts have in common is read once (`FusedPass.branch`);
+- can take back what it has read: guesses that were wrong (`FusedPass.forget`).
 """
 
 import weakref
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 MODEL_TYPES = ("llama", "mistral", "qwen2")
 """Pre-norm blocks of rotary attention and a gated MLP, with nothing else in them."""
 
+
+FEW = 16
+"""Up to so many new positions a row, those of a KV head's query heads are attended to as one block."""
 
 Attend = Callable[[int, torch.Tensor], torch.Tensor]
 
@@ -146,37 +150,40 @@ class FusedPass:
 
     def __init__(self, module: "PreTrainedModel", weights: FusedWeights, longest: int) -> None:
         self.module, self.weights, self.longest = module, weights, longest
+        self.row_price: float | None = weights.head.row_price
         self.body: Any = module.base_model
         self.padding = Padding(module.device)
         self.rows = 0
         self.written = 0  # positions in the cache
         self.cache: torch.Tensor | None = None  # [layers, room for rows, 2 × kv_heads, longest, head_dim], keys first
 
-    def forward(self, pending: list[list[int]], visit: Visit) -> torch.Tensor:
+    def forward(self, pending: list[list[int]], visit: Visit, last: int = 1) -> torch.Tensor:
         """See `Pass.forward`."""
         ids, positions = self.padding.advance(pending)
         x = self.module.get_input_embeddings()(ids)
         self.rows = len(ids)
-        layers = self._cache_for(x)[:, : self.rows].unbind()
         new = ids.shape[1]
         start, end = self.written, self.written + new
-        mask = self._mask(new)
-        real = Real((self.rows, new), None if self.padding.mask is None or new == 1 else self.padding.mask[:, -new:])
+        cache = self._cache_for(x, end)[:, : self.rows]
+        room = cache[:, :, :, start:end].unbind()
+        keys, values = (half.unbind() for half in cache[:, :, :, :end].chunk(2, dim=2))
+        mask = self._mask(new, x.dtype)
+        padding = self.padding.mask if self.padding.ragged else None
+        real = Real((self.rows, new), None if padding is None else padding[:, -new:])
         heads, kv_heads, scaling = self.weights.heads, self.weights.kv_heads, self.weights.scaling
 
         def attend(number: int, mixed: torch.Tensor) -> torch.Tensor:
             fresh = real.spread(mixed).transpose(1, 2)  # [rows, heads + 2 × kv_heads, new, head_dim]
-            layers[number].narrow(2, start, new).copy_(fresh.narrow(1, heads, 2 * kv_heads))
-            keys, values = layers[number].narrow(2, 0, end).chunk(2, dim=1)
-            return real.take(_attention(fresh.narrow(1, 0, heads), keys, values, mask, scaling))
+            room[number].copy_(fresh.narrow(1, heads, 2 * kv_heads))
+            return real.take(_attention(fresh.narrow(1, 0, heads), keys[number], values[number], mask, scaling))
 
         x = _blocks(self.weights, x, self.body.rotary_emb(x, positions), real, attend, visit)
         self.written += new
-        return self.body.norm(x[:, -1])
+        return self.body.norm(x[:, -last:])
 
     def greedy(self, hidden: torch.Tensor) -> list[int]:
         """See `Pass.greedy`."""
-        return self.weights.head(hidden).float().argmax(dim=-1).tolist() if len(hidden) else []
+        return self.weights.head(hidden).max(dim=-1).indices.tolist() if len(hidden) else []
 
     @torch.inference_mode()
     def keep(self, rows: list[int]) -> None:
@@ -191,6 +198,12 @@ class FusedPass:
             new, old = torch.tensor(moved, device=self.cache.device).T
             self.cache[:, new, :, : self.written] = self.cache[:, old, :, : self.written]
         self.rows = len(rows)
+
+    @torch.inference_mode()
+    def forget(self, counts: list[int]) -> None:
+        """See `Pass.forget`."""
+        self.padding.forget(counts)
+        self.written -= min(counts)
 
     @torch.inference_mode()
     def branch(self, rows: list[int], longest: int) -> "FusedPass":
@@ -218,22 +231,32 @@ class FusedPass:
         new[:, : len(rows), :, : self.written] = self.cache[:, index, :, : self.written]
         return new
 
-    def _mask(self, new: int) -> torch.Tensor | None:
-        """bool [rows, 1, new, positions], what each new position may see; None where that is all before it."""
-        padding = None if self.padding.mask is None else self.padding.mask.bool()[:, None, None, :]
-        if new == 1 or (padding is None and not self.written):
-            return padding
-        ones = torch.ones(new, self.written + new, dtype=torch.bool, device=self.padding.device)
-        causal = ones.tril(self.written)
-        if padding is None:
-            return causal
-        # A padded position sees itself, so that no row of the softmax is empty.
-        return (padding & causal) | (causal & ones.triu(self.written))
+    def _mask(self, new: int, dtype: torch.dtype) -> torch.Tensor | None:
+        """What each new position may see: 0 there, else −∞, as `_attention` takes it; None where that is all before it.
 
-    def _cache_for(self, x: torch.Tensor) -> torch.Tensor:
+        [rows or 1, 1, new, positions] if more than `FEW` are new, else each of the new ones as often as a KV head has
+        query heads.
+        """
+        visible = None if self.padding.mask is None else self.padding.mask.bool()[:, None, None, :]
+        if new > 1 and (self.written or visible is not None):
+            ones = torch.ones(new, self.written + new, dtype=torch.bool, device=self.padding.device)
+            causal = ones.tril(self.written)
+            # A padded position sees itself, so that no row of the softmax is empty.
+            visible = causal[None, None] if visible is None else (visible & causal) | (causal & ones.triu(self.written))
+        if visible is None:
+            return None
+        if 1 < new <= FEW:
+            visible = visible.repeat(1, 1, self.weights.heads // self.weights.kv_heads, 1)
+        return torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, float("-inf"))
+
+    def _cache_for(self, x: torch.Tensor, end: int) -> torch.Tensor:
+        """The cache, with room for so many positions."""
         if self.cache is None:
             w = self.weights
             self.cache = x.new_zeros(len(w.blocks), x.shape[0], 2 * w.kv_heads, self.longest, w.head_dim)
+        elif end > self.longest:  # gaps where guesses were wrong
+            self.longest = end * 3 // 2
+            self.cache = self._copy(list(range(self.cache.shape[1])), self.cache.shape[1], self.longest)
         return self.cache
 
 
@@ -304,13 +327,13 @@ def _attention(
     Args:
         q: [rows, heads, new positions, head_dim].
         keys, values: [rows, kv_heads, positions, head_dim].
-        mask: bool, broadcast to [rows, 1, new positions, positions].
+        mask: see `FusedPass._mask`.
     """
     rows, heads, new, head_dim = q.shape
-    if new == 1:  # the query heads of a KV head stand where query positions would
+    if new == 1 or (new <= FEW and mask is not None):  # a KV head's query heads stand where query positions would
         q = q.reshape(rows, keys.shape[1], -1, head_dim)
         seen = functional.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=scaling)
-        return seen.reshape(rows, 1, heads * head_dim)
+        return seen.reshape(rows, heads, new, head_dim).transpose(1, 2).reshape(rows, new, heads * head_dim)
     seen = functional.scaled_dot_product_attention(
         q, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=True
     )

@@ -9,7 +9,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import nn
 
-FEW_TOKENS = 16
+FEW_TOKENS = 32
 """Up to here a norm costs what its kernels cost to start, not what they compute."""
 
 

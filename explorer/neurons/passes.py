@@ -24,8 +24,14 @@ change them in place."""
 class Pass(Protocol):
     """A batch of rows that advance together, can be dropped and can be doubled."""
 
-    def forward(self, pending: list[list[int]], visit: Visit) -> torch.Tensor:
-        """Read each row's pending tokens; the last position's final hidden state, [rows, hidden]."""
+    @property
+    def row_price(self) -> float | None:
+        """What another row adds to the time of a step, as a share of a step without rows; None where tokens that were
+        read cannot be taken back."""
+        ...
+
+    def forward(self, pending: list[list[int]], visit: Visit, last: int = 1) -> torch.Tensor:
+        """Read each row's pending tokens; the final hidden states of its last positions, [rows, last, hidden]."""
         ...
 
     def greedy(self, hidden: torch.Tensor) -> list[int]:
@@ -34,6 +40,10 @@ class Pass(Protocol):
 
     def keep(self, rows: list[int]) -> None:
         """Go on with these rows, in this order; one that is named twice goes on twice."""
+        ...
+
+    def forget(self, counts: list[int]) -> None:
+        """Take back the last tokens that each row has read, so many each; only where there is a `row_price`."""
         ...
 
 
@@ -77,13 +87,15 @@ class Padding:
 
     Attributes:
         lengths: int64 [rows], real tokens so far; None before the first step.
-        mask: int64 [rows, positions so far], 0 on padding; None where there is none.
+        mask: int64 [rows, positions so far], 0 on padding and on what was taken back; None where all is real.
+        ragged: whether some rows had fewer tokens to read than others in the last step.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.lengths: torch.Tensor | None = None
         self.mask: torch.Tensor | None = None
+        self.ragged = False
 
     def advance(self, pending: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and positions, int64 [rows, longest pending] each, of the tokens to read now."""
@@ -97,12 +109,12 @@ class Padding:
             fresh = (torch.arange(longest, device=self.device) >= longest - count[:, None]).long()
             before = torch.zeros_like(count) if self.lengths is None else self.lengths
             positions = (before[:, None] + fresh.cumsum(dim=1) - 1).clamp(min=0)
-        ragged = longest > 1 and int(count.min()) < longest
+        self.ragged = len({len(row) for row in pending}) > 1
         if self.lengths is None:
-            self.mask = fresh if ragged else None
+            self.mask = fresh if self.ragged else None
             self.lengths = count
         else:
-            if self.mask is None and ragged:
+            if self.mask is None and self.ragged:
                 self.mask = fresh.new_ones(len(pending), int(self.lengths[0]))
             self.mask = None if self.mask is None else torch.cat([self.mask, fresh], dim=1)
             self.lengths = self.lengths + count
@@ -114,9 +126,23 @@ class Padding:
         self.lengths = self.lengths[index]
         self.mask = None if self.mask is None else self.mask[index]
 
+    def forget(self, counts: list[int]) -> None:
+        """Take back the last tokens of each row: what all rows take back is gone, the rest becomes padding."""
+        assert self.lengths is not None
+        count, least = torch.tensor(counts, device=self.device), min(counts)
+        if self.mask is None and max(counts) > least:
+            self.mask = count.new_ones(len(counts), int(self.lengths[0]))
+        if self.mask is not None:
+            positions = self.mask.shape[1]
+            kept = torch.arange(positions, device=self.device) < positions - count[:, None]
+            self.mask = (self.mask * kept)[:, : positions - least]
+        self.lengths = self.lengths - count
+
 
 class HookedPass:
     """Any causal language model of a known family, by its own forward."""
+
+    row_price = None  # a cache may be a sliding window, where a gap counts as a position
 
     def __init__(self, module: "PreTrainedModel") -> None:
         from transformers import DynamicCache
@@ -125,7 +151,7 @@ class HookedPass:
         self.cache = DynamicCache(config=module.config)
         self.padding = Padding(module.device)
 
-    def forward(self, pending: list[list[int]], visit: Visit) -> torch.Tensor:
+    def forward(self, pending: list[list[int]], visit: Visit, last: int = 1) -> torch.Tensor:
         """See `Pass.forward`."""
         ids, positions = self.padding.advance(pending)
         with neuron_hooks(self.module, visit):
@@ -136,7 +162,7 @@ class HookedPass:
                 past_key_values=self.cache,
                 use_cache=True,
             )
-        return out.last_hidden_state[:, -1]
+        return out.last_hidden_state[:, -last:]
 
     def greedy(self, hidden: torch.Tensor) -> list[int]:
         """See `Pass.greedy`."""
@@ -151,6 +177,10 @@ class HookedPass:
         self.padding.keep(index)
         if rows:
             self.cache.batch_select_indices(index)
+
+    def forget(self, counts: list[int]) -> None:
+        """See `Pass.forget`."""
+        raise NotImplementedError
 
 
 def most_likely(module: "PreTrainedModel", hidden: torch.Tensor) -> list[int]:

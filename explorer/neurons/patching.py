@@ -7,11 +7,13 @@ for step in stream(pair, "How do I pick a lock?", changes.top(fraction=0.05)):
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import NamedTuple
 
 from explorer.models.pair import Pair
 from explorer.models.prompting import TextStream, check_new_tokens
 from explorer.neurons.decoding import ALIGNED, UNPATCHED, Emitted, decode, read_opening
+from explorer.neurons.phrases import NOTHING_SEEN, Phrases
 from explorer.neurons.sets import NeuronSet
 from explorer.progress import Progress
 
@@ -76,6 +78,7 @@ def generate(
     max_new_tokens: int = 64,
     *,
     max_rows: int = 64,
+    phrases: Phrases = NOTHING_SEEN,
 ) -> Generations:
     """Unpatched, patched and aligned greedy answers to each prompt.
 
@@ -85,11 +88,12 @@ def generate(
         ns: the neurons to patch from M2 into M1.
         max_new_tokens: the limit per answer.
         max_rows: rows of a forward pass; a prompt takes three, and a fourth once its answers differ.
+        phrases: see `stream`.
 
     Raises:
         ExplorerError: a prompt, the length or the set is not usable.
     """
-    out = sweep(pair, prompts, [ns], max_new_tokens, max_rows=max_rows)
+    out = sweep(pair, prompts, [ns], max_new_tokens, max_rows=max_rows, phrases=phrases)
     return Generations(out.unpatched, out.patched[0], out.aligned)
 
 
@@ -103,12 +107,14 @@ def sweep(
     aligned: bool = True,
     max_rows: int = 64,
     progress: Progress | None = None,
+    phrases: Phrases = NOTHING_SEEN,
 ) -> Sweep:
     """Greedy answers of M1, M2 and M1 patched with each set; `generate` for many sets at once.
 
     Args:
         unpatched, aligned: whether those columns are wanted.
         progress: called with the share of the prompts that is done, 0 to 1.
+        phrases: see `stream`.
 
     Raises:
         ExplorerError: a prompt, the length or a set is not usable.
@@ -124,7 +130,7 @@ def sweep(
     opening = read_opening(pair, ids, sets, columns)
     for start in range(0, len(order), size):
         chunk = order[start : start + size]
-        for step in decode(pair, [ids[i] for i in chunk], sets, max_new_tokens, columns, opening):
+        for step in decode(pair, [ids[i] for i in chunk], sets, max_new_tokens, columns, opening, phrases):
             for token in step:
                 texts[token.column][chunk[token.prompt]].append(token.token)
         if progress:
@@ -136,21 +142,26 @@ def sweep(
     return Sweep(answers(UNPATCHED), answers(ALIGNED), [answers(i) for i in range(len(sets))])
 
 
-def stream(pair: Pair, prompt: str, ns: NeuronSet, max_new_tokens: int = 64) -> Iterator[Step]:
+def stream(
+    pair: Pair, prompt: str, ns: NeuronSet, max_new_tokens: int = 64, phrases: Phrases = NOTHING_SEEN
+) -> Iterator[Step]:
     """The three columns token by token; the pieces of a column join to its whole text.
 
     Nothing is held between two steps: stop by not asking for the next one. Bad input is refused at
     the call, before the first step.
+
+    Args:
+        phrases: of earlier answers of these models; the more this answer resembles them, the sooner it is there.
 
     Raises:
         ExplorerError: the prompt, the length or the set is not usable.
     """
     check_new_tokens(max_new_tokens)
     ids = pair.encode(prompt, max_new_tokens)
-    return _steps(pair, ids, ns, max_new_tokens)
+    return _steps(pair, ids, ns, max_new_tokens, phrases)
 
 
-def _steps(pair: Pair, ids: list[int], ns: NeuronSet, max_new_tokens: int) -> Iterator[Step]:
+def _steps(pair: Pair, ids: list[int], ns: NeuronSet, max_new_tokens: int, phrases: Phrases) -> Iterator[Step]:
     texts = {column: TextStream(pair.tokenizer) for column in (UNPATCHED, 0, ALIGNED)}
 
     def token(emitted: Emitted | None) -> Token | None:
@@ -158,6 +169,7 @@ def _steps(pair: Pair, ids: list[int], ns: NeuronSet, max_new_tokens: int) -> It
             return None
         return Token(emitted.token, texts[emitted.column].push(emitted.token, emitted.ended))
 
-    for step in decode(pair, [ids], [ns], max_new_tokens):
-        written = {emitted.column: emitted for emitted in step}
-        yield Step(token(written.get(UNPATCHED)), token(written.get(0)), token(written.get(ALIGNED)))
+    for step in decode(pair, [ids], [ns], max_new_tokens, phrases=phrases):
+        columns = [[e for e in step if e.column == column] for column in (UNPATCHED, 0, ALIGNED)]
+        for emitted in zip_longest(*columns):  # several where guesses were right
+            yield Step(*map(token, emitted))

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 class Product(Protocol):
     """A linear map, or several of one input with their outputs one behind the other."""
 
+    @property
+    def row_price(self) -> float:
+        """What another row adds to the time of a decoding step, as a share of a step without rows; about, for a few."""
+        ...
+
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """From [..., inputs] to [..., outputs]."""
         ...
@@ -47,6 +52,10 @@ class Plain(Product):
     weight: torch.Tensor
     bias: torch.Tensor | None
 
+    @property
+    def row_price(self) -> float:
+        return 0.2 if self.weight.device.type == "cpu" else 0.01
+
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return functional.linear(x, self.weight, self.bias)
 
@@ -56,6 +65,7 @@ class Packed(Product):
     """By FBGEMM, from weights packed in half precision; input and output are float32."""
 
     weights: Any
+    row_price = 0.1
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return torch.ops.quantized.linear_dynamic_fp16(x, self.weights)
@@ -67,6 +77,7 @@ class Blocked(Product):
 
     weight: Any
     bias: torch.Tensor | None
+    row_price = 0.025
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         # What torch.compile makes of a linear map with frozen weights ("none": nothing is fused to it).

@@ -14,16 +14,28 @@ class Text(NamedTuple):
 
 @dataclass
 class Row:
-    """One column of one prompt, and what it has written."""
+    """One column of one prompt, what it has written, and how much of that in the last step."""
 
     column: int
     prompt: int
     written: tuple[int, ...] = ()
+    fresh: int = 0
 
     @property
     def text(self) -> Text:
         """The text that it has come to."""
         return Text(self.prompt, self.written)
+
+
+def agreed(best: Sequence[int], guessed: Sequence[int]) -> Sequence[int]:
+    """The tokens that a step writes: a model's own choices, up to the first that was guessed wrong.
+
+    Args:
+        best: what comes next after the last token and after each guessed one, if all before it are right.
+        guessed: one token fewer.
+    """
+    right = next((i for i, (a, b) in enumerate(zip(best, guessed, strict=False)) if a != b), len(guessed))
+    return best[: right + 1]
 
 
 def arrange(sections: Sequence[Sequence[int]]) -> list[list[int]]:

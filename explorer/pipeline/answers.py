@@ -1,4 +1,4 @@
-"""Stages that answer prompt suites, patched and not, and make the tables of the causal effect from them."""
+"""Stages that answer prompt suites, patched and not; tables of the causal effect and phrases are made from them."""
 
 from dataclasses import asdict
 from typing import Any
@@ -6,18 +6,20 @@ from typing import Any
 import pandas as pd
 
 from explorer.neurons.sets import NeuronSet
+from explorer.pipeline import tasks
 from explorer.pipeline.context import Context, table_file
 from explorer.pipeline.specs import AnswerSpec
 from explorer.pipeline.stages import Stage, Tell, digest, write_json
+from explorer.runs.format import TENSORS
 
 PLAIN = {"set": "", "seed": -1, "fraction": float("nan"), "start": 0.0}
 """The cells of answers that nothing is patched in."""
 
 
 def answer_stages(ctx: Context) -> list[Stage]:
-    """One stage for each suite under [[answers]], and one for the tables."""
+    """One stage for each suite under [[answers]], one for the tables, and one for the phrases."""
     stages = [_answers(ctx, spec) for spec in ctx.config.answers]
-    return [*stages, _tables(ctx)] if stages else []
+    return [*stages, _tables(ctx), _phrases(ctx)] if stages else []
 
 
 def sets_of(ctx: Context, spec: AnswerSpec) -> list[tuple[dict[str, Any], NeuronSet]]:
@@ -90,13 +92,10 @@ def _answers(ctx: Context, spec: AnswerSpec) -> Stage:
 
 
 def _tables(ctx: Context) -> Stage:
-    suites = [spec.suite for spec in ctx.config.answers]
-    inputs = {suite: ctx.key_of(f"answers-{suite}") for suite in suites}
-
     def run(_tell: Tell) -> None:
         from explorer.studies import effect
 
-        answers = pd.concat([ctx.answers(suite) for suite in suites], ignore_index=True)
+        answers = _all_answers(ctx)
         tokens, scores = ctx.config.max_new_tokens, ctx.score_columns
         total = ctx.ranking(ctx.config.answers[0].ranking).scores.size
         ctx.writer.table("answers", answers)
@@ -105,4 +104,22 @@ def _tables(ctx: Context) -> Stage:
         ctx.writer.table("restoring", effect.restoring_table(answers, tokens, scores))
 
     names = ("answers", "models", "effect", "restoring")
-    return Stage("tables", inputs, run, tuple(map(table_file, names)))
+    return Stage("tables", _answer_keys(ctx), run, tuple(map(table_file, names)))
+
+
+def _phrases(ctx: Context) -> Stage:
+    """What the Patch lab guesses from, see `explorer.neurons.phrases`."""
+
+    def run(_tell: Tell) -> None:
+        texts = _all_answers(ctx)["answer"].unique().tolist()
+        ctx.writer.tensors("phrases", ctx.once(tasks.read_phrases, texts))
+
+    return Stage("phrases", _answer_keys(ctx), run, (f"{TENSORS}/phrases.safetensors",))
+
+
+def _answer_keys(ctx: Context) -> dict[str, str]:
+    return {spec.suite: ctx.key_of(f"answers-{spec.suite}") for spec in ctx.config.answers}
+
+
+def _all_answers(ctx: Context) -> pd.DataFrame:
+    return pd.concat([ctx.answers(spec.suite) for spec in ctx.config.answers], ignore_index=True)

@@ -136,6 +136,14 @@ def project_top(models: Models, shared: tuple[NeuronSet, int], _item: None) -> "
     return project(models.pair(), *shared)
 
 
+def read_phrases(models: Models, texts: list[str], _item: None) -> dict[str, np.ndarray]:
+    """The phrases of some answers, as arrays."""
+    from explorer.neurons.phrases import Phrases
+
+    tokenizer = models.pair().tokenizer
+    return Phrases.of(tokenizer(texts, add_special_tokens=False)["input_ids"]).to_arrays()
+
+
 def read_text(models: Models, shared: tuple[str, NeuronSet, int], _item: None) -> "WordActivations":
     """A set's activations over M1's answer to a prompt."""
     from explorer.neurons.inspect import read_words

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from explorer.neurons.phrases import NOTHING_SEEN, Phrases
 from explorer.neurons.sets import NeuronSet
 
 COLUMNS = ("unpatched", "patched", "aligned")
@@ -86,6 +87,7 @@ class Request:
         max_new_tokens: length limit of each answer.
         about: how the set was chosen, for the history: ranking, kind of set, fraction.
         guard: predicts harm before the first word; None where the run has none.
+        phrases: of the run's answers; what is guessed right from them is written sooner.
     """
 
     prompt: str
@@ -93,6 +95,7 @@ class Request:
     max_new_tokens: int
     about: Mapping[str, object] = field(default_factory=dict)
     guard: Guard | None = None
+    phrases: Phrases = NOTHING_SEEN
 
 
 @dataclass

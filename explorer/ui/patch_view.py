@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import streamlit as st
 
 from explorer.charts.labels import percent
 from explorer.models.prompting import check_prompt
+from explorer.neurons.phrases import NOTHING_SEEN, Phrases
 from explorer.neurons.sets import NeuronSet
 from explorer.runs.reader import Run
 from explorer.ui.answer_cards import COLOURS, Shown, heading, refused_text, score_text, scores_about, show_answers
@@ -34,16 +36,25 @@ def current_generation() -> Generation | None:
 
 def guard_of(run: Run) -> Guard | None:
     """The safeguard that the run holds, if any."""
-    if "tensors/safeguard.safetensors" not in run.manifest["files"]:
-        return None
-    held = tensors(run, "safeguard")
-    if not len(held["weight"]):  # nothing could be learnt from the run's answers
+    held = _held(run, "safeguard")
+    if not held or not len(held["weight"]):  # nothing could be learnt from the run's answers
         return None
     ns = NeuronSet(held["layers"], held["neurons"], run.n_layers, run.n_neurons, "what the safeguard reads")
     return Guard(ns, held["weight"], float(held["bias"][0]), int(held["n"][0]))
 
 
-def generate(service: PairService, controls: Controls, ns: NeuronSet, guard: Guard | None = None) -> Generation:
+def phrases_of(run: Run) -> Phrases:
+    """What the run's answers say again and again."""
+    held = _held(run, "phrases")
+    return Phrases.from_arrays(held) if held else NOTHING_SEEN
+
+
+def _held(run: Run, name: str) -> dict[str, np.ndarray]:
+    """A tensor file of the run; empty where the run was built without it."""
+    return tensors(run, name) if f"tensors/{name}.safetensors" in run.manifest["files"] else {}
+
+
+def generate(service: PairService, controls: Controls, ns: NeuronSet, run: Run) -> Generation:
     """Queue a generation in place of the one before, which is told to stop.
 
     Raises:
@@ -54,7 +65,8 @@ def generate(service: PairService, controls: Controls, ns: NeuronSet, guard: Gua
         ns,
         check_tokens(controls.tokens),
         {"ranking": controls.ranking, "kind": controls.kind},
-        guard,
+        guard_of(run),
+        phrases_of(run),
     )
     before: Generation | None = st.session_state.get(_GENERATION)
     if before is not None:

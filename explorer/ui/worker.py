@@ -51,7 +51,7 @@ def stream_request(pair: "Pair", request: Request) -> "Iterator[Step]":
     from explorer.neurons.patching import stream
 
     _leave_a_core()
-    return stream(pair, request.prompt, request.neurons, request.max_new_tokens)
+    return stream(pair, request.prompt, request.neurons, request.max_new_tokens, request.phrases)
 
 
 def _leave_a_core() -> None:

@@ -3,6 +3,7 @@
 import random
 import statistics
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
@@ -11,13 +12,18 @@ import explorer
 from explorer.data.suites_io import load_suite
 from explorer.models import embedded
 from explorer.neurons.patching import generate, sweep
+from explorer.neurons.phrases import Phrases
 from explorer.neurons.sets import NeuronSet
 from tests.bench.measure import REPEATS, Line, never_ending, seconds, side_by_side
 from tests.bench.peers.job import Job, answer
 
 COLUMN_TOKENS, PEER_TOKENS, SWEEP_TOKENS = 48, 24, 32
+PROMPTS = 16
 GOALS = {"one": 4.0, "sixteen": 2.5}
-NAMES = {"one": "patched answer, 1 prompt", "sixteen": "patched answers, 16 prompts"}
+NAMES = {
+    "one": f"patched answers, 1 prompt at a time ({PROMPTS} of them)",
+    "sixteen": f"patched answers, {PROMPTS} prompts",
+}
 FRACTIONS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 SAMPLED = 6
 
@@ -25,7 +31,7 @@ SAMPLED = 6
 def three_columns(pair) -> Line:
     """Three answers of 48 tokens against one of Hugging Face `generate`."""
     prompt = _prompts()[0]
-    row, safety = torch.tensor([pair.encode(prompt)]), _safety().top(fraction=0.05)
+    row, safety, phrases = torch.tensor([pair.encode(prompt)]), _safety().top(fraction=0.05), _phrases(pair)
 
     def peer() -> None:
         with torch.inference_mode():
@@ -39,7 +45,7 @@ def three_columns(pair) -> Line:
             )
 
     with never_ending(pair):
-        ours, theirs = side_by_side(lambda: generate(pair, [prompt], safety, COLUMN_TOKENS), peer)
+        ours, theirs = side_by_side(lambda: generate(pair, [prompt], safety, COLUMN_TOKENS, phrases=phrases), peer)
     return Line(
         f"three answers of {COLUMN_TOKENS} tokens",
         f"{ours:.2f} s",
@@ -59,21 +65,25 @@ def make_job(pair, threads: int) -> Job:
         threads,
         torch.stack([factors.float() for factors in pair.scale2]),
         torch.from_numpy(_safety().top(fraction=0.05).mask()),
-        {"one": ids[:1], "sixteen": ids},
+        {name: [ids[i] for i in which] for name, which in _batches().items()},
         PEER_TOKENS,
     )
 
 
-def our_answers(pair, name: str) -> list[list[int]]:
-    """The patched answers to one of the job's batches, as `make bench-peers` and the table compare them."""
-    prompts = _prompts()[:1] if name == "one" else _prompts()
+def our_answers(pair, batch: str) -> list[list[int]]:
+    """The patched answers to one of the job's batches."""
+    prompts, safety, phrases = _prompts(), _safety().top(fraction=0.05), _phrases(pair)
+    asked = [prompts[i] for i in _batches()[batch]]
     with never_ending(pair):
-        out = sweep(pair, prompts, [_safety().top(fraction=0.05)], PEER_TOKENS, unpatched=False, aligned=False)
+        out = sweep(pair, asked, [safety], PEER_TOKENS, unpatched=False, aligned=False, phrases=phrases)
     return [list(a.token_ids) for a in out.patched[0]]
 
 
 def against_peer(pair, tool: str, ask: Callable[[str], tuple[float, list[list[int]]]]) -> list[Line]:
-    """Patched tokens a second, one prompt and sixteen.
+    """Patched tokens a second: prompts one at a time, and all in one batch five times. Ours and the peer alternate.
+
+    One at a time, how much is guessed right differs from prompt to prompt, so it is the whole time of all prompts that
+    is compared; of the five runs of a batch, it is the median.
 
     Args:
         pair: the models.
@@ -81,21 +91,24 @@ def against_peer(pair, tool: str, ask: Callable[[str], tuple[float, list[list[in
         ask: answers a batch of the job by its name: seconds and tokens.
     """
     lines = []
+    alone = [name for name in _batches() if name != "sixteen"]
     for name, goal in GOALS.items():
-        mine, theirs, tokens = [], [], []
-        our_answers(pair, name)
-        for _ in range(REPEATS):
-            mine.append(seconds(lambda name=name: our_answers(pair, name)))
-            took, tokens = ask(name)
+        turns = alone if name == "one" else ["sixteen"] * REPEATS
+        middle = statistics.mean if name == "one" else statistics.median
+        mine, theirs, same, written = [], [], [], 0
+        our_answers(pair, turns[0])
+        for batch in turns:
+            mine.append(seconds(lambda batch=batch: our_answers(pair, batch)))
+            took, tokens = ask(batch)
             theirs.append(took)
-        same = np.mean([a == b for a, b in zip(our_answers(pair, name), tokens, strict=True)])
-        written = len(tokens) * PEER_TOKENS
-        first, second = written / statistics.median(mine), written / statistics.median(theirs)
+            same += [a == b for a, b in zip(our_answers(pair, batch), tokens, strict=True)]
+            written = len(tokens) * PEER_TOKENS
+        first, second = written / middle(mine), written / middle(theirs)
         lines.append(
             Line(
                 NAMES[name],
                 f"{first:.1f} tokens/s",
-                f"{second:.1f} tokens/s, {tool} ({same:.0%} of answers equal)",
+                f"{second:.1f} tokens/s, {tool} ({np.mean(same):.0%} of answers equal)",
                 first / second,
                 f"≥ {goal}",
                 first / second >= goal,
@@ -127,17 +140,20 @@ def fraction_sweep(pair) -> Line:
     """
     tops = [_safety().top(fraction=f) for f in FRACTIONS]
     sets = [s for top in tops for s in (top, *(NeuronSet.random(pair, len(top), seed=i) for i in range(3)))]
-    prompts, rng = _prompts(), random.Random(0)
+    prompts, rng, phrases = _prompts(), random.Random(0), _phrases(pair)
+
+    def took(prompts: list[str], sets: list[NeuronSet]) -> float:
+        return seconds(
+            lambda: sweep(pair, prompts, sets, SWEEP_TOKENS, unpatched=False, aligned=False, phrases=phrases)
+        )
+
     slices = [prompts[i::REPEATS] for i in range(REPEATS)]
     ours, ratios, alone_total = 0.0, [], 0.0
-    sweep(pair, prompts[:1], sets[:2], 4)
+    took(prompts[:1], sets[:2])
     for part in slices:
-        together = seconds(lambda part=part: sweep(pair, part, sets, SWEEP_TOKENS, unpatched=False, aligned=False))
+        together = took(part, sets)
         drawn = [(rng.choice(part), rng.choice(sets)) for _ in range(SAMPLED)]
-        alone = statistics.mean(
-            seconds(lambda p=p, s=s: sweep(pair, [p], [s], SWEEP_TOKENS, unpatched=False, aligned=False))
-            for p, s in drawn
-        )
+        alone = statistics.mean(took([prompt], [ns]) for prompt, ns in drawn)
         alone *= len(part) * len(sets)
         ours, alone_total = ours + together, alone_total + alone
         ratios.append(alone / together)
@@ -153,7 +169,20 @@ def fraction_sweep(pair) -> Line:
 
 
 def _prompts() -> list[str]:
-    return [p.prompt for p in load_suite("redteam_eval", 16)]
+    return [p.prompt for p in load_suite("redteam_eval", PROMPTS)]
+
+
+def _batches() -> dict[str, list[int]]:
+    """Which prompts are answered together, by the batch's name."""
+    return {**{f"prompt {i}": [i] for i in range(PROMPTS)}, "sixteen": list(range(PROMPTS))}
+
+
+@cache
+def _phrases(pair) -> Phrases:
+    """Of the demo run's answers to all other prompts: what the app would know of a prompt that is new to it."""
+    answers = explorer.open_run("cache/demo").table("answers")
+    others = answers[~answers["prompt"].isin(_prompts())]["answer"].unique().tolist()
+    return Phrases.of(pair.tokenizer(others, add_special_tokens=False)["input_ids"])
 
 
 def _safety():

@@ -9,6 +9,7 @@ from explorer.data.suites_io import load_suite
 from explorer.models import embedded
 from explorer.neurons.contrast import contrast
 from explorer.neurons.patching import generate, sweep
+from explorer.neurons.phrases import Phrases
 from explorer.neurons.reference import naive_activations, naive_patched
 from explorer.neurons.sets import NeuronSet
 
@@ -110,3 +111,25 @@ def test_m2_refuses_red_team_prompts(refusals):
 def test_m1_refuses_few_red_team_prompts_and_m2_few_ordinary_ones(refusals):
     assert refusals["redteam_eval", "M1"] <= 0.05
     assert refusals["ordinary_eval", "M2"] <= 0.10
+
+
+class Silent:
+    """Guesses nothing."""
+
+    def ahead(self, texts, rows, row_price, most):
+        return [[] for _ in texts]
+
+
+def test_guesses_change_no_answer(pair, safety):
+    """Prompts that the run has answers to, so that much is guessed right, and prompts that nobody has asked."""
+    phrases = Phrases.from_arrays(explorer.open_run("cache/demo").tensors("phrases"))
+    prompts = [p.prompt for p in load_suite("redteam_eval", 6)]
+    prompts += ["Say apple ten times.", "Write down the months of the year, then write them down again."]
+    top = safety.top(fraction=0.05)
+    for prompt in prompts:
+        for columns in (True, False):  # of one column alone, more is guessed
+            with_guesses, without = (
+                sweep(pair, [prompt], [top], 48, unpatched=columns, aligned=columns, phrases=p)
+                for p in (phrases, Silent())
+            )
+            assert with_guesses == without

@@ -100,12 +100,12 @@ def first_step(pair, ids: list[int], ns: NeuronSet, column: int) -> dict[int, to
     batch = _Batch(pair, [ids], [ns], [column], NEW)
     original, seen = batch.passes[0].forward, {}
 
-    def spy(pending, visit):
+    def spy(pending, visit, last):
         def both(layer, h):
             visit(layer, h)
             seen[layer] = h[0].clone()
 
-        return original(pending, both)
+        return original(pending, both, last)
 
     batch.passes[0].forward = spy
     batch.step()
