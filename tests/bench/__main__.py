@@ -62,7 +62,7 @@ def _ours(pair, threads: int, only: tuple[str, ...]) -> Iterator[Line]:
     if "start" in only:
         yield from start.start()
     if "memory" in only:
-        yield start.memory()
+        yield from start.memory(pair.dtype)
 
 
 def _peers(pair, threads: int, python: str) -> Iterator[Line]:

@@ -6,7 +6,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 
+from explorer.models.pair_file import read_pair_file
 from explorer.paths import PROJECT
 from tests.bench.measure import REPEATS, Line, at_most, resident_mb, seconds
 
@@ -32,10 +34,13 @@ def start() -> list[Line]:
     ]
 
 
-def memory() -> Line:
-    """The app with its model, and four sessions that have each generated three answers."""
-    held = json.loads(_python("-m", "tests.bench.start", "memory"))
-    return at_most(f"app with the model and {SESSIONS} sessions", held / 1000, 1.6, "GB")
+def memory(dtype: str) -> list[Line]:
+    """The app with its model, and four sessions that have each generated three answers: in a dtype, and as it ships."""
+    lines = []
+    for computed_in in dict.fromkeys((dtype, read_pair_file("demo").dtype)):
+        held = json.loads(_python("-m", "tests.bench.start", "memory", computed_in))
+        lines.append(at_most(f"app with the model and {SESSIONS} sessions, {computed_in}", held / 1000, 1.6, "GB"))
+    return lines
 
 
 def _python(*arguments: str) -> str:
@@ -64,11 +69,14 @@ def _ready() -> None:
     print(json.dumps(seconds(load)))
 
 
-def _memory() -> None:
+def _memory(dtype: str) -> None:
     import time
 
     from streamlit.testing.v1 import AppTest
 
+    from explorer.models import pair
+
+    pair.load_pair = partial(pair.load_pair, dtype=dtype)
     sessions = []
     for _ in range(SESSIONS):
         app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=PATIENCE).run()
@@ -88,4 +96,4 @@ def _memory() -> None:
 
 
 if __name__ == "__main__":
-    {"ready": _ready, "memory": _memory}[sys.argv[1]]()
+    {"ready": _ready, "memory": _memory}[sys.argv[1]](*sys.argv[2:])
