@@ -249,7 +249,7 @@ class _Batch:
 
     def _wrong(self, row: Row) -> int:
         """How many of the tokens that a row read in the last step are not part of its text."""
-        return self.guessed + 1 - row.fresh if self.guessed else 0
+        return self.guessed + 1 - row.fresh
 
     def _look_ahead(self) -> None:
         """What is read next: the last token of every row and every text, and what may follow it."""
