@@ -182,7 +182,7 @@ class Generation:
         columns: the three answers, by the names in `COLUMNS`.
         loading: what is being loaded, and the share that is done.
         foreseen: how likely M1's answer is harmful, told before its first word; None where nothing predicts it.
-        steps, seconds: decoding steps so far, and the time from the first to the latest of them.
+        steps, seconds: how often columns wrote, at most one token each, and the time until the latest of it.
         problem: one sentence where it failed, else "".
         notice: one sentence where it was cut short, else "".
         note: one sentence where there is no cost or no reward, else "".
@@ -223,11 +223,6 @@ class Generation:
     def tokens_per_second(self) -> float | None:
         """Tokens of all columns a second, the reading of the prompt included; None before the first step."""
         return self.tokens / self.seconds if self.seconds else None
-
-    @property
-    def steps_per_second(self) -> float | None:
-        """Decoding steps a second; None before the first one."""
-        return self.steps / self.seconds if self.seconds else None
 
     def drain(self) -> None:
         """Take in what the worker has told since the last time; a generation that has hung is given up."""

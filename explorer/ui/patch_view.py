@@ -154,11 +154,8 @@ def _show_status(service: PairService, generation: Generation) -> None:
 
 def _doing(generation: Generation) -> str:
     speed = ""
-    if generation.tokens_per_second and generation.steps_per_second:
-        speed = (
-            f" · {_rate(generation.tokens_per_second)} tokens/s over three columns "
-            f"({_rate(generation.steps_per_second)} steps/s)"
-        )
+    if generation.tokens_per_second:
+        speed = f" · {_rate(generation.tokens_per_second)} tokens/s over three columns"
     match generation.phase:
         case Phase.WRITING:
             doing = "Writing" if generation.steps else "Reading the prompt"
