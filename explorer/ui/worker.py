@@ -154,8 +154,8 @@ class Worker:
                 LOG.exception("a generation failed")
                 ended = Ended(problem="The generation failed; the server's log says why.")
             finally:
-                generation.tell_anyway(ended)
                 _return_memory()
+                generation.tell_anyway(ended)
 
     def _run(self, generation: Generation) -> Ended:
         pair = self._loaded(generation)
