@@ -234,9 +234,9 @@ class _Batch:
         alive = [i for i, row in enumerate(first) if not self.has_ended(row)]
         plain, patched = [i for i in alive if i < len(self.plain)], [i for i in alive if i >= len(self.plain)]
         readers = [(first[i], self.guided_by[i - len(self.plain)]) for i in patched]
-        readers += [(row, at) for row, at in zip(self.aligned, self.aligned_at, strict=True) if not self.has_ended(row)]
-        texts = {row.text: (n1 + at, self._wrong(row)) for row, at in readers}
-        self.aligned = [row for row in self.aligned if not self.has_ended(row)]
+        aligned = [(row, at) for row, at in zip(self.aligned, self.aligned_at, strict=True) if not self.has_ended(row)]
+        self.aligned = [row for row, _ in aligned]
+        texts = {row.text: (n1 + at, self._wrong(row)) for row, at in readers + aligned}
         orders = arrange([plain, patched, [at for at, _ in texts.values()]])
         plain, patched = [plain[i] for i in orders[0]], [patched[i] for i in orders[1]]
         self.texts = [list(texts)[i] for i in orders[2]]
@@ -254,16 +254,15 @@ class _Batch:
     def _look_ahead(self) -> None:
         """What is read next: the last token of every row and every text, and what may follow it."""
         last = [*(row.text for row in self.first), *self.texts]
-        prices = [one.row_price for one in self.passes]
-        self.pending, self.guessed = [[text.written[-1]] for text in last], 0
+        prices = [one.row_price for one in self.passes if one.row_price is not None]
         room = self.limit - 1 - min((len(row.written) for row in self.rows), default=self.limit)
-        if None not in prices and room > 0:
+        guesses: dict[Text, list[int]] = {}
+        if len(prices) == len(self.passes) and room > 0:
             texts = {text: [*self.prompts[text.prompt], *text.written] for text in dict.fromkeys(last)}
-            price = max(price or 0.0 for price in prices)
-            guesses = self.phrases.ahead(list(texts.values()), len(last), price, min(room, MOST_GUESSES))
-            known = dict(zip(texts, guesses, strict=True))
-            self.pending = [[text.written[-1], *known[text]] for text in last]
-            self.guessed = len(self.pending[0]) - 1
+            found = self.phrases.ahead(list(texts.values()), len(last), max(prices), min(room, MOST_GUESSES))
+            guesses = dict(zip(texts, found, strict=True))
+        self.pending = [[text.written[-1], *guesses.get(text, [])] for text in last]
+        self.guessed = max(map(len, guesses.values()), default=0)
 
     def _begin(self, longest: int) -> list[Pass]:
         modules = [self.pair.backbone1] if self.pair.shared else [self.pair.backbone1, self.pair.backbone2]

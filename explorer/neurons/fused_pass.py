@@ -22,7 +22,7 @@ import torch
 from torch.nn import functional
 
 from explorer.neurons.norms import RmsNorm, rms_norm
-from explorer.neurons.passes import Padding, Visit
+from explorer.neurons.passes import Padding, Visit, likeliest
 from explorer.neurons.products import Product, product, return_freed_memory
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class FusedPass:
 
     def greedy(self, hidden: torch.Tensor) -> list[int]:
         """See `Pass.greedy`."""
-        return self.weights.head(hidden).max(dim=-1).indices.tolist() if len(hidden) else []
+        return likeliest(self.weights.head(hidden)) if len(hidden) else []
 
     @torch.inference_mode()
     def keep(self, rows: list[int]) -> None:

@@ -10,7 +10,6 @@ No thread here calls Streamlit.
 
 import logging
 import os
-import sys
 import threading
 import time
 from collections import deque
@@ -67,10 +66,9 @@ def _leave_a_core() -> None:
 
 def _return_memory() -> None:
     """Give back what a generation held: the answers of four sessions leave 50 MB that nobody uses."""
-    if "torch" in sys.modules:
-        from explorer.neurons.products import return_freed_memory
+    from explorer.neurons.products import return_freed_memory  # imports torch
 
-        return_freed_memory()
+    return_freed_memory()
 
 
 def score_answers(pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored:
@@ -148,13 +146,13 @@ class Worker:
             ended = Ended()
             try:
                 ended = self._run(generation)
+                _return_memory()
             except ExplorerError as known:
                 ended = Ended(problem=str(known))
             except Exception:  # one generation's failure must not end the queue
                 LOG.exception("a generation failed")
                 ended = Ended(problem="The generation failed; the server's log says why.")
             finally:
-                _return_memory()
                 generation.tell_anyway(ended)
 
     def _run(self, generation: Generation) -> Ended:

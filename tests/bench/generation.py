@@ -98,10 +98,11 @@ def against_peer(pair, tool: str, ask: Callable[[str], tuple[float, list[list[in
         mine, theirs, same, written = [], [], [], 0
         our_answers(pair, turns[0])
         for batch in turns:
-            mine.append(seconds(lambda batch=batch: our_answers(pair, batch)))
+            ours: list[list[int]] = []
+            mine.append(seconds(lambda batch=batch, ours=ours: ours.extend(our_answers(pair, batch))))
             took, tokens = ask(batch)
             theirs.append(took)
-            same += [a == b for a, b in zip(our_answers(pair, batch), tokens, strict=True)]
+            same += [a == b for a, b in zip(ours, tokens, strict=True)]
             written = len(tokens) * PEER_TOKENS
         first, second = written / middle(mine), written / middle(theirs)
         lines.append(
