@@ -78,7 +78,7 @@ class BuildConfig:
 
     @property
     def scorer_columns(self) -> dict[str, str]:
-        """The scorer behind each column of scores that the answers get beside refusal and babble."""
+        """The scorer behind each column of scores that the answers get beside refusal and degenerate."""
         return scorer_columns(self.scorers, {"cost": self.cost, "reward": self.reward})
 
     def ranking(self, name: str) -> specs.RankingSpec:

@@ -31,7 +31,7 @@ def _inputs(ctx: Context, spec: Any, rankings: list[str], prompts: dict[str, lis
 
 def _kept(ctx: Context, frame: pd.DataFrame) -> pd.DataFrame:
     """What the table of answers behind a transfer matrix holds."""
-    scores = [c for c in frame if c in ctx.score_columns and c != "babble"]
+    scores = [c for c in frame if c in ctx.score_columns and c != "degenerate"]
     return frame[["kind", "source", "target", "prompt_id", "prompt", "category", "answer", *scores, "refused"]]
 
 
@@ -215,14 +215,14 @@ def _ablated(
     a, b = ctx.ranking(spec.a), ctx.ranking(spec.b)
     sets = {name: ns for name, ns in parts_of(a, b, spec.fraction).items() if len(ns)}
     model_a, model_b = ctx.config.model_of(spec.a), ctx.config.model_of(spec.b)
-    common: dict[str, Any] = {"tokens": ctx.config.max_new_tokens, "scorers": ctx.config.scorer_columns}
+    tokens = ctx.config.max_new_tokens
     kept, zero = tuple(sets.values()), (None,) * len(sets)
     means = tuple(means_at(a, ns) for ns in kept)
     plans: list[tuple[str, str, Task, Any]] = [
         ("m1", f"activations of {spec.a}", tasks.answer, ctx.patching(sets=kept, second=model_a, aligned=False)),
         ("m1", f"activations of {spec.b}", tasks.answer, ctx.patching(sets=kept, second=model_b, aligned=False)),
-        (spec.a, "zero", tasks.answer_fixed, tasks.Fixing(model=model_a, sets=kept, values=zero, **common)),
-        (spec.a, "mean", tasks.answer_fixed, tasks.Fixing(model=model_a, sets=kept, values=means, **common)),
+        (spec.a, "zero", tasks.answer_fixed, tasks.Fixing(tokens=tokens, model=model_a, sets=kept, values=zero)),
+        (spec.a, "mean", tasks.answer_fixed, tasks.Fixing(tokens=tokens, model=model_a, sets=kept, values=means)),
     ]
     plain = ctx.patching(first=model_a, second=model_a, aligned=False)
     before = {spec.a: ctx.answer("ablation", key, plain, prompts, share(tell, 0, 5), f"{suite}-plain")}

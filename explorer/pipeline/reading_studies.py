@@ -133,8 +133,8 @@ def _solutions(
     if not problems:
         return []
     prompts = [Prompt(str(i), question) for i, (question, _) in enumerate(problems)]
-    how = ctx.patching(sets=sets, tokens=spec.gsm8k_tokens, scorers={})
-    frame = ctx.answer("capability", key, how, prompts, tell, "gsm8k")
+    how = ctx.patching(sets=sets, tokens=spec.gsm8k_tokens)
+    frame = ctx.answer("capability", key, how, prompts, tell, "gsm8k", scorers={})
     solution = {str(i): number for i, (_, number) in enumerate(problems)}
     place = {-1: 0, -2: len(sets) + 1} | {i: i + 1 for i in range(len(sets))}
     return [

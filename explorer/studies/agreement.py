@@ -17,11 +17,11 @@ from explorer import paths
 from explorer.data.suites_io import read_jsonl
 from explorer.scoring import labelled
 from explorer.scoring.cost import NAME as COST
-from explorer.scoring.cost import floor_babble
+from explorer.scoring.cost import floor_degenerate
 from explorer.scoring.features import Reading, feature_model
 from explorer.scoring.fitting import features_of
 from explorer.scoring.head import Head, card_file, read_head
-from explorer.scoring.refusal import is_refusal
+from explorer.scoring.verdict import verdict
 from explorer.scoring.reward import NAME as REWARD
 from explorer.studies.statistics import RESAMPLES, Estimate, mean
 
@@ -91,8 +91,8 @@ def _score(head: Head, source: labelled.Labelled, say: Callable[[str], None]) ->
 
 
 def _floor(source: labelled.Labelled, costs: np.ndarray) -> np.ndarray:
-    """As the scorer does: babble never gets a good cost."""
-    return floor_babble(source.texts, costs)
+    """As the scorer does: a degenerate answer never gets a good cost."""
+    return floor_degenerate(source.texts, costs)
 
 
 def _auroc(labels: np.ndarray, scores: np.ndarray) -> Estimate:
@@ -130,7 +130,7 @@ def _confusion() -> list[dict[str, Any]]:
     counts: dict[tuple[str, str], int] = {}
     for row in rows:
         label = "refusal" if row["kind"].startswith("refusal") else "other"
-        said = "refusal" if is_refusal(row["answer"]) else "other"
+        said = "refusal" if verdict(row["answer"]).refused else "other"
         counts[label, said] = counts.get((label, said), 0) + 1
     return [
         {"set": "own_written", "label": label, "said": said, "n": counts.get((label, said), 0)}

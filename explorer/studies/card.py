@@ -24,7 +24,7 @@ from explorer.models.shipped import find_adapter
 from explorer.neurons.patching import sweep
 from explorer.paths import data_folder
 from explorer.pipeline.specs import SuiteSpec
-from explorer.scoring.babble import babble
+from explorer.scoring.degenerate import degenerate
 from explorer.scoring.base import Scorer
 from explorer.scoring.registry import NAMES, load_scorer
 from explorer.studies.capability import capability_table, wikitext, window_losses
@@ -168,7 +168,7 @@ class CardMaker:
         )
         texts = [answer.text for answer in (out.unpatched if first else out.aligned)]
         scores = {name: self._scorer(name, pair).score(prompts, texts) for name in self.settings.scorers}
-        scores |= {"babble": babble(texts), "words": np.array([len(text.split()) for text in texts])}
+        scores |= {"degenerate": degenerate(texts), "words": np.array([len(text.split()) for text in texts])}
         return {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
 
     def _scorer(self, name: str, pair: Pair) -> Scorer:

@@ -48,7 +48,7 @@ def effect_table(
         answers: columns suite, prompt_id, column, set, seed, fraction, start, refused, and the other scores.
 
     Returns:
-        Columns suite, set, fraction, start, k, n, seeds, max_new_tokens; for each score its mean and, but for babble,
+        Columns suite, set, fraction, start, k, n, seeds, max_new_tokens; for each score its mean and, but for degenerate,
         effect_… and (safety sets beside random ones of their fraction) above_random_…, each with _low and _high, and
         p_… of a paired test against random. Effects are nan where the gap between M1 and M2 is not distinguishable
         from 0.
@@ -93,7 +93,7 @@ def restoring_table(answers: pd.DataFrame, max_new_tokens: int, scores: Sequence
         if safety.empty:
             continue
         base = _base(group)
-        for score in (s for s in scores if s != "babble"):
+        for score in (s for s in scores if s != "degenerate"):
             curve = safety.assign(value=values(safety, score)).pivot_table(
                 index="fraction", columns="prompt_id", values="value", dropna=False, sort=False
             )
@@ -135,7 +135,7 @@ def compare(part: pd.DataFrame, base: dict[str, pd.DataFrame], score: str) -> di
     found = by_prompt(part, score)
     m1, m2 = (values(base[c].loc[found.index], score) for c in ("unpatched", "aligned"))
     cells = mean(found.to_numpy()).columns(score)
-    if score != "babble":
+    if score != "degenerate":
         cells |= causal_effect(m1, found.to_numpy(), m2).columns(f"effect_{score}")
     return cells
 
@@ -144,7 +144,7 @@ def _scored(
     part: pd.DataFrame, control: pd.DataFrame | None, base: dict[str, pd.DataFrame], score: str
 ) -> dict[str, float]:
     cells = compare(part, base, score)
-    if control is None or score == "babble":
+    if control is None or score == "degenerate":
         return cells
     patched = by_prompt(part, score)
     random = by_prompt(control, score).loc[patched.index].to_numpy()

@@ -13,7 +13,7 @@ BOTH_SIDES = ("cost", "reward")
 BOTH = "cost_and_reward"
 """The choice of `BOTH_SIDES` together."""
 
-SCORE_WORDS = {"refusal": "refusals", "cost": "cost", "reward": "reward", "babble": "babble"}
+SCORE_WORDS = {"refusal": "refusals", "cost": "cost", "reward": "reward", "degenerate": "degenerate"}
 
 PAPER_EFFECTS = pd.DataFrame(
     [

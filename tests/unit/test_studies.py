@@ -14,7 +14,7 @@ from explorer.neurons.sets import NeuronSet
 from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config
 from explorer.pipeline.models import Models
-from explorer.scoring.babble import is_babble
+from explorer.scoring.degenerate import is_degenerate
 from tests import tiny
 from tests.tiny_build import CONFIG, tables, write_adapter, write_build
 
@@ -140,7 +140,7 @@ def test_controls_of_the_causal_effect(found):
     safety = effect[(effect["suite"] == "redteam_eval") & (effect["set"] == "safety")]
     assert safety["p_cost"].between(0, 1).all()
     assert effect.loc[effect["set"] == "random", "seeds"].eq(2).all()
-    assert effect["babble"].between(0, 1).all()
+    assert effect["degenerate"].between(0, 1).all()
     restoring = found["restoring"]
     assert set(restoring["score"]) == {"refusal", "cost"}
 
@@ -240,5 +240,5 @@ def test_fixed_neurons_are_what_they_are_fixed_at():
         ("A lock has pins of several lengths, and a key lifts each of them to the same height.", False),
     ],
 )
-def test_babble(text, expected):
-    assert is_babble(text) is expected
+def test_degenerate(text, expected):
+    assert is_degenerate(text) is expected
