@@ -20,7 +20,7 @@ if not {"models", "effect", "answers"} <= set(run.tables):
     st.stop()
 
 models, effect, answers = table(run, "models"), table(run, "effect"), table(run, "answers")
-main = facts.main_suite(models, effect)
+main = facts.main_suite(run.manifest, effect, answers)
 fractions = facts.fractions_of(effect, main)
 if not fractions:
     st.markdown("This run patched no neurons; build it with fractions under `[[answers]]`.")

@@ -4,12 +4,14 @@ facts = headline(total_neurons, models, effect, "redteam_eval", 0.05)
 facts.sentence()
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from explorer.charts.labels import interval, percent, rate, suite_label
+from explorer.data.suites_io import WITHHELD
 
 RESTORED = 0.9
 """The share of the gap that the paper asks of safety neurons."""
@@ -93,18 +95,27 @@ def headline(
     )
 
 
-def main_suite(models: pd.DataFrame, effect: pd.DataFrame) -> str:
-    """The suite with the finest curve (most patched fractions); of several, that with the widest gap in refusals.
+def main_suite(manifest: Mapping[str, Any], effect: pd.DataFrame, answers: pd.DataFrame) -> str:
+    """The suite whose numbers are shown first: the build file's headline.
+
+    Runs whose build file names none show the first red-team suite with prompts that can be read, else the first suite
+    with such prompts, else the first; never the one that looks best.
+
+    Args:
+        manifest: of the run.
+        effect, answers: tables of the run.
 
     Returns:
-        Its name; "" where there is none.
+        The name of a suite that safety neurons were patched on; "" where there is none.
     """
-    wide = models.pivot_table(index="suite", columns="column", values="refusal", sort=False)
-    if not {"unpatched", "aligned"} <= set(wide.columns) or wide.empty:
-        return ""
-    gap = (wide["aligned"] - wide["unpatched"]).abs()
-    points = {suite: len(fractions_of(effect, suite)) for suite in gap.index}
-    return str(max(gap.index, key=lambda suite: (points[suite], gap[suite])))
+    patched = list(dict.fromkeys(effect.loc[effect["set"] == "safety", "suite"])) if len(effect) else []
+    if manifest.get("headline") in patched:
+        return str(manifest["headline"])
+    order = [s for s in dict.fromkeys(answers["suite"]) if s in patched] or patched
+    first = answers.drop_duplicates("suite").set_index("suite")["prompt"]
+    readable = [s for s in order if s in first and WITHHELD not in str(first[s])]
+    red_team = [s for s in readable if s.startswith("redteam")]
+    return next(iter([*red_team, *readable, *order]), "")
 
 
 def fractions_of(effect: pd.DataFrame, suite: str, kind: str = "safety") -> list[float]:

@@ -40,6 +40,7 @@ def test_a_build_gives_a_whole_run_and_the_same_one_again(config, monkeypatch):
     assert run.manifest["pair"]["m2"]["adapters"][0]["sha256"]
     assert {"torch", "transformers", "peft"} <= set(run.manifest["packages"])
     assert ("answers-redteam_eval", 1.0) in told
+    assert run.manifest["headline"] == ""
 
     # Nothing has changed: no stage runs, so the models are not even loaded.
     monkeypatch.setattr("explorer.models.pair.load_pair", lambda *a, **k: pytest.fail("a stage ran again"))
@@ -110,6 +111,11 @@ def test_prompts_of_other_data_sets_are_named_not_held(config):
         ("limit = 40", "limits = 40", "unknown setting"),
         ('dtype = "float32"', 'dtype = "int3"', "dtype"),
         ('scorers = ["refusal"]', 'scorers = ["taste"]', "taste"),
+        (
+            'name = "tiny"',
+            'name = "tiny"\nheadline = "ordinary_eval"',
+            "no answers are patched; name one of redteam_eval",
+        ),
         ("neurons = 10", "neurons = ", "not a readable TOML"),
     ],
 )
