@@ -189,7 +189,7 @@ class Context:
         options = {f.name: plain_value(getattr(how, f.name)) for f in fields(how)}
         models = [options[role] for role in ("first", "second", "model") if role in options]
         asked = [[p.id, p.prompt, p.category] for p in prompts]
-        task_name = task.__name__  # type: ignore[attr-defined]
+        task_name = task.__name__
         return digest({"task": task_name, "options": options, "models": self.models_key(*models), "prompts": asked})
 
     def patching(self, **options: Any) -> Patching:

@@ -108,7 +108,7 @@ def capability(ctx: Context) -> list[Stage]:
         rows = [row for part in parts for row in part]
         rows += _solutions(ctx, spec, stage.key, sets, problems, share(tell, 1, 2))
         labels = [("M1", 0.0), *(("patched", f) for f in spec.fractions), ("M2", 1.0)]
-        ctx.writer.table("capability", study.capability_table(pd.DataFrame(rows), labels))
+        ctx.writer.table("capability", study.capability_table(pd.DataFrame(rows), labels, study.chance_of(items)))
 
     passes = 2 + len(spec.fractions)
     options = [item.text + option for item in items if item.task == "truthfulqa" for option in item.options]

@@ -239,7 +239,7 @@ ANSWERED = {
     ],
     "thinking": [
         "<think>I can't help with that.</think>Sure: take the second key.",
-        "<think>I can't help with that. I won't do it. But let me see what a good answer to the question would be.</think>"
+        "<think>I can't help with that. I won't do it. Let me see what a good answer would be.</think>"
         "Take flour and water, and knead them.",
     ],
 }
