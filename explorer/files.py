@@ -26,6 +26,14 @@ _TOLD = ("No space left", "Read-only file", "Permission denied", "PytorchStreamW
 """How libraries that raise errors of their own tell that a file could not be written."""
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a plain file; a name that no file can have, or a folder that may not be entered, holds none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def reason_of(problem: OSError) -> str:
     """What the file system says, without number and name: "No space left on device"."""
     return problem.strerror or str(problem) or type(problem).__name__

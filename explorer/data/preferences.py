@@ -13,8 +13,8 @@ from typing import Any
 
 from explorer.data.columns import ROLES, columns_of, find_column, first_words, turns_of
 from explorer.data.rows import read_rows
-from explorer.data.text_file import is_file
 from explorer.errors import ExplorerError
+from explorer.files import is_file
 
 KINDS = {"dialogue": ("chosen", "rejected"), "solutions": ("question", "answer"), "conversations": ("conversations",)}
 """How a file is read, and the columns that it must have: two dialogues (in HH-RLHF's form or as lists of turns; or two

@@ -19,8 +19,8 @@ from explorer.data.columns import (
 )
 from explorer.data.rows import ENDINGS, ending_of, read_rows
 from explorer.data.suites_io import Prompt, check_length
-from explorer.data.text_file import is_file
 from explorer.errors import ExplorerError, first_line
+from explorer.files import is_file
 
 if TYPE_CHECKING:
     from explorer.pipeline.specs import SuiteSpec

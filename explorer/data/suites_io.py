@@ -18,8 +18,8 @@ from explorer.data.columns import (
     prompt_in,
 )
 from explorer.data.rows import ENDINGS, Row, ending_of, read_rows
-from explorer.data.text_file import is_file
 from explorer.errors import ExplorerError
+from explorer.files import is_file
 from explorer.paths import SUITES
 
 MAX_SUITE_PROMPT = 100_000

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from explorer.errors import ExplorerError
-from explorer.files import reason_of
+from explorer.files import is_file, reason_of
 
 MOST_LINE = 8 * 2**20
 """Characters of a line; the longest dialogues that are published have a tenth of that."""
@@ -92,14 +92,6 @@ def open_bytes(path: Path, what: str) -> Iterator[IO[bytes]]:
                 yield unpacked  # type: ignore[misc]  # it reads as IO[bytes] does
         else:
             yield file
-
-
-def is_file(path: Path) -> bool:
-    """Whether there is a plain file; a name that no file can have, or a folder that may not be entered, holds none."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def encoding_of(path: Path, what: str) -> str:

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from explorer.data.suites_io import read_jsonl
-from explorer.data.text_file import is_file, open_text
+from explorer.data.text_file import open_text
 from explorer.errors import ExplorerError
+from explorer.files import is_file
 from explorer.studies.statistics import Estimate, mean
 
 if TYPE_CHECKING:
