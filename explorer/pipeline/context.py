@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.data.suites_io import WITHHELD, Prompt, load_suite
 from explorer.models.pair_file import read_pair_file
+from explorer.models.prompting import MAX_PROMPT_CHARS
 from explorer.neurons.scores import ChangeScores
 from explorer.pipeline.config import BuildConfig
 from explorer.pipeline.engine import Engine, Task
@@ -79,6 +80,12 @@ class Context:
         if not found:
             of = f" of category “{category}”" if category else ""
             raise ExplorerError(f"The suite “{suite}” has no prompts{of}.")
+        long = next((p for p in found[:limit] if len(p.prompt) > MAX_PROMPT_CHARS), None)
+        if long is not None:  # told before anything is computed
+            raise ExplorerError(
+                f"The suite “{suite}” has a prompt ({long.id}) of {len(long.prompt):,} characters; the limit is "
+                f"{MAX_PROMPT_CHARS:,}, so shorten it or leave it out."
+            )
         return found[:limit]
 
     def is_withheld(self, prompt: Prompt) -> bool:

@@ -145,7 +145,7 @@ def _change_scores(folder: str, stamp: int, ranking: str) -> ChangeScores:
 
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _table(folder: str, stamp: int, name: str) -> "pd.DataFrame":
-    return open_run(folder).table(name)
+    return open_run(folder).whole_table(name)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
