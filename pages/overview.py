@@ -41,7 +41,7 @@ fraction = choose_fraction(
     fractions,
     facts.nearest(fractions, 0.05),
     "share",
-    "How many of the neurons that change most are patched. Everything on this page follows.",
+    "How many of the top-ranked neurons are patched. Everything on this page follows.",
 )
 found = facts.headline((run.n_layers, run.n_neurons), models, effect, main, fraction)
 sentence.markdown(f"{found.sentence()}\n\n{claims.effect_sentence(effect, main, fraction)}")

@@ -11,6 +11,7 @@ from explorer.pipeline.context import Context, table_file
 from explorer.pipeline.specs import AnswerSpec
 from explorer.pipeline.stages import Stage, Tell, digest, write_json
 from explorer.runs.format import TENSORS
+from explorer.studies import statistics
 
 PLAIN = {"set": "", "seed": -1, "fraction": float("nan"), "start": 0.0}
 """The cells of answers that nothing is patched in."""
@@ -104,7 +105,8 @@ def _tables(ctx: Context) -> Stage:
         ctx.writer.table("restoring", effect.restoring_table(answers, tokens, scores))
 
     names = ("answers", "models", "effect", "restoring")
-    return Stage("tables", _answer_keys(ctx), run, tuple(map(table_file, names)))
+    inputs = {**_answer_keys(ctx), "statistics": statistics.VERSION}
+    return Stage("tables", inputs, run, tuple(map(table_file, names)))
 
 
 def _phrases(ctx: Context) -> Stage:

@@ -1,7 +1,7 @@
 """Safeguard: will the answer be harmful? A logistic regression on neurons at the last prompt token (paper section 6).
 
 Trained on one suite, tested on another, for several numbers of neurons, with random neurons of the same layers and the
-majority rate beside it (table `safeguard`). The run keeps one classifier for the Patch lab.
+majority-class baseline beside it (table `safeguard`). The run keeps one classifier for the Patch lab.
 """
 
 from collections.abc import Mapping, Sequence
