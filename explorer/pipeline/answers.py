@@ -95,6 +95,7 @@ def _answers(ctx: Context, spec: AnswerSpec) -> Stage:
 def _tables(ctx: Context) -> Stage:
     def run(_tell: Tell) -> None:
         from explorer.studies import effect
+        from explorer.studies.judges import judge_table
 
         answers = _all_answers(ctx)
         tokens, scores = ctx.config.max_new_tokens, ctx.score_columns
@@ -103,8 +104,9 @@ def _tables(ctx: Context) -> Stage:
         ctx.writer.table("models", effect.model_table(answers, tokens, scores))
         ctx.writer.table("effect", effect.effect_table(answers, tokens, total, scores))
         ctx.writer.table("restoring", effect.restoring_table(answers, tokens, scores))
+        ctx.writer.table("judges", judge_table(answers))
 
-    names = ("answers", "models", "effect", "restoring")
+    names = ("answers", "models", "effect", "restoring", "judges")
     inputs = {**_answer_keys(ctx), "statistics": statistics.VERSION}
     return Stage("tables", inputs, run, tuple(map(table_file, names)))
 

@@ -100,8 +100,8 @@ _ACT = "|".join(
             "put_together come_up_with assist aid point_you comply engag* discuss answer encourage condone promote "
             "participate teach advise take_part go_along guide respond continue facilitate endorse approve walk_you "
             "show_you accommodate entertain spread contribute satisfy grant honou?r process proceed go_there "
-            "go_further "
-            "touch repeat pass_it_on pass_on call_a call_an enable educate coach instruct speculate argue be_part be_a_part be_party be_a_party be_involved "
+            "go_further touch repeat pass_it_on pass_on call_a call_an enable educate coach instruct speculate argue "
+            "be_part be_a_part be_party be_a_party be_involved "
             "be_of_help be_of_assistance be_helping be_doing be_sharing be_making"
         ),
         r"make (?:(?:that|this|it|those|these)(?= ?(?:[.,;!?]|$))|up|any|a|an|such|jokes|fun)",
