@@ -165,6 +165,8 @@ def _from_file(file: Path) -> FileTable:
     if ending_of(file) not in ENDINGS:
         raise ExplorerError(f"{file.name} is none of {', '.join(ENDINGS)}; give one of these.")
     rows = [row.cells for row in read_rows(file, "file of prompts")]
+    if not rows:
+        raise ExplorerError(f"{file} holds no prompts; write one row for each.")
     return FileTable(list(dict.fromkeys(name for row in rows for name in row)), rows)
 
 
