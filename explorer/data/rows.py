@@ -28,8 +28,8 @@ MOST_DOCUMENT = 2**28
 """Characters of a JSON file that is one array; longer ones are written as JSONL."""
 
 SEPARATORS = (",", ";", "\t", "|")
-_NONE = "\x1f"
-"""Stands for the separator of a file with one column, whose texts may hold any of the others."""
+_NONE = "\0"
+"""Stands for the separator of a file with one column: no text file holds it."""
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -255,9 +255,12 @@ def _matched(
 
 def _lines(file: TextIOBase, path: Path, long_ones: bool = False) -> Iterator[str]:
     """The lines of a file with their ends, none longer than `MOST_LINE`, or than a document where one may be."""
-    number = 0
+    number, ends = 0, ""
     while line := file.readline(MOST_LINE + 1):
         number += 1
+        ends = ends or line[-1]
+        while ends == "\n" and line[-1] == "\r" and (more := file.readline(MOST_LINE + 1 - len(line))):
+            line += more  # where lines end otherwise, \r is a part of one
         if len(line) > MOST_LINE and long_ones:
             line += file.readline(MOST_DOCUMENT - len(line))
         elif len(line) > MOST_LINE:
