@@ -71,7 +71,7 @@ def main() -> NoReturn:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"explorer: {message}", file=sys.stderr)
+    print(f"explorer: {' '.join(message.split())}", file=sys.stderr)  # one line, whatever a name in it holds
     sys.exit(2)
 
 

@@ -42,6 +42,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or version != SCHEMA_VERSION:
         raise ExplorerError(f"{file} is damaged (its format); build the run again.")
     wrong = next((part for part, is_whole in _PARTS.items() if not is_whole(manifest)), None)
+    wrong = wrong or next(
+        (key for key, kind in _KINDS.items() if not isinstance(manifest.get(key, kind()), kind)), None
+    )
     if wrong is not None:
         raise ExplorerError(f"{file} is damaged ({wrong}); build the run again.")
     return manifest
@@ -90,3 +93,10 @@ _PARTS: dict[str, Callable[[Mapping], bool]] = {
     "its files": _files,
 }
 """What a manifest must hold, in words, and whether it does."""
+
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("title", "description", "created"), str),
+    **dict.fromkeys(("adapters", "suites", "decoding", "packages", "detail", "scorers", "score_columns"), dict),
+    "answers": list,
+}
+"""What else it may hold, and of which kind."""

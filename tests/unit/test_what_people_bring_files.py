@@ -152,6 +152,12 @@ SUITES = {
     "arrays a line": ("a.jsonl", b'["a"]\n["b"]\n', "line 1, is not a JSON object"),
     "a number a line": ("a.jsonl", b"1\n2\n", "line 1, is not a JSON object"),
     "nested beyond sense": ("a.jsonl", b'{"prompt": ' + b"[" * 200_000 + b"\n", "line 1, is not JSON"),
+    "nested deeper than a row": (
+        "a.jsonl",
+        b'{"prompt": "Hi", "category": ' + b"[" * 400 + b"]" * 400 + b"}\n",
+        "line 1, is not JSON",
+    ),
+    "a prompt that is missing": ("a.jsonl", b'{"prompt": NaN}\n{"prompt": null}\n', "prompt"),
     "a line without end": ("a.jsonl", b'{"prompt": "' + b"x" * 9_000_000 + b'"}\n', "more than"),
     "a text without end, in an array": ("a.json", b'[{"prompt": "' + b"x" * 9_000_000 + b'"}]', "more than"),
     "a prompt like a book": ("a.jsonl", line(prompt="word " * 30_000), "characters; shorten it"),
@@ -516,6 +522,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "damaged",
     ),
     "a ranking without its count": (lambda r: rewrite(r, lambda m: m["rankings"]["safety"].pop("count")), "damaged"),
+    "a title of a list": (lambda r: rewrite(r, lambda m: m.update(title=["x"])), "damaged (title)"),
+    "suites of a list": (lambda r: rewrite(r, lambda m: m.update(suites=["x"])), "damaged (suites)"),
     "a linked manifest": (lambda r: link(r / "manifest.json", r.parent / "good" / "manifest.json"), "symbolic link"),
     "a linked table": (
         lambda r: link(r / "tables" / "capability.parquet", r.parents[1] / "secret.parquet"),
@@ -607,7 +615,7 @@ def test_explorer_runs_survives_damaged_runs(runs, monkeypatch, capsys) -> None:
     (runs / "a name that is none").mkdir()
     (runs / "a name that is none" / "manifest.json").write_text("{}")
     write_run(runs / "zulu", scores())
-    rewrite(runs / "zulu", lambda m: m.update(title="two\nlines \x1b[31m", created=["x"]))
+    rewrite(runs / "zulu", lambda m: m.update(title="two\nlines \x1b[31m", created="x" * 999))
     code, out, err = command(monkeypatch, capsys, "runs")
     assert code == 0
     assert [row.split("\t")[0] for row in out.splitlines()] == ["good", "zulu"]
