@@ -4,6 +4,7 @@ Commands import what they need when they run, so that `--help` and `rank` answer
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from explorer.errors import ExplorerError
+from explorer.files import file_problem
 from explorer.paths import PROJECT, data_folder
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def main() -> NoReturn:
     """Run the command line; a person's mistake is one line on standard error and exit code 2."""
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()  # what it is told to may be full, or closed
     except ExplorerError as problem:
         _fail(str(problem))
     except TyperException as problem:  # a misspelt option or a value out of range
@@ -56,11 +59,19 @@ def main() -> NoReturn:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         sys.stderr.close()
         sys.exit(0)
+    except MemoryError:
+        _fail("There is not enough memory for this; free some, or take fewer prompts or a smaller model.")
+    except Exception as problem:
+        said = file_problem(problem)
+        if said is None:  # a defect of ours
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to print may be what failed
+        _fail(said)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"explorer: {message}", file=sys.stderr)
+    print(f"explorer: {' '.join(message.split())}", file=sys.stderr)  # one line, whatever a name in it holds
     sys.exit(2)
 
 
@@ -213,8 +224,13 @@ def runs() -> None:
     from explorer.runs.reader import find_run, run_names
 
     for name in run_names():
-        manifest = find_run(name).manifest
-        print(f"{name}\t{manifest.get('title', '')}\t{manifest.get('created', '')}")
+        try:
+            manifest = find_run(name).manifest
+        except ExplorerError as problem:  # one damaged run hides no other
+            print(f"explorer: {problem}", file=sys.stderr)
+            continue
+        told = [" ".join(str(manifest.get(key, "")).split())[:200] for key in ("title", "created")]
+        print("\t".join([name, *(text if text.isprintable() else ascii(text) for text in told)]))
 
 
 @app.command()

@@ -22,7 +22,15 @@ _ADVICE = {
 }
 """What to do about it; elsewhere only the reason is told."""
 
-_TOLD = ("No space left", "Read-only file", "Permission denied", "PytorchStreamWriter", "File too large", "quota")
+_TOLD = (
+    "No space left",
+    "Read-only file",
+    "Permission denied",
+    "PytorchStreamWriter",
+    "File too large",
+    "iostream error",
+    "quota",
+)
 """How libraries that raise errors of their own tell that a file could not be written."""
 
 

@@ -28,6 +28,6 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except RecursionError as problem:
-        raise ExplorerError(f"{path} is not a readable TOML file: its lists are nested too deep.") from problem
+        raise ExplorerError(f"{path} is not a readable TOML file: its values are nested too deeply.") from problem
     except ValueError as problem:  # TOMLDecodeError, or a number of thousands of digits
         raise ExplorerError(f"{path} is not a readable TOML file: {first_line(problem, 200)}") from problem

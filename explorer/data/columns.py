@@ -81,7 +81,7 @@ def first_words(value: Any) -> str:
     turns = turns_of(value)
     if turns is not None:
         return next((text for role, text in turns if role == "user"), "")
-    return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    return _text(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def turns_of(value: Any) -> list[tuple[str, str]] | None:
@@ -127,7 +127,12 @@ def category_in(value: Any) -> str:
     """A category as one word: where it is a map of flags (BeaverTails), the first that is set."""
     if isinstance(value, dict):
         return next((str(name) for name, flag in value.items() if flag), "")
-    return str(value if value is not None else "").strip()
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    """A cell as text; "" for a missing one (nan is what pandas writes for it)."""
+    return "" if value is None or (isinstance(value, float) and value != value) else str(value).strip()
 
 
 def name_of(given: Any, number: int, taken: set[str]) -> str:
@@ -138,7 +143,7 @@ def name_of(given: Any, number: int, taken: set[str]) -> str:
         number: of its row, which is its name else.
         taken: the names so far.
     """
-    plain = name = str(given if given is not None else "").strip() or str(number)
+    plain = name = _text(given) or str(number)
     while name in taken:
         name = f"{plain}-{number}"
         plain += "-"

@@ -24,12 +24,15 @@ JSON, CSV, PARQUET = (".jsonl", ".ndjson", ".json"), (".csv", ".tsv"), (".parque
 ENDINGS = (*JSON, *CSV, *PARQUET)
 """Endings of files that are read, in upper or lower case, with or without .gz after them."""
 
+DEEPEST = 50
+"""Levels that lists and objects of a row are nested at most; data sets have three."""
+
 MOST_DOCUMENT = 2**28
 """Characters of a JSON file that is one array; longer ones are written as JSONL."""
 
 SEPARATORS = (",", ";", "\t", "|")
-_NONE = "\x1f"
-"""Stands for the separator of a file with one column, whose texts may hold any of the others."""
+_NONE = "\0"
+"""Stands for the separator of a file with one column: no text file holds it."""
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -141,9 +144,18 @@ def _no_object(value: Any, line: str, number: int, path: Path) -> ExplorerError:
 def _parsed(text: str) -> Any:
     """A JSON value; None where it is none."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):  # nested thousands deep
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return None
+    return value if text.count("[") + text.count("{") < DEEPEST or _is_flat(value, DEEPEST) else None
+
+
+def _is_flat(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested at most so deep."""
+    if not isinstance(value, list | dict):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_flat(item, levels - 1) for item in inner)
 
 
 def _is_table(value: dict) -> bool:
@@ -217,7 +229,7 @@ def read_cells(file: TextIOBase, path: Path, usual: str = ",") -> Cells:
     reader = csv.reader(chain([header], lines), delimiter=separator, strict=True, skipinitialspace=separator != "\t")
     rows = _separated(reader, path, skipped)
     _, names = next(rows, (1, []))
-    names = [name.strip() for name in names]
+    names = [" ".join(name.split()) for name in names]
     kept = [i for i, name in enumerate(names) if name]
     columns = [names[i] for i in kept]
     twice = next((name for i, name in enumerate(columns) if name in columns[:i]), None)
@@ -255,9 +267,12 @@ def _matched(
 
 def _lines(file: TextIOBase, path: Path, long_ones: bool = False) -> Iterator[str]:
     """The lines of a file with their ends, none longer than `MOST_LINE`, or than a document where one may be."""
-    number = 0
+    number, ends = 0, ""
     while line := file.readline(MOST_LINE + 1):
         number += 1
+        ends = ends or line[-1]
+        while ends == "\n" and line[-1] == "\r" and (more := file.readline(MOST_LINE + 1 - len(line))):
+            line += more  # where lines end otherwise, \r is a part of one
         if len(line) > MOST_LINE and long_ones:
             line += file.readline(MOST_DOCUMENT - len(line))
         elif len(line) > MOST_LINE:

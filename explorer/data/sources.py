@@ -119,7 +119,7 @@ def prompts_of(
     names, chosen = list(table.column_names), dict(columns or {})
     for what in (*chosen.values(), *(where or {})):
         if what not in names:
-            raise ExplorerError(f"{place} has no column “{what}”; it has {', '.join(map(str, names[:40]))}.")
+            raise ExplorerError(f"{place} has no column “{what}”; it has {_listed(names)}.")
     prompt = chosen.get("prompt") or next(iter(columns_of(names, PROMPT_COLUMNS)), "")
     category = chosen.get("category") or next(iter(columns_of(names, CATEGORY_COLUMNS)), "")
     identity = chosen.get("id") or find_column(names, "id") or ""
@@ -141,6 +141,11 @@ def prompts_of(
     if not found:
         raise ExplorerError(f"{place} has no prompts left; check its columns and the setting `where`.")
     return found
+
+
+def _listed(names: list[str]) -> str:
+    """Columns as a sentence may hold them."""
+    return " ".join(", ".join(map(str, names[:40])).split())[:400]
 
 
 def _same(cell: Any, wanted: Any) -> bool:
@@ -165,6 +170,8 @@ def _from_file(file: Path) -> FileTable:
     if ending_of(file) not in ENDINGS:
         raise ExplorerError(f"{file.name} is none of {', '.join(ENDINGS)}; give one of these.")
     rows = [row.cells for row in read_rows(file, "file of prompts")]
+    if not rows:
+        raise ExplorerError(f"{file} holds no prompts; write one row for each.")
     return FileTable(list(dict.fromkeys(name for row in rows for name in row)), rows)
 
 

@@ -79,7 +79,10 @@ def load_suite(name: str, limit: int | None = None) -> list[Prompt]:
         )
     taken: set[str] = set()
     rows = islice(read_rows(path, "prompt suite"), limit)
-    return [_prompt(row, number, path, taken) for number, row in enumerate(rows, start=1)]
+    prompts = [_prompt(row, number, path, taken) for number, row in enumerate(rows, start=1)]
+    if not prompts and limit != 0:
+        raise ExplorerError(f"{path} holds no prompts; write one row for each.")
+    return prompts
 
 
 def load_refusals() -> list[Refusal]:

@@ -12,7 +12,9 @@ does not name are left out of the ranking. A hook column names layers as Transfo
 (`blocks.{layer}.mlp.hook_post`); commas, semicolons and tabs separate, in any encoding of `data.text_file`.
 """
 
+import io
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +76,9 @@ def write_ranking(changes: ChangeScores, path: str | Path) -> Path:
         else:
             import torch
 
-            torch.save(_to_tuple(changes), half)
+            data = io.BytesIO()  # torch tells of a full disk in words of its own
+            torch.save(_to_tuple(changes), data)
+            half.write_bytes(data.getbuffer())
     return path
 
 
@@ -102,7 +106,9 @@ def _read_tensors(path: Path, like: HasNeurons | None) -> ChangeScores:
     import torch
 
     try:
-        found = torch.load(path, weights_only=True, map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of kinds of tensors that are refused below
+            found = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as problem:  # a damaged file ends the reader of pickles in a dozen ways
         raise ExplorerError(
             f"{path} is not a file of plain tensors saved by torch.save; files with other objects are not opened."
@@ -197,6 +203,13 @@ def _read_csv(path: Path, like: HasNeurons | None) -> ChangeScores:
     flat = layers * n_neurons + neurons
     if len(np.unique(flat)) != len(flat):
         raise ExplorerError(f"{path} names a neuron twice; give one score for each.")
+    named = np.bincount(layers, minlength=n_layers)
+    partly = np.flatnonzero((named > 0) & (named < n_neurons))
+    if len(partly) and (score < 0).any():
+        raise ExplorerError(
+            f"{path} has scores below 0 and names {named[partly[0]]} of the {n_neurons} neurons of layer {partly[0]}; "
+            "name all of them, since the others would count as 0 and stand above."
+        )
     scores = np.zeros((n_layers, n_neurons), dtype=np.float32)
     scores[layers, neurons] = score
     unnamed = tuple(int(i) for i in np.setdiff1d(np.arange(n_layers), layers))

@@ -26,6 +26,7 @@ MOST_LAYERS, MOST_NEURONS, MOST = 2_000, 2_000_000, 64_000_000
 """Layers of a model, neurons of a layer, and neurons of a model, beyond what any published model has: what names more
 is no ranking, and would ask for that much memory."""
 
+_LARGEST = float(np.finfo(np.float32).max)
 _HOOK_PATTERN = re.compile(r"blocks\.([0-9]{1,9})\.mlp\.hook_(?:post|mid)")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
@@ -77,7 +78,7 @@ def _number(path: Path, row: int, cell: str, column: str, separator: str) -> flo
     if separator != "," and _DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")
     value = float(text) if _NUMBER.fullmatch(text) else np.nan
-    if not abs(value) <= np.finfo(np.float32).max:
+    if not abs(value) <= _LARGEST:
         why = "is not a number" if not _NUMBER.fullmatch(text) else "is more than float32 holds"
         raise ExplorerError(f"{path}, row {row}: “{' '.join(text.split())[:40]}” {why} ({column}).")
     return value

@@ -6,7 +6,6 @@ names is whole, whatever moment the process died at.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from explorer.files import whole
 
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of it that is done, 0 to 1."""
@@ -94,13 +95,15 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file; None where it is missing or unreadable."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".half")
-    half.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-    os.replace(half, path)
+    """Write a JSON file whole or not at all.
+
+    Raises:
+        ExplorerError: it cannot be written.
+    """
+    with whole(path) as half:
+        half.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")

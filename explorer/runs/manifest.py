@@ -13,6 +13,9 @@ from explorer.runs.format import MANIFEST, SCHEMA_VERSION, TABLES, TENSORS, chec
 MOST = 2**26
 """Bytes of a manifest; the demo's has thirty thousand."""
 
+MOST_NEURONS = 10**8
+"""Neurons of both models' shape; the largest that are published have thirty million."""
+
 _FILE = re.compile(rf"(?:{TENSORS}/[A-Za-z0-9][A-Za-z0-9_-]*\.safetensors|{TABLES}/[A-Za-z0-9][A-Za-z0-9_-]*\.parquet)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -42,6 +45,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or version != SCHEMA_VERSION:
         raise ExplorerError(f"{file} is damaged (its format); build the run again.")
     wrong = next((part for part, is_whole in _PARTS.items() if not is_whole(manifest)), None)
+    wrong = wrong or next(
+        (key for key, kind in _KINDS.items() if not isinstance(manifest.get(key, kind()), kind)), None
+    )
     if wrong is not None:
         raise ExplorerError(f"{file} is damaged ({wrong}); build the run again.")
     return manifest
@@ -49,11 +55,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def _pair(manifest: Mapping) -> bool:
     pair = manifest.get("pair")
-    return isinstance(pair, dict) and all(_count(pair.get(key)) for key in ("n_layers", "n_neurons"))
+    if not isinstance(pair, dict) or not all(_count(pair.get(key)) for key in ("n_layers", "n_neurons")):
+        return False
+    return pair["n_layers"] * pair["n_neurons"] <= MOST_NEURONS
 
 
 def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 10**8
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_NEURONS
 
 
 def _rankings(manifest: Mapping) -> bool:
@@ -90,3 +98,10 @@ _PARTS: dict[str, Callable[[Mapping], bool]] = {
     "its files": _files,
 }
 """What a manifest must hold, in words, and whether it does."""
+
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("title", "description", "created"), str),
+    **dict.fromkeys(("adapters", "suites", "decoding", "packages", "detail", "scorers", "score_columns"), dict),
+    "answers": list,
+}
+"""What else it may hold, and of which kind."""

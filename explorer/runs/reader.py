@@ -76,7 +76,7 @@ class Run:
             raise ExplorerError(f"Run {self.name} has no ranking “{str(name)[:40]}”; it has {known}.")
         try:
             changes = ChangeScores.from_parts(self.tensors(name), self.manifest["rankings"][name])
-        except (KeyError, TypeError, ValueError) as problem:
+        except (KeyError, TypeError, ValueError, OverflowError) as problem:
             raise ExplorerError(f"Ranking “{name}” of run {self.name} is damaged; build the run again.") from problem
         if not self._is_whole(changes):
             raise ExplorerError(
@@ -98,7 +98,7 @@ class Run:
         path = self._file(f"{TENSORS}/{check_name(name, 'tensor file')}.safetensors")
         try:
             arrays = load_file(str(path))
-        except (OSError, SafetensorError, ValueError, KeyError) as problem:
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as problem:
             raise ExplorerError(f"{path} is damaged; build the run again.") from problem
         lacking = next((key for key in KEY_ARRAYS.get(name, "").split() if key not in arrays), None)
         if lacking is not None:
@@ -167,7 +167,9 @@ class Run:
         shape = (self.n_layers, self.n_neurons)
         arrays = (changes.scores, changes.mean1, changes.mean2, changes.std1, changes.std2)
         excluded = all(isinstance(i, int) and 0 <= i < self.n_layers for i in changes.excluded_layers)
-        return all(a.shape == shape for a in arrays) and excluded and bool(np.isfinite(changes.scores).all())
+        kinds = isinstance(changes.meta, dict) and isinstance(changes.label, str) and excluded
+        numbers = all(a.shape == shape and a.dtype.kind == "f" for a in arrays)
+        return kinds and numbers and bool(np.isfinite(changes.scores).all())
 
 
 def open_run(path: str | Path) -> Run:

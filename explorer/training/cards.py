@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from explorer.errors import ExplorerError
+from explorer.files import whole
 from explorer.models.adapters import digest
 from explorer.training.record import TrainingRecord
 
@@ -81,7 +82,8 @@ def write_card(
         "settings": dict(settings),
         "measured": rows,
     }
-    (folder / FILE).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    with whole(folder / FILE) as half:
+        half.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return Card(folder.name, sha256, command, measured[MEASURED])
 
 
