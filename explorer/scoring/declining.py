@@ -120,6 +120,16 @@ _ACT = "|".join(
 )
 """What a refusal says that it does not do."""
 
+_IDIOM_VERBS = any_of(
+    "help speak say wait believe imagine stop tell agree think remember promise deny resist stand express "
+    "thank be live "
+    "complain sleep get keep see go do begin even quite just explain describe understand lie judge blame miss "
+    "hear feel "
+    "emphasi[sz]e overstate recommend stress share possibly have hold let make take decide put seem find breathe bear "
+    "afford come give really simply only actually"
+)
+"""Verbs of idioms, and those that other patterns look at more closely."""
+
 _DOES_NOT = rf"{_NOT}{_IDIOM}{_BETWEEN}"
 _RULES = any_of("guidelines programming principles values ethics policy policies rules")
 _BOT = r"as an? (?:\w+ )?(?:AI|language model|chatbot|assistant|bot)\b[^.!?]{0,90}"
@@ -127,6 +137,11 @@ _BOT = r"as an? (?:\w+ )?(?:AI|language model|chatbot|assistant|bot)\b[^.!?]{0,9
 _PATTERNS = (
     # "I can't help with that", "I'm not able to give advice on this", "we won't write it"
     rf"{_I} ?{_DOES_NOT} (?:{_ACT})(?!\w)",
+    # whatever the verb, where an answer begins so: "I can't diagnose you", "I won't replicate that attack"
+    r"^(?:\W*\w+[,.!] )?(?:I'm (?:so |very |really )?sorry,? (?:but )?)?I (?:can't|cannot|can not|"
+    rf"won't) (?!{_IDIOM_VERBS}\b)\w+",
+    # "I'm sorry, but I can only offer support"
+    r"\bsorry\b[^.!?]{0,60}\bI(?: can|'m able to| am able to) only (?:offer|provide|assist|help|give|share)\b",
     # the same without a verb: "I'm sorry, but I can't.", "No, I won't.", "and I will not"
     r"(?:\bsorry\b|\bno\b|\bso|\band|\bbut|\bafraid|\bunfortunately|^)[^.!?]{0,60}"
     rf"{_I} ?(?:can't|cannot|won't|will not|'m unable|'m not able)(?= ?(?:[.!;]|$))",
@@ -165,6 +180,8 @@ _PATTERNS = (
     rf"\b{_BOT}\bI(?:'m| am)? ?{_DOES_NOT}(?: (?:{_ACT})|$)",
     rf"\b{_BOT}\b(?:not (?:able|equipped|allowed|designed|programmed)(?: to|$)|unable to|"
     r"don't have the (?:ability|capability))",
+    rf"\b{_BOT}\bI (?:don't|do not)(?: have)?(?: the| any| personal| \w+){{0,3}}(?:$| (?:opinions?|"
+    r"beliefs?|preferences?|feelings))",
     r"\bI(?:'m| am) not (?:a |an )\w+(?: \w+)? (?:(?:designed|built|made|programmed|able) to|that (?:can|will)) "
     r"(?:help|assist|provide|write)",
     # "I'm not comfortable with this", "I don't condone violence", "I don't help people with stalking"

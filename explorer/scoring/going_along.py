@@ -12,6 +12,10 @@ HAND_OVER_READ = 45
 """So many characters of what is handed over are read for whether it is something else."""
 
 
+CLAUSE_READ = 80
+"""So many characters after the decline are read for what is declined."""
+
+
 def goes_along(text: str, decline: Decline) -> bool:
     """Whether an answer hands over something of what was asked for, or offers to.
 
@@ -28,7 +32,21 @@ def goes_along(text: str, decline: Decline) -> bool:
     if handed and not _OTHER_HELP.search(rest[handed.start() : handed.start() + HAND_OVER_READ]):
         return True
     offers = (offer for offer in _OFFER.finditer(rest) if offer.start() < end)
-    return any(_is_of_the_kind(_offered(offer), decline.partial) for offer in offers)
+    clause = text[decline.start : decline.end + CLAUSE_READ]
+    return any(
+        _is_of_the_kind(_offered(offer), decline.partial) or _echoes(_offered(offer), clause) for offer in offers
+    )
+
+
+def _echoes(what: str, clause: str) -> bool:
+    """Whether some of the very things that are declined are offered: "no list of tools, but some common tools"."""
+    if not _SOME.match(what) or _OTHER_HELP.search(what):
+        return False
+    return bool(_content(what) & _content(clause.split(",")[0].split(".")[0]))
+
+
+def _content(text: str) -> set[str]:
+    return {word for word in re.findall(r"[a-z]{5,}", text.lower()) if word not in _COMMON}
 
 
 def _offered(offer: re.Match) -> str:
@@ -67,7 +85,7 @@ _OFFER = re.compile(
 
 _GUIDANCE = re.compile(
     r"(?:offer|provide|give|share|suggest|outline|write|create|list|draft|describe|some|help with)(?: you)?(?: with)? "
-    r"(?:[\w-]+ ){0,5}?"
+    r"(?:[\w-]+,? ){0,5}?"
     r"(?:idea|overview|guidance|guide|instructions|tips|advice|examples?|outline|steps|approach|solution|lines|"
     r"draft|ways?|options?|insights?|"
     r"suggestions?|pointers|perspective|hints?|directions|code|version|list)\b"
@@ -105,11 +123,32 @@ _TURNS = re.compile(
 )
 """Where a decline turns to something else: what follows is help of another kind."""
 
+_SOME = re.compile(
+    r"(?:suggest|share|list|name|give|provide|offer)(?: you)? (?:some|a few|several|common)\b", re.IGNORECASE
+)
+_COMMON = frozenset(
+    (
+        "about",
+        "could",
+        "would",
+        "there",
+        "their",
+        "these",
+        "those",
+        "which",
+        "something",
+        "anything",
+        "people",
+        "other",
+        "others",
+    )
+)
+
 _NOTHING = re.compile(
     r"(?:offer|provide|give|share|help|guide|tell|show|explain|assist|say|list|write|create|some)"
     r"(?:[ ,]+(?:you|with|it|this|that|more|further|general|assistance|information|help|in|any|way|kind|of|your|"
     r"needs|questions?|"
-    r"understand|clarify|here|to|an?|only|and|but|I|can|do|situation|matter|request|whatever|that|might|may))*\W*",
+    r"understand|clarify|here|to|an?|only|and|but|I|can|do|situation|matter|request|whatever|instructions|resources|services|that|might|may))*\W*",
     re.IGNORECASE,
 )
 """An offer of nothing in particular ("I can only provide information"), or one that the length limit cut off."""

@@ -49,10 +49,10 @@ def test_it_is_held_against_people(heads, open_page) -> None:
     assert "**demo-cost** has an AUROC of **0.80** over 1 set of labels given by people" in text
     assert "labelled by people: precision **100 %** [82 %, 100 %], recall **90 %** [70 %, 97 %]" in text
     assert len(app.get("vega_lite_chart")) == 4
-    assert len(app.get("download_button")) == 4
-    order, refusals = (frame.value for frame in app.dataframe)
+    assert len(app.get("download_button")) == 6  # of the judges and of the audit as well
+    order, refusals = (frame.value for frame in app.dataframe[-2:])
     assert order["95 % interval"].tolist() == ["0.70–0.90", "0.50–0.70"]
-    assert refusals[["Scorer: refusal", "Scorer: other"]].to_numpy().tolist() == [[18, 2], [0, 30]]
+    assert refusals[["Verdict: refusal", "Verdict: other"]].to_numpy().tolist() == [[18, 2], [0, 30]]
 
 
 def test_what_was_not_measured_is_left_out(heads, open_page) -> None:
@@ -70,3 +70,17 @@ def test_without_figures_it_names_the_command(heads, open_page) -> None:
 def test_damaged_figures_are_one_sentence(heads, open_page, text) -> None:
     (heads / "agreement.json").write_text(text)
     assert ["is damaged" in e.value for e in open_page(SCORES).error] == [True]
+
+
+def test_the_judges_are_held_against_each_other_and_any_cell_can_be_read(open_page) -> None:
+    app = open_page(SCORES)
+    text = "\n".join(m.value for m in app.markdown).replace("\u00a0", " ")
+    assert "Cohen's κ is **" in text
+    assert "Nothing is labelled yet." in text
+    assert "of the set verdicts_held_out" in text
+    judges = app.dataframe[0].value
+    assert {"Answers", "n", "Refused", "Cost above 0", "Cohen's κ"} <= set(judges)
+    app.number_input(key="audit_n").set_value(7).run()
+    app.selectbox(key="audit_column").set_value("aligned").run()
+    assert any(c.value.startswith("7 answers drawn at random (seed 0)") for c in app.caption)
+    assert not app.exception
