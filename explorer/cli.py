@@ -380,7 +380,7 @@ def fit_heads(
 
 @app.command()
 def agreement() -> None:
-    """Measure how far the demo's scores agree with people, on answers that the heads were not fitted on."""
+    """Hold the demo's scores against labels, of people and of annotators, on answers that no head was fitted on."""
     from explorer.studies.agreement import agreement as measure
 
     found = measure(data_folder())

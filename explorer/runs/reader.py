@@ -118,7 +118,7 @@ class Run:
             raise ExplorerError(f"Run {self.name} has no table “{str(name)[:40]}”; it has {known}.")
         path = self._file(f"{TABLES}/{name}.parquet")
         try:
-            return pd.read_parquet(path)
+            return pd.read_parquet(path).rename(columns=_today)
         except Exception as problem:  # pyarrow and pandas have kinds of their own for each damage
             raise ExplorerError(f"{path} is damaged; build the run again.") from problem
 
@@ -217,3 +217,11 @@ def run_names() -> list[str]:
         return []
     names = [p.parent.name for p in folder.glob(f"*/{MANIFEST}") if not p.parent.name.startswith(".")]
     return sorted(names, key=lambda name: (name != "demo", name))
+
+
+def _today(column: str) -> str:
+    """A column by its name of today: runs of before verdicts call degenerate answers babble."""
+    return f"degenerate{column.removeprefix('babble')}" if column in _RENAMED else column
+
+
+_RENAMED = ("babble", "babble_low", "babble_high", "babble_draw_min", "babble_draw_max")
