@@ -40,6 +40,27 @@ def naive_greedy(pair: Pair, model: "PreTrainedModel", ids: list[int], max_new_t
     return _greedy(pair, max_new_tokens, lambda answer: _logits(model, Text(ids, answer)))
 
 
+def naive_mixed_log_prob(pair: Pair, ids: list[int], answer: Sequence[int], mask: torch.Tensor) -> float:
+    """log p(answer | prompt) in nats of M1 whose neurons are mixed with M2's on the same text: a1 + m (a2 − a1).
+
+    Args:
+        pair: the models.
+        ids: token ids of the prompt.
+        answer: token ids of the answer.
+        mask: float32 [n_layers, n_neurons], m.
+    """
+    read = answer[:-1]  # the last token predicts nothing that counts
+    source = naive_activations(pair.m2, ids, read)
+    m1 = pair.m1
+    with (
+        torch.inference_mode(),
+        neuron_hooks(m1, lambda layer, h: h + mask[layer].to(h) * (source[layer].to(h) - h)),
+    ):
+        logits = m1(**inputs_of(m1, [Text(ids, read)]), use_cache=False).logits[0]
+    log_probs = logits[-len(answer) :].double().log_softmax(dim=-1)
+    return float(log_probs[range(len(answer)), list(answer)].sum())
+
+
 def _patched_logits(pair: Pair, text: Text, ns: NeuronSet) -> torch.Tensor:
     """Next-token logits [vocabulary] of patched M1 on a text; every position is patched."""
     source = naive_activations(pair.m2, list(text.prompt), text.answer)

@@ -8,8 +8,8 @@ import sys
 import torch
 
 from explorer.data.suites_io import load_suite
-from explorer.neurons.contrast import Sums, _accumulate, _batches, contrast
-from explorer.neurons.reading import Text, inputs_of
+from explorer.neurons.contrast import Sums, _accumulate, contrast
+from explorer.neurons.reading import Text, batches, inputs_of
 from tests.bench.measure import Line, forget_peak, resident_mb, side_by_side
 
 ANSWER = 40
@@ -18,7 +18,7 @@ ANSWER = 40
 def throughput(pair) -> Line:
     """The accumulation over 16 texts against two bare forward passes of the same batch."""
     prompts = [pair.encode(p.prompt) for p in load_suite("redteam_eval", 16)]
-    ((_, texts),) = _batches([Text(ids, [30] * ANSWER) for ids in prompts], len(prompts))
+    ((_, texts),) = batches([Text(ids, [30] * ANSWER) for ids in prompts], len(prompts))
     batch = inputs_of(pair.m1, texts)["input_ids"]
 
     def bare() -> None:
