@@ -76,7 +76,7 @@ class Attributing:
             )
         if not isinstance(self.first_tokens, int) or isinstance(self.first_tokens, bool) or self.first_tokens < 0:
             raise ExplorerError(
-                f"How many first tokens of an answer count must be a whole number from 0 (all), not {self.first_tokens}."
+                f"How many first tokens of an answer count must be a whole number (0: all), not {self.first_tokens}."
             )
 
     @property

@@ -1,8 +1,8 @@
 """The rankings of neurons: by change score (how much a neuron differs) and by attribution (what the difference does).
 
-    changes = explorer.contrast(pair, prompts)              # ChangeScores
-    causes = explorer.attribute(pair, prompts)              # Attributions
-    causes.top(fraction=0.005), causes.by("absolute").top(100), causes.by("negative").top(100)
+changes = explorer.contrast(pair, prompts)              # ChangeScores
+causes = explorer.attribute(pair, prompts)              # Attributions
+causes.top(fraction=0.005), causes.by("absolute").top(100), causes.by("negative").top(100)
 """
 
 from dataclasses import dataclass, replace
