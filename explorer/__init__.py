@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from explorer.models.pair import Pair, load_pair
     from explorer.neurons.attribution import attribute
     from explorer.neurons.contrast import contrast
+    from explorer.neurons.patch import Patch
     from explorer.neurons.patching import Answer, Generations, Step, generate, stream, sweep
     from explorer.neurons.scores import Attributions, ChangeScores
     from explorer.neurons.sets import NeuronSet
@@ -35,6 +36,7 @@ _HOME = {
     "Attributions": "explorer.neurons.scores",
     "ChangeScores": "explorer.neurons.scores",
     "NeuronSet": "explorer.neurons.sets",
+    "Patch": "explorer.neurons.patch",
     "Answer": "explorer.neurons.patching",
     "Generations": "explorer.neurons.patching",
     "Step": "explorer.neurons.patching",
@@ -56,6 +58,7 @@ __all__ = [
     "Generations",
     "NeuronSet",
     "Pair",
+    "Patch",
     "Run",
     "Scorer",
     "Step",
