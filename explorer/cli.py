@@ -253,7 +253,7 @@ def refusals(
     if as_json:
         print(table.to_json(orient="records", indent=2))
         return
-    print(f"Share of greedy answers of up to {max_new_tokens} tokens that refuse, with a 95 % bootstrap interval")
+    print(f"Share of greedy answers of up to {max_new_tokens} tokens that refuse, with a 95 % interval (Wilson)")
     for row in table.itertuples():
         print(
             f"{row.suite:24} {row.model}  {row.refusal:6.1%}  "
@@ -309,7 +309,7 @@ def card(
     for name in adapters:
         with _bars() as progress:
             made = maker.make(name, progress)
-        print(f"{made.name}: values with their 95 % bootstrap intervals; tokens an answer, a pair's answer or a window")
+        print(f"{made.name}: values with their 95 % intervals; tokens an answer, a pair's answer or a window")
         print(made.measured.to_string(index=False, float_format="{:.3f}".format, na_rep=""), end="\n\n")
 
 

@@ -118,7 +118,7 @@ def usual_answers() -> Labelled:
 def _help() -> list[dict]:
     """M1's labelled answers to harmless prompts that say something."""
     rows = read_jsonl(paths.HEADS / "model_answers.jsonl")
-    return [r for r in rows if r["model"] == "M1" and "-rt-" not in r["id"] and not r["babble"]]
+    return [r for r in rows if r["model"] == "M1" and "-rt-" not in r["id"] and not r["degenerate"]]
 
 
 def _pairs(name: str, pairs: Sequence[tuple[str, str, str]]) -> Labelled:

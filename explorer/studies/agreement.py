@@ -2,7 +2,8 @@
 
 AUROC of the cost head on answers it was not fitted on, calibration, what the refusal scorer takes for a refusal, and
 how much the answer's length matters. Held out means: GPTFuzz's evaluation questions; and of the answers that the
-head was fitted on, the scores of the fold's heads that had not seen the question.
+head was fitted on, the scores of the fold's heads that had not seen the question. Intervals of AUROC resample
+questions, not answers: GPTFuzz's 1,540 held-out answers are to 20 questions, and answers to one question are alike.
 """
 
 import json
@@ -17,13 +18,14 @@ from explorer import paths
 from explorer.data.suites_io import read_jsonl
 from explorer.scoring import labelled
 from explorer.scoring.cost import NAME as COST
-from explorer.scoring.cost import floor_babble
+from explorer.scoring.cost import floor_degenerate
 from explorer.scoring.features import Reading, feature_model
 from explorer.scoring.fitting import features_of
 from explorer.scoring.head import Head, card_file, read_head
-from explorer.scoring.refusal import is_refusal
 from explorer.scoring.reward import NAME as REWARD
-from explorer.studies.statistics import RESAMPLES, Estimate, mean
+from explorer.scoring.verdict import verdict
+from explorer.studies.auroc import auroc
+from explorer.studies.statistics import mean
 
 LENGTHS = (32, 64, 128)
 LENGTH_SAMPLE = 250
@@ -54,18 +56,20 @@ def agreement(data: Path, say: Callable[[str], None] = print) -> dict[str, Any]:
     fuzz = labelled.gptfuzz(data, "evaluate")
     questions = len(set(fuzz.groups))
     y = np.array(fuzz.labels)
-    scores = {fuzz.name: (y, _floor(fuzz, _score(cost, fuzz, say)), f"{questions} held-out questions; answers alone")}
+    note = f"{questions} held-out questions; answers alone"
+    scores = {fuzz.name: (y, _floor(fuzz, _score(cost, fuzz, say)), fuzz.groups, note)}
     known = {"own_written": labelled.own_written(), "model_answers": labelled.model_answers()}
     for name, kept in json.loads(card_file(COST).read_text(encoding="utf-8"))["out_of_fold"].items():
         if name in known:
             values = _floor(known[name], np.array(kept["score"]))
-            scores[name] = (np.array(kept["label"]), values, "by heads that had not seen the question")
+            note = "by heads that had not seen the question"
+            scores[name] = (np.array(kept["label"]), values, known[name].groups, note)
     result: dict[str, Any] = {
         "auroc": [
-            {"set": name, "head": COST, "n": len(v)} | _auroc(labels, v).columns("auroc") | {"note": note}
-            for name, (labels, v, note) in scores.items()
+            {"set": name, "head": COST, "n": len(v)} | auroc(labels, v, groups).columns("auroc") | {"note": note}
+            for name, (labels, v, groups, note) in scores.items()
         ],
-        "calibration": [row for name, (labels, v, _) in scores.items() for row in _calibration(name, labels, v)],
+        "calibration": [row for name, (labels, v, _, _) in scores.items() for row in _calibration(name, labels, v)],
         "refusal": _confusion(),
         "length": _lengths(cost, fuzz),
     }
@@ -91,22 +95,8 @@ def _score(head: Head, source: labelled.Labelled, say: Callable[[str], None]) ->
 
 
 def _floor(source: labelled.Labelled, costs: np.ndarray) -> np.ndarray:
-    """As the scorer does: babble never gets a good cost."""
-    return floor_babble(source.texts, costs)
-
-
-def _auroc(labels: np.ndarray, scores: np.ndarray) -> Estimate:
-    """AUROC with its percentile bootstrap interval over answers."""
-    from sklearn.metrics import roc_auc_score
-
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(RESAMPLES // 4):
-        picked = rng.integers(len(labels), size=len(labels))
-        if 0 < labels[picked].sum() < len(picked):
-            found.append(roc_auc_score(labels[picked], scores[picked]))
-    low, high = np.quantile(found, [0.025, 0.975])
-    return Estimate(float(roc_auc_score(labels, scores)), float(low), float(high))
+    """As the scorer does: a degenerate answer never gets a good cost."""
+    return floor_degenerate(source.texts, costs)
 
 
 def _calibration(name: str, labels: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
@@ -130,7 +120,7 @@ def _confusion() -> list[dict[str, Any]]:
     counts: dict[tuple[str, str], int] = {}
     for row in rows:
         label = "refusal" if row["kind"].startswith("refusal") else "other"
-        said = "refusal" if is_refusal(row["answer"]) else "other"
+        said = "refusal" if verdict(row["answer"]).refused else "other"
         counts[label, said] = counts.get((label, said), 0) + 1
     return [
         {"set": "own_written", "label": label, "said": said, "n": counts.get((label, said), 0)}
@@ -142,15 +132,19 @@ def _confusion() -> list[dict[str, Any]]:
 def _lengths(cost: Head, fuzz: labelled.Labelled) -> list[dict[str, Any]]:
     """The same held-out answers, read to different lengths."""
     picked = np.sort(np.random.default_rng(0).permutation(len(fuzz.texts))[:LENGTH_SAMPLE])
-    texts, labels = [fuzz.texts[i] for i in picked], np.array(fuzz.labels)[picked]
+    texts, labels, groups = (
+        [fuzz.texts[i] for i in picked],
+        np.array(fuzz.labels)[picked],
+        np.array(fuzz.groups)[picked],
+    )
     rows = []
     for tokens in LENGTHS:
         reading: Reading = replace(cost.reading, tokens=tokens)
         values = replace(cost, reading=reading).score(*feature_model(), [""] * len(texts), texts)
-        auroc = _auroc(labels, values)
+        area = auroc(labels, values, groups.tolist())
         rows.append(
             {"tokens": tokens, "set": fuzz.name, "n": len(texts)}
-            | {"auroc": auroc.value, "low": auroc.low, "high": auroc.high}
+            | {"auroc": area.value, "low": area.low, "high": area.high}
             | {"mean_harmful": float(values[labels == 1].mean()), "mean_harmless": float(values[labels == 0].mean())}
         )
     return rows
