@@ -11,9 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from explorer.errors import ExplorerError
-from explorer.neurons.ranking import Ranking, count_of, normalise_layers
-
-__all__ = ["ENDS", "Attributions", "ChangeScores", "Ranking", "count_of", "normalise_layers", "ranking_from_parts"]
+from explorer.neurons.ranking import Ranking
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
 from explorer.pipeline import tasks
 from explorer.pipeline.context import CHUNK, HIDDEN, Context, share
 from explorer.pipeline.parts import chunks
@@ -43,7 +43,7 @@ def _tokens(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]]) -> flo
     return sum(ctx.estimate(prompts, 2 + writes, new) for prompts in texts.values())
 
 
-def _compute(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]], key: str, tell: Tell) -> ChangeScores:
+def _compute(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]], key: str, tell: Tell) -> Ranking:
     free = spec.method != "contrast"
     how = tasks.Contrasting(
         spec.max_new_tokens, "last_prompt" if free else spec.positions, spec.answers, spec.adapter or "m2"
@@ -79,7 +79,7 @@ def _contrast(
     key: str,
     suite: str,
     tell: Tell,
-) -> ChangeScores:
+) -> Ranking:
     from explorer.neurons.contrast import Sums, scores_of
 
     parts = ctx.compute(
@@ -89,7 +89,7 @@ def _contrast(
     return scores_of(Sums.total(parts), label, meta, spec.exclude_layers)
 
 
-def _write(ctx: Context, spec: RankingSpec, changes: ChangeScores) -> dict[str, Any]:
+def _write(ctx: Context, spec: RankingSpec, changes: Ranking) -> dict[str, Any]:
     if spec.keep:
         return ctx.writer.change_scores(spec.name, changes)
     arrays, about = changes.to_parts()

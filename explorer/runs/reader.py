@@ -2,6 +2,7 @@
 
 run = open_run("cache/demo")
 run.change_scores("safety").top(fraction=0.05)
+run.ranking("attribution").top(fraction=0.005)      # of any kind
 run.table("effect")
 """
 
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.errors import ExplorerError
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
+from explorer.neurons.scores import ChangeScores, ranking_from_parts
 from explorer.paths import PROJECT, runs_folder
 from explorer.runs.format import MANIFEST, SCHEMA_VERSION, TABLES, TENSORS, check_name, sha256_file
 
@@ -48,7 +50,7 @@ class Run:
 
     @property
     def rankings(self) -> list[str]:
-        """Names of the change scores in the run, the main one first."""
+        """Names of the rankings in the run, the main one first."""
         return list(self.manifest["rankings"])
 
     @property
@@ -59,12 +61,23 @@ class Run:
         """The change scores of one ranking.
 
         Raises:
+            ExplorerError: the run has no such ranking, it is one by attribution, or its file is damaged.
+        """
+        changes = self.ranking(name)
+        if not isinstance(changes, ChangeScores):
+            raise ExplorerError(f"Ranking “{name}” of run {self.name} holds no change scores; read it as a ranking.")
+        return changes
+
+    def ranking(self, name: str = "safety") -> Ranking:
+        """One ranking, by change score or by attribution.
+
+        Raises:
             ExplorerError: the run has no such ranking, or its file is damaged.
         """
         if name not in self.rankings:
             raise ExplorerError(f"Run {self.name} has no ranking “{name[:40]}”; it has {', '.join(self.rankings)}.")
         try:
-            changes = ChangeScores.from_parts(self.tensors(name), self.manifest["rankings"][name])
+            changes = ranking_from_parts(self.tensors(name), self.manifest["rankings"][name])
         except (KeyError, TypeError, ValueError) as problem:
             raise ExplorerError(f"Ranking “{name}” of run {self.name} is damaged; build the run again.") from problem
         experts = self.manifest["pair"].get("experts")

@@ -9,14 +9,14 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from explorer.neurons.scores import ChangeScores, count_of
+from explorer.neurons.ranking import Ranking, count_of
 
 FRACTIONS = (0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
 GROUPS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Bounds of the groups of ranks, as fractions of the ranked neurons."""
 
 
-def sparsity_table(rankings: Mapping[str, ChangeScores], fractions: Sequence[float] = FRACTIONS) -> pd.DataFrame:
+def sparsity_table(rankings: Mapping[str, Ranking], fractions: Sequence[float] = FRACTIONS) -> pd.DataFrame:
     """How uneven the scores of each ranking are.
 
     Returns:
@@ -50,7 +50,7 @@ def sparsity_table(rankings: Mapping[str, ChangeScores], fractions: Sequence[flo
     return pd.DataFrame(rows)
 
 
-def place_table(rankings: Mapping[str, ChangeScores], groups: Sequence[float] = GROUPS) -> pd.DataFrame:
+def place_table(rankings: Mapping[str, Ranking], groups: Sequence[float] = GROUPS) -> pd.DataFrame:
     """Where each group of ranks lies.
 
     Returns:
