@@ -18,7 +18,8 @@ import torch
 
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
-from explorer.models.prompting import check_new_tokens, encode_plain
+from explorer.models.prompting import encode_plain
+from explorer.neurons.attributing import STEPS, Attributing, steps_of
 from explorer.neurons.contrast import CHUNK, Sums, scores_of
 from explorer.neurons.mixing import guide_activations, mixed_gradients
 from explorer.neurons.patching import sweep
@@ -26,90 +27,9 @@ from explorer.neurons.reading import Text, batches, inputs_of, parts, positions_
 from explorer.neurons.scores import Attributions
 from explorer.progress import Progress, part_of
 
-OBJECTIVES = ("both", "m2", "target")
-"""What L is the log-probability of:
-
-- "both": M2's greedy answer, less that of M1's; each is read on its own text.
-- "m2": M2's greedy answer alone.
-- "target": a text that the user writes, as if it were the answer to every prompt.
-"""
-
-STEPS = 5
-"""Steps by default: m = 0, 0.2, 0.4, 0.6, 0.8."""
-
-MOST_STEPS = 64
-
 CPU_TOKENS = 512
 """About so many tokens are read at once on a processor: the backward pass holds some 1.5 MB for each in SmolLM2-135M,
 and with more of them nothing is faster (docs/speed.md)."""
-
-
-@dataclass(frozen=True)
-class Attributing:
-    """What is attributed, and how.
-
-    Attributes:
-        max_new_tokens: length limit of the models' answers.
-        steps: where from 0 (M1) to 1 (M2's activations) gradients are taken; the scores are their mean.
-        objective: one of `OBJECTIVES`.
-        target: the text of objective "target"; "" otherwise.
-        first_tokens: only so many tokens at the beginning of an answer count; 0 for all.
-
-    Raises:
-        ExplorerError: a setting is not usable.
-    """
-
-    max_new_tokens: int = 24
-    steps: tuple[float, ...] = tuple(number / STEPS for number in range(STEPS))
-    objective: str = "both"
-    target: str = ""
-    first_tokens: int = 0
-
-    def __post_init__(self) -> None:
-        check_new_tokens(self.max_new_tokens)
-        if self.objective not in OBJECTIVES:
-            raise ExplorerError(f"The objective must be one of {', '.join(OBJECTIVES)}, not “{self.objective}”.")
-        if (self.objective == "target") != bool(self.target.strip()):
-            raise ExplorerError(
-                "Give a target text together with the objective “target”, and only with it: the answer whose "
-                "log-probability neurons are to raise."
-            )
-        if not isinstance(self.first_tokens, int) or isinstance(self.first_tokens, bool) or self.first_tokens < 0:
-            raise ExplorerError(
-                f"How many first tokens of an answer count must be a whole number (0: all), not {self.first_tokens}."
-            )
-
-    @property
-    def answer_tokens(self) -> int:
-        """The length limit of the answers that are written: what does not count need not be written."""
-        return min(self.max_new_tokens, self.first_tokens or self.max_new_tokens)
-
-    def to_meta(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        meta = {"objective": self.objective, "steps": list(self.steps), "max_new_tokens": self.max_new_tokens}
-        extra = {"target": self.target, "first_tokens": self.first_tokens}
-        return meta | {name: value for name, value in extra.items() if value}
-
-
-def steps_of(steps: int | Sequence[float]) -> tuple[float, ...]:
-    """The steps that a number of them, or a list, means: n steps are 0, 1/n, … (n − 1)/n.
-
-    So one step is attribution patching at M1, and the mean over more of them approaches the integral from M1 to M2's
-    activations. The end at 1 is left out, since where M2's activations are in place gradients say little (method.md).
-
-    Raises:
-        ExplorerError: there are none, too many, the same one twice, or one outside of 0 to 1.
-    """
-    if isinstance(steps, int) and not isinstance(steps, bool):
-        if 1 <= steps <= MOST_STEPS:
-            return tuple(number / steps for number in range(steps))
-    elif isinstance(steps, Sequence) and not isinstance(steps, str) and 1 <= len(steps) <= MOST_STEPS:
-        numbers = all(isinstance(s, int | float) and not isinstance(s, bool) and 0 <= s <= 1 for s in steps)
-        if numbers and len(set(steps)) == len(steps):
-            return tuple(map(float, steps))
-    raise ExplorerError(
-        f"Steps must be their number, 1 to {MOST_STEPS}, or a list of different numbers from 0 to 1, not {steps}."
-    )
 
 
 @dataclass(frozen=True)
@@ -189,8 +109,8 @@ def attribute(
         pair: the models; `pair.reversed()` attributes what breaks M2.
         prompts: what a person would type.
         max_new_tokens: the answers' length limit.
-        steps: see `steps_of`.
-        objective: one of `OBJECTIVES`; "both", or "target" where a target is given, when left out.
+        steps: their number or a list, see `attributing.steps_of`.
+        objective: one of `attributing.OBJECTIVES`; "both", or "target" where a target is given, when left out.
         target: the answer whose log-probability is attributed ("I can't help with that").
         first_tokens: only so many tokens at the beginning of each answer count; 0 for all.
         exclude_layers: layers left out of the ranking; negative ones count from the end.

@@ -121,7 +121,7 @@ class Context:
         return ranking_from_parts(load_file(str(file / f"{name}.safetensors")), about)
 
     def answers(self, suite: str) -> "pd.DataFrame":
-        """The answers to a suite under [[answers]]."""
+        """The answers of a table [[answers]] by its key: a suite, restored where nothing else is said."""
         import pandas as pd
 
         return pd.DataFrame(read_json(self.work / "answers" / f"{suite}.json"))

@@ -137,7 +137,7 @@ def _transfer_rows(
 
 def _answered(ctx: Context, suite: str) -> int:
     """How many prompts of a suite are answered under [[answers]]."""
-    return next(a.limit for a in ctx.config.answers if a.suite == suite)
+    return next(a.limit for a in ctx.config.answers if a.key == suite)
 
 
 # -- tax and ablation ----------------------------------------------------------------------------

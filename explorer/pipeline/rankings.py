@@ -38,12 +38,17 @@ def ranking_stage(ctx: Context, spec: RankingSpec) -> Stage:
 
 
 def _tokens(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]]) -> float:
+    if spec.method == "attribution":  # two texts a prompt; a backward pass costs what a forward pass does
+        passes = 2 * len(spec.attributing().steps) + 1
+        return ctx.estimate(texts[spec.suite], 2 * passes + 2, spec.max_new_tokens)
     writes = spec.method == "contrast" and spec.positions in ("paper", "shifted")
     new = spec.max_new_tokens if writes else 0
     return sum(ctx.estimate(prompts, 2 + writes, new) for prompts in texts.values())
 
 
 def _compute(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]], key: str, tell: Tell) -> Ranking:
+    if spec.method == "attribution":
+        return _attribute(ctx, spec, texts[spec.suite], key, tell)
     free = spec.method != "contrast"
     how = tasks.Contrasting(
         spec.max_new_tokens, "last_prompt" if free else spec.positions, spec.answers, spec.adapter or "m2"
@@ -87,6 +92,18 @@ def _contrast(
     )
     label = f"{ctx.models.spec.pair.name}: {how.positions} positions of {how.answers.upper()}'s answers"
     return scores_of(Sums.total(parts), label, meta, spec.exclude_layers)
+
+
+def _attribute(ctx: Context, spec: RankingSpec, prompts: list[str], key: str, tell: Tell) -> Ranking:
+    from explorer.neurons.attribution import AttributionSums, attributions_of
+
+    how = spec.attributing()
+    shared = tasks.Attribution(spec.adapter or "m2", vars(how))
+    parts = ctx.compute(f"ranking-{spec.name}", key, tasks.attribute, shared, chunks(prompts, CHUNK), tell)
+    meta: dict[str, Any] = {"method": spec.method, "suite": spec.suite, "prompts": len(prompts), "positions": "all"}
+    meta |= {name: value for name, value in (("adapter", spec.adapter), ("category", spec.category)) if value}
+    sums = AttributionSums.total(parts)
+    return attributions_of(sums, how, ctx.models.spec.pair.name, meta, spec.exclude_layers).by(spec.end)
 
 
 def _write(ctx: Context, spec: RankingSpec, changes: Ranking) -> dict[str, Any]:

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+from explorer.neurons.attributing import Attributing, steps_of
+
+DIRECTIONS = ("restore", "break")
+"""M2's activations into M1 restore (are the neurons sufficient?); M1's into M2 break (are they necessary?)."""
+
 
 @dataclass(frozen=True)
 class RankingSpec:
@@ -13,9 +18,11 @@ class RankingSpec:
         category: only prompts of this category; all where empty.
         limit, positions, answers, max_new_tokens, exclude_layers: as for `explorer.contrast`.
         adapter: a name under [adapters] whose model takes M2's place; M2 itself where empty.
-        method: "contrast" (the paper's), or one of `training_free.METHODS`, which need no aligned model.
+        method: "contrast" (the paper's), "attribution", or one of `training_free.METHODS`, which need no aligned model.
         against: the harmless suite of method "prompt_difference".
         keep: whether the ranking becomes part of the run.
+        objective, target, first_tokens, steps, end: of method "attribution"; see `explorer.attribute`, and for where
+            the ranking begins `neurons.scores.ENDS`.
     """
 
     name: str
@@ -30,6 +37,19 @@ class RankingSpec:
     method: str = "contrast"
     against: str = ""
     keep: bool = True
+    objective: str = "both"
+    target: str = ""
+    first_tokens: int = 0
+    steps: int | tuple[float, ...] = 5
+    end: str = "positive"
+
+    def attributing(self) -> Attributing:
+        """The settings of method "attribution".
+
+        Raises:
+            ExplorerError: one of them is not usable.
+        """
+        return Attributing(self.max_new_tokens, steps_of(self.steps), self.objective, self.target, self.first_tokens)
 
 
 @dataclass(frozen=True)
@@ -46,6 +66,8 @@ class AnswerSpec:
         last_layer: whether the whole last layer is patched as well.
         windows: windows of ranks, each [start, size] as fractions of all neurons.
         limit: at most so many prompts.
+        direction: one of `DIRECTIONS`.
+        strength, positions: of the patches, see `explorer.generate`.
     """
 
     suite: str
@@ -57,6 +79,14 @@ class AnswerSpec:
     last_layer: bool = False
     windows: tuple[tuple[float, float], ...] = ()
     limit: int = 200
+    direction: str = "restore"
+    strength: float = 1.0
+    positions: str | int = "all"
+
+    @property
+    def key(self) -> str:
+        """What its answers are called among those of all tables: a suite may be answered in either direction."""
+        return self.suite if self.direction == DIRECTIONS[0] else f"{self.suite}.{self.direction}"
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,12 @@ def digest(value: Any) -> str:
 
 def plain_value(value: Any) -> Any:
     """A task's option as a plain JSON value that changes when it does: arrays and neuron sets by their content."""
+    from explorer.neurons.patch import Patch
     from explorer.neurons.sets import NeuronSet
 
+    if isinstance(value, Patch):  # the paper's patch is what a bare set means
+        neurons = plain_value(value.neurons)
+        return neurons if value.is_plain else [neurons, value.strength, value.positions]
     if isinstance(value, NeuronSet):
         return [value.n_layers, value.n_neurons, hashlib.sha256(value.flat().tobytes()).hexdigest()]
     if isinstance(value, np.ndarray):
