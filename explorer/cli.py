@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from explorer.models.pair import Pair
+    from explorer.neurons.ranking import Ranking
     from explorer.pipeline.status import Status
 
 app = typer.Typer(
@@ -33,7 +34,14 @@ app = typer.Typer(
 
 PairOption = Annotated[str, typer.Option(help="Pair: a shipped name or the path of a pair file (TOML).")]
 RunOption = Annotated[str, typer.Option(help="Run: its name in the runs folder.")]
-RankingOption = Annotated[str, typer.Option(help="Ranking of the run.")]
+RankingOption = Annotated[str, typer.Option(help="Ranking of the run, by change score or by attribution.")]
+EndOption = Annotated[
+    str,
+    typer.Option(
+        help="Where a ranking by attribution begins: positive (makes M2's answer likelier), negative, or absolute. "
+        "Left out: the ranking's own."
+    ),
+]
 DtypeOption = Annotated[
     str | None,
     typer.Option(help="bfloat16, float16, float32, or auto: the fastest here. Left out: the pair's own."),
@@ -96,20 +104,38 @@ def patch(
     pair: PairOption = "demo",
     run: RunOption = "demo",
     ranking: RankingOption = "safety",
+    end: EndOption = "",
+    direction: Annotated[
+        str, typer.Option(help="restore: M2's activations into M1; break: M1's into M2, as unpatched and aligned.")
+    ] = "restore",
+    strength: Annotated[
+        float, typer.Option(help="Strength of the patch, -1 to 2: 1 is M2's activations, 0 M1's own.")
+    ] = 1.0,
+    positions: Annotated[
+        str,
+        typer.Option(
+            help="Positions that are patched: all, prompt, last_prompt, answer, or how many first tokens of the answer."
+        ),
+    ] = "all",
     max_new_tokens: TokensOption = 64,
     dtype: DtypeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with token ids.")] = False,
 ) -> None:
     """Answer a prompt unpatched, patched and aligned, and print the three answers with their costs."""
-    from explorer import generate
     from explorer.models.prompting import check_new_tokens, check_prompt
-    from explorer.runs.reader import find_run
+    from explorer.neurons.patch import Patch
+    from explorer.pipeline.specs import DIRECTIONS
 
     check_prompt(prompt)
     check_new_tokens(max_new_tokens)
-    neurons = find_run(run).change_scores(ranking).top(fraction=fraction)
-    loaded = _load(pair, dtype)
-    out = generate(loaded, [prompt], neurons, max_new_tokens)
+    if direction not in DIRECTIONS:
+        _fail(f"The direction must be {' or '.join(DIRECTIONS)}, not “{direction}”.")
+    what = Patch(_ranking(run, ranking, end).top(fraction=fraction), strength, positions)
+    from explorer import generate
+
+    neurons, loaded = what.neurons, _load(pair, dtype)
+    loaded = loaded if direction == DIRECTIONS[0] else loaded.reversed()
+    out = generate(loaded, [prompt], neurons, max_new_tokens, strength=what.strength, positions=what.positions)
     answers = {"unpatched": out.unpatched[0], "patched": out.patched[0], "aligned": out.aligned[0]}
     texts = [answer.text for answer in answers.values()]
     scores = _scores(loaded, [prompt] * 3, texts)
@@ -119,6 +145,9 @@ def patch(
         "neurons": len(neurons),
         "of": loaded.total_neurons,
         "max_new_tokens": max_new_tokens,
+        "direction": direction,
+        "strength": what.strength,
+        "positions": what.positions,
     } | {
         name: {
             "text": answer.text,
@@ -131,8 +160,11 @@ def patch(
     if as_json:
         print(json.dumps(result, ensure_ascii=False, indent=2))
         return
+    how = "" if what.is_plain else f" at strength {what.strength:g}, positions {what.positions}"
+    into = "" if direction == DIRECTIONS[0] else " with M1's activations into M2 (“unpatched” is M2, “aligned” M1)"
     print(
-        f"{len(neurons):,} of {loaded.total_neurons:,} neurons patched ({fraction:.2%}), up to {max_new_tokens} tokens"
+        f"{len(neurons):,} of {loaded.total_neurons:,} neurons patched ({fraction:.2%}){how}{into}, "
+        f"up to {max_new_tokens} tokens"
     )
     for i, (name, answer) in enumerate(answers.items()):
         refused = "refuses" if scores["refusal"][i] else "does not refuse"
@@ -143,6 +175,7 @@ def patch(
 def rank(
     run: RunOption = "demo",
     ranking: RankingOption = "safety",
+    end: EndOption = "",
     top: Annotated[int, typer.Option(min=1, help="How many neurons to print.")] = 20,
     csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
     from_file: Annotated[
@@ -153,16 +186,21 @@ def rank(
         Path | None, typer.Option(help="Write the whole ranking to this .pt or .csv file instead of printing it.")
     ] = None,
 ) -> None:
-    """Print the neurons with the highest change scores (RMS difference, activation units), or write all to a file."""
-    from explorer.neurons.artefacts import read_ranking, write_ranking
-    from explorer.neurons.tables import neuron_table
-    from explorer.runs.reader import find_run
+    """Print the first neurons of a ranking, or write all of it to a file.
 
-    changes = read_ranking(from_file) if from_file is not None else find_run(run).change_scores(ranking)
+    Change scores are RMS differences in activation units; attributions are in nats, summed over the prompts.
+    """
+    from explorer.neurons.artefacts import read_ranking, write_ranking
+    from explorer.neurons.scores import Attributions
+    from explorer.neurons.tables import neuron_table
+
+    changes = read_ranking(from_file) if from_file is not None else _ranking(run, ranking, end)
     if export is not None:
         print(f"The ranking of {len(changes.order):,} neurons is in {write_ranking(changes, export)}.")
         return
     table = neuron_table(changes).head(top)
+    if isinstance(changes, Attributions):
+        table = table.rename(columns={"change_score": "attribution"})
     print(table.to_csv(index=False) if csv else table.to_string(index=False), end="" if csv else "\n")
 
 
@@ -388,6 +426,19 @@ def agreement() -> None:
         print(
             f"{row['head']:12} {row['set']:20} {row['auroc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  n={row['n']}"
         )
+
+
+def _ranking(run: str, name: str, end: str) -> "Ranking":
+    """A ranking of a run, from the end that is asked for."""
+    from explorer.neurons.scores import Attributions
+    from explorer.runs.reader import find_run
+
+    found = find_run(run).ranking(name)
+    if not end:
+        return found
+    if not isinstance(found, Attributions):
+        raise ExplorerError(f"Ranking “{name}” is by change score, which has one end; leave out --end.")
+    return found.by(end)
 
 
 def _load(pair: str, dtype: str | None) -> "Pair":

@@ -22,6 +22,7 @@ import numpy as np
 
 from explorer.errors import ExplorerError
 from explorer.files import is_file, whole
+from explorer.neurons.ranking import Ranking
 from explorer.neurons.ranking_csv import COLUMNS, HOOK, MOST, MOST_LAYERS, MOST_NEURONS, read_neurons
 from explorer.neurons.scores import ChangeScores
 from explorer.neurons.sets import HasNeurons
@@ -61,7 +62,7 @@ def read_ranking(path: str | Path, like: HasNeurons | None = None) -> ChangeScor
     return changes
 
 
-def write_ranking(changes: ChangeScores, path: str | Path) -> Path:
+def write_ranking(changes: Ranking, path: str | Path) -> Path:
     """Write a ranking for others: `.pt` as the authors' scripts read it, `.csv` with TransformerLens hook names.
 
     Raises:
@@ -82,7 +83,7 @@ def write_ranking(changes: ChangeScores, path: str | Path) -> Path:
     return path
 
 
-def ranking_table(changes: ChangeScores) -> "pd.DataFrame":
+def ranking_table(changes: Ranking) -> "pd.DataFrame":
     """The ranking with TransformerLens hook names: rank, hook, and all columns of `tables.neuron_table`."""
     from explorer.neurons.tables import neuron_table
 
@@ -91,7 +92,7 @@ def ranking_table(changes: ChangeScores) -> "pd.DataFrame":
     return table
 
 
-def _to_tuple(changes: ChangeScores) -> tuple:
+def _to_tuple(changes: Ranking) -> tuple:
     """The authors' six tensors; layers that are left out of our ranking come last in theirs."""
     import torch
 

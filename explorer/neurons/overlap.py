@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.errors import ExplorerError
-from explorer.neurons.scores import ChangeScores, count_of
+from explorer.neurons.ranking import Ranking, count_of
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Overlap:
     spearman: float
 
 
-def overlap(a: ChangeScores, b: ChangeScores, k: int) -> Overlap:
+def overlap(a: Ranking, b: Ranking, k: int) -> Overlap:
     """The likeness of the top k of two rankings of one model.
 
     Raises:
@@ -51,7 +51,7 @@ def overlap(a: ChangeScores, b: ChangeScores, k: int) -> Overlap:
     return Overlap(k, m, m / k, chance(a, b, k), _spearman(ranks, k))
 
 
-def chance(a: ChangeScores, b: ChangeScores, k: int) -> float:
+def chance(a: Ranking, b: Ranking, k: int) -> float:
     """The share of a random set from `a`'s layers that `k` random neurons from `b`'s layers hold on average.
 
     k · |A ∩ B| / (|A| · |B|), with A and B the neurons that take part in either ranking. Where the two sets differ in
@@ -73,7 +73,7 @@ def _spearman(ranks: np.ndarray, k: int) -> float:
     return float(1 - 6 * (distance @ distance) / (m * (m**2 - 1)))
 
 
-def overlap_by_k(a: ChangeScores, b: ChangeScores, fractions: Sequence[float]) -> pd.DataFrame:
+def overlap_by_k(a: Ranking, b: Ranking, fractions: Sequence[float]) -> pd.DataFrame:
     """Overlap against the size of the top sets: columns fraction, k, shared, overlap, chance, spearman."""
     rows = []
     for fraction in fractions:
@@ -82,7 +82,7 @@ def overlap_by_k(a: ChangeScores, b: ChangeScores, fractions: Sequence[float]) -
     return pd.DataFrame(rows)
 
 
-def overlap_grid(a: ChangeScores, b: ChangeScores, fractions: Sequence[float]) -> pd.DataFrame:
+def overlap_grid(a: Ranking, b: Ranking, fractions: Sequence[float]) -> pd.DataFrame:
     """Every top set of `a` against every top set of `b`.
 
     Columns: fraction_a, fraction_b, k_a, k_b, shared, overlap (shared / the smaller set), chance
@@ -112,7 +112,7 @@ def overlap_grid(a: ChangeScores, b: ChangeScores, fractions: Sequence[float]) -
     return pd.DataFrame(rows)
 
 
-def overlap_by_layer(a: ChangeScores, b: ChangeScores, fraction: float) -> pd.DataFrame:
+def overlap_by_layer(a: Ranking, b: Ranking, fraction: float) -> pd.DataFrame:
     """Where the two top sets lie.
 
     Columns layer, only_a, only_b, both, in_a, in_b, jaccard (both / either; nan for none).
@@ -135,7 +135,7 @@ def overlap_by_layer(a: ChangeScores, b: ChangeScores, fraction: float) -> pd.Da
     )
 
 
-def layer_share(changes: ChangeScores, fractions: Sequence[float]) -> pd.DataFrame:
+def layer_share(changes: Ranking, fractions: Sequence[float]) -> pd.DataFrame:
     """What share of each top set lies in each layer: columns fraction, layer, neurons, share."""
     rows = []
     for fraction in fractions:
@@ -154,6 +154,6 @@ def layer_share(changes: ChangeScores, fractions: Sequence[float]) -> pd.DataFra
     return pd.concat(rows, ignore_index=True)
 
 
-def _same_model(a: ChangeScores, b: ChangeScores) -> None:
+def _same_model(a: Ranking, b: Ranking) -> None:
     if a.scores.shape != b.scores.shape:
         raise ExplorerError("These rankings are of different models; compare rankings of one model.")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from explorer.errors import ExplorerError
 from explorer.files import is_file
+from explorer.neurons.patch import check_positions, check_strength
 from explorer.paths import SHIPPED
 from explorer.pipeline import specs
 from explorer.pipeline.scorers import HARM_JUDGES, ROLES, is_scorer, judge_parts, scorer_columns
@@ -158,11 +159,17 @@ def _check(config: BuildConfig, path: Path) -> None:
     for ranking in config.rankings:
         if ranking.adapter and ranking.adapter not in adapters:
             raise ExplorerError(f"{path} uses the adapter “{ranking.adapter}”, which it does not define.")
+        if ranking.method == "attribution":
+            _check_attribution(ranking, path)
         if ranking.method == "prompt_difference" and not ranking.against:
             raise ExplorerError(f"{path}: ranking “{ranking.name}” needs a harmless suite to compare with: against.")
-    answered = {check_name(a.suite, "suite to answer (name a file under [suites])"): a.limit for a in config.answers}
-    if len(answered) < len(config.answers):
-        raise ExplorerError(f"{path} has two tables [[answers]] of one suite; put their fractions into one.")
+    for answers in config.answers:
+        _check_answers(answers, path)
+    if len({a.key for a in config.answers}) < len(config.answers):
+        raise ExplorerError(
+            f"{path} has two tables [[answers]] of one suite and direction; put their fractions into one."
+        )
+    answered = {a.suite: a.limit for a in config.answers if a.direction == specs.DIRECTIONS[0]}
     patched = [a.suite for a in config.answers if a.fractions]
     if config.headline and config.headline not in patched:
         raise ExplorerError(
@@ -189,6 +196,33 @@ def _check(config: BuildConfig, path: Path) -> None:
     for study, setting, (a, b) in compared:
         if a == b:
             raise ExplorerError(f"{path}, [{study}]: {setting} must be two different rankings, not twice “{a}”.")
+
+
+def _check_attribution(ranking: specs.RankingSpec, path: Path) -> None:
+    """Whether the settings of a ranking by attribution are usable."""
+    from explorer.neurons.scores import ENDS
+
+    try:
+        ranking.attributing()
+    except ExplorerError as problem:
+        raise ExplorerError(f"{path}, [rankings.{ranking.name}]: {problem}") from problem
+    if ranking.end not in ENDS:
+        raise ExplorerError(f"{path}, [rankings.{ranking.name}]: end must be one of {', '.join(ENDS)}.")
+
+
+def _check_answers(answers: specs.AnswerSpec, path: Path) -> None:
+    """Whether answers can be written as a table says."""
+    check_name(answers.suite, "suite to answer (name a file under [suites])")
+    if answers.direction not in specs.DIRECTIONS:
+        raise ExplorerError(
+            f"{path}, [[answers]] of {answers.suite}: direction must be {' or '.join(specs.DIRECTIONS)}, "
+            f"not “{answers.direction}”."
+        )
+    try:
+        check_strength(answers.strength)
+        check_positions(answers.positions)
+    except ExplorerError as problem:
+        raise ExplorerError(f"{path}, [[answers]] of {answers.suite}: {problem}") from problem
 
 
 def _rankings_used(config: BuildConfig) -> Iterable[str]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from explorer.data.suites_io import WITHHELD, Prompt, load_suite
 from explorer.models.pair_file import read_pair_file
 from explorer.models.prompting import MAX_PROMPT_CHARS
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
+from explorer.neurons.scores import ranking_from_parts
 from explorer.pipeline.config import BuildConfig
 from explorer.pipeline.engine import Engine, Task
 from explorer.pipeline.models import Models, ModelsSpec, describe_model
@@ -118,16 +119,16 @@ class Context:
 
     # -- what earlier stages wrote ---------------------------------------------------------------
 
-    def ranking(self, name: str) -> ChangeScores:
-        """The change scores of a ranking."""
+    def ranking(self, name: str) -> Ranking:
+        """A ranking."""
         from safetensors.numpy import load_file
 
         about = read_json(self.work / "stages" / f"ranking-{name}.json")["result"]
         file = next(f for f in (self.work / TENSORS, self.work / HIDDEN) if (f / f"{name}.safetensors").is_file())
-        return ChangeScores.from_parts(load_file(str(file / f"{name}.safetensors")), about)
+        return ranking_from_parts(load_file(str(file / f"{name}.safetensors")), about)
 
     def answers(self, suite: str) -> "pd.DataFrame":
-        """The answers to a suite under [[answers]]."""
+        """The answers of a table [[answers]] by its key: a suite, restored where nothing else is said."""
         import pandas as pd
 
         return pd.DataFrame(read_json(self.work / "answers" / f"{suite}.json"))

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from explorer.data.suites_io import Prompt
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline import tasks
 from explorer.pipeline.context import Context, share, table_file
@@ -127,7 +127,7 @@ def _transfer_rows(
     frame: pd.DataFrame,
     plain: dict[str, pd.DataFrame],
     sets: dict[str, NeuronSet],
-    rankings: dict[str, ChangeScores],
+    rankings: dict[str, Ranking],
 ) -> list[dict]:
     from explorer.studies.transfer import transfer_rows
 
@@ -137,7 +137,7 @@ def _transfer_rows(
 
 def _answered(ctx: Context, suite: str) -> int:
     """How many prompts of a suite are answered under [[answers]]."""
-    return next(a.limit for a in ctx.config.answers if a.suite == suite)
+    return next(a.limit for a in ctx.config.answers if a.key == suite)
 
 
 # -- tax and ablation ----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval, Len
 
+from explorer.neurons.attributing import Attributing, steps_of
 from explorer.schema import (
     Count,
     CountOrNone,
@@ -25,17 +26,35 @@ from explorer.schema import (
     Tokens,
 )
 
-Method = Literal["contrast", "prompt_difference", "activation_variance"]
-"""How a ranking is computed; those beside "contrast" are `studies.training_free.METHODS`."""
+Method = Literal["contrast", "attribution", "prompt_difference", "activation_variance"]
+"""How a ranking is computed; those beside "contrast" and "attribution" are `studies.training_free.METHODS`."""
 
 Positions = Literal["paper", "shifted", "prompt", "last_prompt"]
 """`neurons.contrast.POSITIONS`."""
+
+Objective = Literal["both", "m2", "target"]
+"""`neurons.attributing.OBJECTIVES`."""
+
+End = Literal["positive", "absolute", "negative"]
+"""`neurons.scores.ENDS`."""
+
+Steps = (
+    Annotated[int, Interval(ge=1, le=1_000)]
+    | Annotated[tuple[Annotated[float, Interval(ge=0, le=1)], ...], Some, Kind("a list of numbers from 0 to 1")]
+)
+Strength = Annotated[float, Interval(ge=-1, le=2)]
+PatchPositions = Literal["all", "prompt", "last_prompt", "answer"] | Count
+"""`neurons.patch.POSITIONS`, or so many of the answer's first tokens."""
 
 Share = Annotated[float, Interval(ge=0, le=1)]
 Window = Annotated[tuple[Share, Fraction], Kind("a pair [start, size] of fractions of all neurons")]
 Pair = Annotated[tuple[Place, Place], Kind("a pair of two rankings")]
 Map = Annotated[tuple[tuple[Text, Text], ...], Kind("a table of texts")]
 Values = Annotated[tuple[tuple[Text, str | int | float | bool], ...], Kind("a table of texts, numbers, true or false")]
+
+
+DIRECTIONS = ("restore", "break")
+"""M2's activations into M1 restore (are the neurons sufficient?); M1's into M2 break (are they necessary?)."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +67,11 @@ class RankingSpec:
         category: only prompts of this category; all where empty.
         limit, positions, answers, max_new_tokens, exclude_layers: as for `explorer.contrast`.
         adapter: a name under [adapters] whose model takes M2's place; M2 itself where empty.
-        method: "contrast" (the paper's), or one of `training_free.METHODS`, which need no aligned model.
+        method: "contrast" (the paper's), "attribution", or one of `training_free.METHODS`, which need no aligned model.
         against: the harmless suite of method "prompt_difference".
         keep: whether the ranking becomes part of the run.
+        objective, target, first_tokens, steps, end: of method "attribution"; see `explorer.attribute`, and for where
+            the ranking begins `neurons.scores.ENDS`.
     """
 
     name: Place
@@ -65,6 +86,19 @@ class RankingSpec:
     method: Method = "contrast"
     against: PlaceOrNone = ""
     keep: bool = True
+    objective: Objective = "both"
+    target: Text = ""
+    first_tokens: CountOrNone = 0
+    steps: Steps = 5
+    end: End = "positive"
+
+    def attributing(self) -> Attributing:
+        """The settings of method "attribution".
+
+        Raises:
+            ExplorerError: one of them is not usable.
+        """
+        return Attributing(self.max_new_tokens, steps_of(self.steps), self.objective, self.target, self.first_tokens)
 
 
 @dataclass(frozen=True)
@@ -81,6 +115,8 @@ class AnswerSpec:
         last_layer: whether the whole last layer is patched as well.
         windows: windows of ranks, each [start, size] as fractions of all neurons.
         limit: at most so many prompts.
+        direction: one of `DIRECTIONS`.
+        strength, positions: of the patches, see `explorer.generate`.
     """
 
     suite: Place
@@ -92,6 +128,14 @@ class AnswerSpec:
     last_layer: bool = False
     windows: Annotated[tuple[Window, ...], Distinct] = ()
     limit: Count = 200
+    direction: Literal["restore", "break"] = "restore"
+    strength: Strength = 1.0
+    positions: PatchPositions = "all"
+
+    @property
+    def key(self) -> str:
+        """What its answers are called among those of all tables: a suite may be answered in either direction."""
+        return self.suite if self.direction == DIRECTIONS[0] else f"{self.suite}.{self.direction}"
 
 
 @dataclass(frozen=True)

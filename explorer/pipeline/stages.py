@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +58,18 @@ def digest(value: Any) -> str:
 
 def plain_value(value: Any) -> Any:
     """A task's option as a plain JSON value that changes when it does: arrays and neuron sets by their content."""
+    from explorer.neurons.patch import Patch
     from explorer.neurons.sets import NeuronSet
 
+    if isinstance(value, Patch):  # the paper's patch is what a bare set means
+        neurons = plain_value(value.neurons)
+        return neurons if value.is_plain else [neurons, value.strength, value.positions]
     if isinstance(value, NeuronSet):
         return [value.n_layers, value.n_neurons, hashlib.sha256(value.flat().tobytes()).hexdigest()]
     if isinstance(value, np.ndarray):
         return [list(value.shape), str(value.dtype), hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
+    if is_dataclass(value):
+        return {field.name: plain_value(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, list | tuple):
         return [plain_value(item) for item in value]
     return value

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.data.suites_io import Prompt
+from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline.models import Models
 
@@ -30,13 +31,13 @@ class Patching:
 
     Attributes:
         tokens: length limit of an answer.
-        sets: the sets to patch, each a column of its own.
+        sets: what to patch, each a column of its own; a bare set is patched as in the paper.
         first, second: names of the model that is patched and of the one whose activations it gets.
         unpatched, aligned: whether the plain answers of either are wanted.
     """
 
     tokens: int
-    sets: tuple[NeuronSet, ...] = ()
+    sets: tuple[NeuronSet | Patch, ...] = ()
     first: str = "m1"
     second: str = "m2"
     unpatched: bool = True
@@ -57,6 +58,14 @@ class Fixing:
     model: str
     sets: tuple[NeuronSet, ...]
     values: tuple[np.ndarray | None, ...]
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Settings of `explorer.neurons.attribution.Attributing`, as plain values, and the aligned model."""
+
+    second: str
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,13 @@ def contrast(models: Models, how: Contrasting, prompts: list[str]) -> dict[str, 
 
     pair = models.pair("m1", how.second)
     return contrast_sums(pair, prompts, how.tokens, positions=how.positions, answers=how.answers).to_arrays()
+
+
+def attribute(models: Models, how: Attribution, prompts: list[str]) -> dict[str, np.ndarray]:
+    """Sums of gradients at every step, by name."""
+    from explorer.neurons.attribution import Attributing, attribution_sums
+
+    return attribution_sums(models.pair("m1", how.second), prompts, Attributing(**how.settings)).to_arrays()
 
 
 def read_last(models: Models, ns: NeuronSet, prompts: list[str]) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 run = open_run("cache/demo")
 run.change_scores("safety").top(fraction=0.05)
+run.ranking("attribution").top(fraction=0.005)      # of any kind
 run.table("effect")
 """
 
@@ -13,7 +14,8 @@ import numpy as np
 
 from explorer.errors import ExplorerError
 from explorer.files import is_file
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
+from explorer.neurons.scores import ChangeScores, ranking_from_parts
 from explorer.paths import PROJECT, runs_folder
 from explorer.runs.format import (
     KEY_ARRAYS,
@@ -58,7 +60,7 @@ class Run:
 
     @property
     def rankings(self) -> list[str]:
-        """Names of the change scores in the run, the main one first."""
+        """Names of the rankings in the run, the main one first."""
         return list(self.manifest["rankings"])
 
     @property
@@ -69,13 +71,24 @@ class Run:
         """The change scores of one ranking.
 
         Raises:
+            ExplorerError: the run has no such ranking, it is one by attribution, or its file is damaged.
+        """
+        changes = self.ranking(name)
+        if not isinstance(changes, ChangeScores):
+            raise ExplorerError(f"Ranking “{name}” of run {self.name} holds no change scores; read it as a ranking.")
+        return changes
+
+    def ranking(self, name: str = "safety") -> Ranking:
+        """One ranking, by change score or by attribution.
+
+        Raises:
             ExplorerError: the run has no such ranking, or its file is damaged.
         """
         if name not in self.rankings:
             known = ", ".join(self.rankings) or "none"
             raise ExplorerError(f"Run {self.name} has no ranking “{str(name)[:40]}”; it has {known}.")
         try:
-            changes = ChangeScores.from_parts(self.tensors(name), self.manifest["rankings"][name])
+            changes = ranking_from_parts(self.tensors(name), self.manifest["rankings"][name])
         except (KeyError, TypeError, ValueError, OverflowError) as problem:
             raise ExplorerError(f"Ranking “{name}” of run {self.name} is damaged; build the run again.") from problem
         if not self._is_whole(changes):
@@ -163,7 +176,7 @@ class Run:
         """Whether a file of the run, or the folder it lies in, is a symbolic link: it would lead outside."""
         return path.is_symlink() or path.parent.is_symlink()
 
-    def _is_whole(self, changes: ChangeScores) -> bool:
+    def _is_whole(self, changes: Ranking) -> bool:
         shape = (self.n_layers, self.n_neurons)
         arrays = (changes.scores, changes.mean1, changes.mean2, changes.std1, changes.std2)
         excluded = all(isinstance(i, int) and 0 <= i < self.n_layers for i in changes.excluded_layers)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.files import make_folder, whole, writing
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
 from explorer.runs.format import MANIFEST, SCHEMA_VERSION, TABLES, TENSORS, check_name, sha256_file
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class RunWriter:
         with whole(self.folder / part / f"{check_name(name, 'tensor file')}.safetensors") as half:
             save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, str(half))
 
-    def change_scores(self, name: str, changes: ChangeScores) -> dict[str, Any]:
-        """Write change scores; returns what the manifest says of them."""
+    def change_scores(self, name: str, changes: Ranking) -> dict[str, Any]:
+        """Write a ranking of any kind; returns what the manifest says of them."""
         arrays, about = changes.to_parts()
         self.tensors(name, arrays)
         return about

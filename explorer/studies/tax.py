@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
 from explorer.neurons.sets import NeuronSet
 from explorer.studies.effect import by_prompt
 from explorer.studies.statistics import mean, paired_difference, paired_p
@@ -45,12 +45,12 @@ def tax_rows(
     return rows
 
 
-def shared_set(a: ChangeScores, b: ChangeScores, fraction: float) -> NeuronSet:
+def shared_set(a: Ranking, b: Ranking, fraction: float) -> NeuronSet:
     """The neurons in the top sets of both rankings, in the order of the first."""
     return (a.top(fraction=fraction) & b.top(fraction=fraction)).relabel("shared")
 
 
-def shared_table(names: tuple[str, str], a: ChangeScores, b: ChangeScores, fraction: float) -> pd.DataFrame:
+def shared_table(names: tuple[str, str], a: Ranking, b: Ranking, fraction: float) -> pd.DataFrame:
     """What the two aligned models do at the neurons they share.
 
     Returns:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from explorer.neurons.overlap import chance
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
 from explorer.neurons.sets import NeuronSet
 from explorer.studies.effect import compare
 
@@ -17,7 +17,7 @@ def transfer_rows(
     answers: pd.DataFrame,
     base: Mapping[str, pd.DataFrame],
     sets: Mapping[str, NeuronSet],
-    rankings: Mapping[str, ChangeScores],
+    rankings: Mapping[str, Ranking],
     scores: Sequence[str],
     max_new_tokens: int,
 ) -> list[dict]:

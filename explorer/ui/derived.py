@@ -13,7 +13,7 @@ from explorer.charts.labels import ranking_label
 from explorer.charts.scores import score_map
 from explorer.errors import ExplorerError
 from explorer.neurons.overlap import layer_share, overlap, overlap_by_k, overlap_by_layer, overlap_grid
-from explorer.neurons.scores import count_of
+from explorer.neurons.ranking import count_of
 from explorer.neurons.tables import neuron_label
 from explorer.runs.reader import Run
 from explorer.ui.runs import change_scores, explained, key_of, table
