@@ -8,7 +8,6 @@ from typing import Annotated, Any, TypeVar
 
 from explorer.errors import ExplorerError
 from explorer.files import is_file
-from explorer.neurons.patch import check_positions, check_strength
 from explorer.paths import SHIPPED
 from explorer.pipeline import specs
 from explorer.pipeline.scorers import HARM_JUDGES, ROLES, is_scorer, judge_parts, scorer_columns
@@ -164,7 +163,7 @@ def _check(config: BuildConfig, path: Path) -> None:
         if ranking.method == "prompt_difference" and not ranking.against:
             raise ExplorerError(f"{path}: ranking “{ranking.name}” needs a harmless suite to compare with: against.")
     for answers in config.answers:
-        _check_answers(answers, path)
+        check_name(answers.suite, "suite to answer (name a file under [suites])")
     if len({a.key for a in config.answers}) < len(config.answers):
         raise ExplorerError(
             f"{path} has two tables [[answers]] of one suite and direction; put their fractions into one."
@@ -200,29 +199,10 @@ def _check(config: BuildConfig, path: Path) -> None:
 
 def _check_attribution(ranking: specs.RankingSpec, path: Path) -> None:
     """Whether the settings of a ranking by attribution are usable."""
-    from explorer.neurons.scores import ENDS
-
     try:
         ranking.attributing()
     except ExplorerError as problem:
         raise ExplorerError(f"{path}, [rankings.{ranking.name}]: {problem}") from problem
-    if ranking.end not in ENDS:
-        raise ExplorerError(f"{path}, [rankings.{ranking.name}]: end must be one of {', '.join(ENDS)}.")
-
-
-def _check_answers(answers: specs.AnswerSpec, path: Path) -> None:
-    """Whether answers can be written as a table says."""
-    check_name(answers.suite, "suite to answer (name a file under [suites])")
-    if answers.direction not in specs.DIRECTIONS:
-        raise ExplorerError(
-            f"{path}, [[answers]] of {answers.suite}: direction must be {' or '.join(specs.DIRECTIONS)}, "
-            f"not “{answers.direction}”."
-        )
-    try:
-        check_strength(answers.strength)
-        check_positions(answers.positions)
-    except ExplorerError as problem:
-        raise ExplorerError(f"{path}, [[answers]] of {answers.suite}: {problem}") from problem
 
 
 def _rankings_used(config: BuildConfig) -> Iterable[str]:

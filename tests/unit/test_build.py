@@ -31,7 +31,18 @@ def test_a_build_gives_a_whole_run_and_the_same_one_again(config, monkeypatch):
     told = []
     folder = build(read_build_config(config), progress=lambda stage, share: told.append((stage, share)))
     first = tables(folder)
-    expected = {"answers", "effect", "judges", "models", "overlap", "place", "projection", "restoring", "sparsity", "words"}
+    expected = {
+        "answers",
+        "effect",
+        "judges",
+        "models",
+        "overlap",
+        "place",
+        "projection",
+        "restoring",
+        "sparsity",
+        "words",
+    }
     assert set(first) == expected
     run = open_run(folder)
     assert run.rankings == ["safety", "ordinary"]
@@ -110,7 +121,7 @@ positions = "prompt"
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ('method = "attribution"\nsteps = 0', r"rankings\.safety.*Steps must be"),
+        ('method = "attribution"\nsteps = 0', r"rankings\.safety.*steps must be"),
         ('method = "attribution"\nobjective = "m1"', r"rankings\.safety.*objective"),
         ('method = "attribution"\nend = "top"', r"end must be one of positive"),
     ],
@@ -124,9 +135,9 @@ def test_a_wrong_attribution_is_named_with_its_table(config, table, words):
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ('direction = "forwards"', "restore or break"),
-        ("strength = 3.0", r"answers.*of redteam_eval: The strength"),
-        ('positions = "here"', r"answers.*of redteam_eval: Positions"),
+        ('direction = "forwards"', r"answers\]\] 1: direction must be one of restore, break"),
+        ("strength = 3.0", r"answers\]\] 1: strength must be a number from -1 to 2"),
+        ('positions = "here"', r"answers\]\] 1: positions must be one of all"),
     ],
 )
 def test_answers_of_a_wrong_kind_are_named(config, setting, words):
