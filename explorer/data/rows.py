@@ -30,6 +30,9 @@ DEEPEST = 50
 MOST_DOCUMENT = 2**28
 """Characters of a JSON file that is one array; longer ones are written as JSONL."""
 
+MOST_HEADER = 100_000
+"""Characters of a header that goes over several lines."""
+
 SEPARATORS = (",", ";", "\t", "|")
 _NONE = "\0"
 """Stands for the separator of a file with one column: no text file holds it."""
@@ -223,7 +226,9 @@ def read_cells(file: TextIOBase, path: Path, usual: str = ",") -> Cells:
         usual, skipped, header = header[4], skipped + 1, next(lines, "")
     if not header.strip():
         raise ExplorerError(f"{path} is empty; its first line must name the columns.")
-    counts = {s: len(next(csv.reader([header], delimiter=s), [])) for s in (usual, *SEPARATORS)}
+    more = _rest_of_header(header, lines)
+    header, skipped = "".join([header, *more]), skipped + len(more)
+    counts = {s: _width(header, s) for s in (usual, *SEPARATORS)}
     separator = max(counts, key=lambda s: counts[s])
     separator = separator if counts[separator] > 1 else _NONE
     reader = csv.reader(chain([header], lines), delimiter=separator, strict=True, skipinitialspace=separator != "\t")
@@ -237,6 +242,24 @@ def read_cells(file: TextIOBase, path: Path, usual: str = ",") -> Cells:
         said = f"names the column “{twice}” twice; give each a name of its own" if twice else "names no columns"
         raise ExplorerError(f"{path} {said}.")
     return Cells("" if separator == _NONE else separator, columns, _matched(rows, kept, len(names), path))
+
+
+def _rest_of_header(header: str, lines: Iterator[str]) -> list[str]:
+    """The lines that a header goes on over, where a column's name has several."""
+    more: list[str] = []
+    marks, length = header.count('"'), len(header)
+    while marks % 2 and length < MOST_HEADER and (line := next(lines, "")):
+        more.append(line)
+        marks, length = marks + line.count('"'), length + len(line)
+    return more
+
+
+def _width(header: str, separator: str) -> int:
+    """How many cells a header has; 0 where it cannot be read so."""
+    try:
+        return len(next(csv.reader([header], delimiter=separator), []))
+    except csv.Error:
+        return 0
 
 
 def _separated(reader: Any, path: Path, skipped: int) -> Iterator[tuple[int, list[str]]]:
