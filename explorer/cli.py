@@ -269,7 +269,7 @@ def refusals(
     if as_json:
         print(table.to_json(orient="records", indent=2))
         return
-    print(f"Share of greedy answers of up to {max_new_tokens} tokens that refuse, with a 95 % bootstrap interval")
+    print(f"Share of greedy answers of up to {max_new_tokens} tokens that refuse, with a 95 % interval (Wilson)")
     for row in table.itertuples():
         print(
             f"{row.suite:24} {row.model}  {row.refusal:6.1%}  "
@@ -325,8 +325,40 @@ def card(
     for name in adapters:
         with _bars() as progress:
             made = maker.make(name, progress)
-        print(f"{made.name}: values with their 95 % bootstrap intervals; tokens an answer, a pair's answer or a window")
+        print(f"{made.name}: values with their 95 % intervals; tokens an answer, a pair's answer or a window")
         print(made.measured.to_string(index=False, float_format="{:.3f}".format, na_rep=""), end="\n\n")
+
+
+@app.command()
+def audit(
+    run: Annotated[str, typer.Argument(help="Run: its name in the runs folder.")] = "demo",
+    suite: Annotated[str, typer.Option(help="Only answers to this suite.")] = "",
+    column: Annotated[str, typer.Option(help="Only these answers: unpatched, patched or aligned.")] = "",
+    neurons: Annotated[str, typer.Option("--set", help="Only answers patched with this kind of set: safety, …")] = "",
+    fraction: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Only answers patched at this share of all neurons.")
+    ] = None,
+    n: Annotated[int, typer.Option("--n", min=1, max=10_000, help="Answers to read.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random sample.")] = 0,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print comma-separated values with an empty column label.")
+    ] = False,
+    labels: Annotated[
+        Path | None, typer.Option(help="A CSV file with key and label (refused, answered, unclear): your reading.")
+    ] = None,
+) -> None:
+    """Read a random sample of the answers behind a number: verdict and cost, those first on which the two part."""
+    from explorer.runs.reader import find_run
+    from explorer.studies.audit import Cell, audit_sample, measured, read_labels, to_text
+
+    sample = audit_sample(find_run(run).table("answers"), Cell(suite, column, neurons, fraction), n, seed)
+    if labels is not None:
+        found = measured(sample, read_labels(labels))
+        for name, share in (("precision", found.precision), ("recall", found.recall)):
+            bounds = f"[{share.low:.1%}, {share.high:.1%}]"
+            print(f"{name} of “refused” {share.value:.1%} {bounds}  n={found.n} labelled answers")
+        return
+    print(sample.assign(label="").to_csv(index=False) if csv else to_text(sample), end="")
 
 
 @app.command("fit-heads")

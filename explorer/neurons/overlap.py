@@ -22,7 +22,8 @@ class Overlap:
         k: neurons in each top set.
         shared: neurons in both.
         overlap: shared / k.
-        chance: what two random sets of that size would share on average, k / N.
+        chance: what random sets of that size would share on average, each drawn from the layers that its ranking keeps;
+            k / N where none is left out.
         spearman: ρ of the two ranks over the shared neurons; nan with fewer than 3.
     """
 
@@ -47,7 +48,17 @@ def overlap(a: ChangeScores, b: ChangeScores, k: int) -> Overlap:
     ranks = b.ranks.reshape(-1)[best]  # by rank in a; 0 where b leaves the layer out
     ranks = ranks[(ranks > 0) & (ranks <= k)]
     m = len(ranks)
-    return Overlap(k, m, m / k, k / a.scores.size, _spearman(ranks, k))
+    return Overlap(k, m, m / k, chance(a, b, k), _spearman(ranks, k))
+
+
+def chance(a: ChangeScores, b: ChangeScores, k: int) -> float:
+    """The share of a random set from `a`'s layers that `k` random neurons from `b`'s layers hold on average.
+
+    k · |A ∩ B| / (|A| · |B|), with A and B the neurons that take part in either ranking. Where the two sets differ in
+    size, the share of the smaller one follows from the size `k` of the larger.
+    """
+    common = int(((a.ranks > 0) & (b.ranks > 0)).sum())
+    return k * common / (len(a.order) * len(b.order))
 
 
 def _spearman(ranks: np.ndarray, k: int) -> float:
@@ -74,13 +85,14 @@ def overlap_by_k(a: ChangeScores, b: ChangeScores, fractions: Sequence[float]) -
 def overlap_grid(a: ChangeScores, b: ChangeScores, fractions: Sequence[float]) -> pd.DataFrame:
     """Every top set of `a` against every top set of `b`.
 
-    Columns: fraction_a, fraction_b, k_a, k_b, shared, overlap (shared / the smaller set), chance (the
-    larger set's share of all neurons).
+    Columns: fraction_a, fraction_b, k_a, k_b, shared, overlap (shared / the smaller set), chance
+    (of sets drawn from the layers that take part, see `chance`).
     """
     _same_model(a, b)
     counts = [max(1, count_of(f, a.scores.size)) for f in fractions]
     rank_a, rank_b = a.ranks.reshape(-1), b.ranks.reshape(-1)
     ranked = (rank_a > 0) & (rank_b > 0)
+    even = chance(a, b, 1)
     rows = []
     for fraction_a, k_a in zip(fractions, counts, strict=True):
         inside = rank_b[ranked & (rank_a <= k_a)]
@@ -94,7 +106,7 @@ def overlap_grid(a: ChangeScores, b: ChangeScores, fractions: Sequence[float]) -
                     "k_b": k_b,
                     "shared": shared,
                     "overlap": shared / min(k_a, k_b),
-                    "chance": max(k_a, k_b) / a.scores.size,
+                    "chance": max(k_a, k_b) * even,
                 }
             )
     return pd.DataFrame(rows)

@@ -11,6 +11,7 @@ from explorer.pipeline.context import Context, table_file
 from explorer.pipeline.specs import AnswerSpec
 from explorer.pipeline.stages import Stage, Tell, digest, write_json
 from explorer.runs.format import TENSORS
+from explorer.studies import statistics
 
 PLAIN = {"set": "", "seed": -1, "fraction": float("nan"), "start": 0.0}
 """The cells of answers that nothing is patched in."""
@@ -94,6 +95,7 @@ def _answers(ctx: Context, spec: AnswerSpec) -> Stage:
 def _tables(ctx: Context) -> Stage:
     def run(_tell: Tell) -> None:
         from explorer.studies import effect
+        from explorer.studies.judges import judge_table
 
         answers = _all_answers(ctx)
         tokens, scores = ctx.config.max_new_tokens, ctx.score_columns
@@ -102,9 +104,11 @@ def _tables(ctx: Context) -> Stage:
         ctx.writer.table("models", effect.model_table(answers, tokens, scores))
         ctx.writer.table("effect", effect.effect_table(answers, tokens, total, scores))
         ctx.writer.table("restoring", effect.restoring_table(answers, tokens, scores))
+        ctx.writer.table("judges", judge_table(answers))
 
-    names = ("answers", "models", "effect", "restoring")
-    return Stage("tables", _answer_keys(ctx), run, tuple(map(table_file, names)))
+    names = ("answers", "models", "effect", "restoring", "judges")
+    inputs = {**_answer_keys(ctx), "statistics": statistics.VERSION}
+    return Stage("tables", inputs, run, tuple(map(table_file, names)))
 
 
 def _phrases(ctx: Context) -> Stage:

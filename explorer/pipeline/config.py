@@ -52,6 +52,8 @@ class BuildConfig:
         pair: name or path of a pair file.
         dtype: the models' dtype.
         max_new_tokens: length limit of the answers that are scored.
+        headline: the suite under [[answers]], with fractions, whose numbers the app shows first; "" leaves it to the
+            app (see `explorer.ui.facts.main_suite`).
         scorers: which scores the answers get; "refusal" always, the other shipped ones need the embedded model.
         cost, reward: the scorers whose numbers studies read as cost and as reward, where they are among `scorers`.
         rankings, answers, suites, adapters: see `specs`.
@@ -68,6 +70,7 @@ class BuildConfig:
     answers: tuple[specs.AnswerSpec, ...]
     detail: specs.DetailSpec
     source: Path
+    headline: str = ""
     scorers: Scorers = NAMES
     cost: Role = ROLES["cost"]
     reward: Role = ROLES["reward"]
@@ -85,7 +88,7 @@ class BuildConfig:
 
     @property
     def scorer_columns(self) -> dict[str, str]:
-        """The scorer behind each column of scores that the answers get beside refusal and babble."""
+        """The scorer behind each column of scores that the answers get beside refusal and degenerate."""
         return scorer_columns(self.scorers, {"cost": self.cost, "reward": self.reward})
 
     def ranking(self, name: str) -> specs.RankingSpec:
@@ -160,6 +163,12 @@ def _check(config: BuildConfig, path: Path) -> None:
     answered = {check_name(a.suite, "suite to answer (name a file under [suites])"): a.limit for a in config.answers}
     if len(answered) < len(config.answers):
         raise ExplorerError(f"{path} has two tables [[answers]] of one suite; put their fractions into one.")
+    patched = [a.suite for a in config.answers if a.fractions]
+    if config.headline and config.headline not in patched:
+        raise ExplorerError(
+            f"{path}: headline is “{config.headline}”, of which no answers are patched; name one of "
+            f"{', '.join(patched) or 'the suites under [[answers]], with fractions'}."
+        )
     for study, suites in (
         ("transfer", config.transfer.targets if config.transfer else ()),
         ("safeguard", config.safeguard.suites if config.safeguard else ()),

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from explorer.files import whole
 
 Progress = Callable[[str, float], None]
@@ -20,7 +22,7 @@ Progress = Callable[[str, float], None]
 Tell = Callable[[float], None]
 """Told the share of a stage that is done."""
 
-VERSION = 2
+VERSION = 3
 """Raised when a stage computes something else from the same inputs."""
 
 
@@ -52,6 +54,19 @@ class Stage:
 def digest(value: Any) -> str:
     """SHA-256 of a plain JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def plain_value(value: Any) -> Any:
+    """A task's option as a plain JSON value that changes when it does: arrays and neuron sets by their content."""
+    from explorer.neurons.sets import NeuronSet
+
+    if isinstance(value, NeuronSet):
+        return [value.n_layers, value.n_neurons, hashlib.sha256(value.flat().tobytes()).hexdigest()]
+    if isinstance(value, np.ndarray):
+        return [list(value.shape), str(value.dtype), hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
+    if isinstance(value, list | tuple):
+        return [plain_value(item) for item in value]
+    return value
 
 
 def is_done(stage: Stage, work: Path) -> bool:

@@ -5,7 +5,7 @@ answer's); greedy solutions on GSM8K. M1, M1 patched, and M2 read and answer the
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from explorer.data.suites_io import read_jsonl
 from explorer.data.text_file import open_text
 from explorer.errors import ExplorerError
 from explorer.files import is_file
-from explorer.studies.statistics import Estimate, mean
+from explorer.studies.statistics import Estimate, mean, paired_difference
 
 if TYPE_CHECKING:
     from explorer.models.pair import Pair
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 LETTERS = ("A", "B", "C", "D")
+
+CHANCE = {"mmlu": 1 / len(LETTERS), "gsm8k": 0.0}
+"""The accuracy of guessing; a model that is not distinguishable from it cannot be seen to lose ability."""
+
 PAGE = 1_500
 MOST_TEXT = 2**26
 """Characters of WikiText-2 that are read at most; it has a million."""
@@ -111,22 +115,33 @@ def window_losses(pair: "Pair", window: Item, sets: "Sequence[NeuronSet]" = ()) 
     return -token_log_probs(pair, [ids], sets).own[0].mean(axis=1)
 
 
-def capability_table(rows: pd.DataFrame, labels: Sequence[tuple[str, float]]) -> pd.DataFrame:
+def chance_of(items: "Sequence[Item]") -> dict[str, float]:
+    """The accuracy of guessing at each task that has options: the mean of 1 / options."""
+    tasks = dict.fromkeys(item.task for item in items if item.options)
+    return CHANCE | {t: float(np.mean([1 / len(i.options) for i in items if i.task == t])) for t in tasks}
+
+
+def capability_table(
+    rows: pd.DataFrame, labels: Sequence[tuple[str, float]], chance: Mapping[str, float] = CHANCE
+) -> pd.DataFrame:
     """What each model can do.
 
     Args:
         rows: columns task, id, condition (index into `labels`), value (nats a token for wikitext2, else 0 or 1).
         labels: model ("M1", "patched", "M2") and patched fraction of each condition; the first is M1.
+        chance: the accuracy of guessing, by task.
 
     Returns:
-        Columns task, measure ("perplexity" or "accuracy"), model, fraction, n, value and change (from M1, over the
-        same items; for perplexity the ratio), each with _low and _high.
+        Columns task, measure ("perplexity" or "accuracy"), model, fraction, n, chance (accuracy of guessing; nan where
+        there is none), value and change (from M1, over the same items; for perplexity the ratio), each with _low and
+        _high.
     """
     table = []
     for (task, condition), part in rows.groupby(["task", "condition"], sort=False):
         base = rows[(rows["task"] == task) & (rows["condition"] == 0)].set_index("id")["value"]
         found = part.set_index("id")["value"]
-        value, change = mean(found.to_numpy()), mean((found - base.loc[found.index]).to_numpy())
+        value = mean(found.to_numpy())
+        change = paired_difference(base.loc[found.index].to_numpy(), found.to_numpy())
         if task == "wikitext2":
             value, change = _exp(value), _exp(change)
         model, fraction = labels[int(str(condition))]
@@ -137,6 +152,7 @@ def capability_table(rows: pd.DataFrame, labels: Sequence[tuple[str, float]]) ->
                 "model": model,
                 "fraction": fraction,
                 "n": len(found),
+                "chance": chance.get(str(task), float("nan")),
                 **value.columns("value"),
                 **change.columns("change"),
             }

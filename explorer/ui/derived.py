@@ -119,7 +119,7 @@ def _ranking_pairs(folder: str, stamp: int, fraction: float, _run: Run) -> pd.Da
     for i, (a, first) in enumerate(rankings.items()):
         for b, second in list(rankings.items())[i:]:
             found = vars(overlap(first, second, min(k, len(first.order), len(second.order))))
-            found["ratio"] = found["overlap"] / found["chance"]
+            found["ratio"] = found["overlap"] / found["chance"] if found["chance"] else float("nan")
             rows += [{"a": x, "b": y, **found} for x, y in dict.fromkeys([(a, b), (b, a)])]
     place = {name: i for i, name in enumerate(rankings)}
     rows.sort(key=lambda row: (place[row["a"]], place[row["b"]]))

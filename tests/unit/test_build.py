@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import pandas as pd
 import pytest
 
 from explorer.data.suites_io import WITHHELD
@@ -15,6 +14,7 @@ from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config
 from explorer.runs.reader import open_run
 from tests import tiny
+from tests.close import assert_tables_close
 from tests.tiny_build import CONFIG, tables, write_build
 
 
@@ -40,6 +40,7 @@ def test_a_build_gives_a_whole_run_and_the_same_one_again(config, monkeypatch):
     assert run.manifest["pair"]["m2"]["adapters"][0]["sha256"]
     assert {"torch", "transformers", "peft"} <= set(run.manifest["packages"])
     assert ("answers-redteam_eval", 1.0) in told
+    assert run.manifest["headline"] == ""
 
     # Nothing has changed: no stage runs, so the models are not even loaded.
     monkeypatch.setattr("explorer.models.pair.load_pair", lambda *a, **k: pytest.fail("a stage ran again"))
@@ -53,7 +54,7 @@ def test_a_build_gives_a_whole_run_and_the_same_one_again(config, monkeypatch):
     scratch = tables(build(read_build_config(config), resume=False))
     for other in (again, patched, scratch):
         for name, table in first.items():
-            pd.testing.assert_frame_equal(table, other[name])
+            assert_tables_close(other[name], table, tiny.LAYERS)
 
 
 def test_the_command_line_builds_on_two_different_checkpoints(config):
@@ -110,6 +111,11 @@ def test_prompts_of_other_data_sets_are_named_not_held(config):
         ("limit = 40", "limits = 40", "unknown setting"),
         ('dtype = "float32"', 'dtype = "int3"', "dtype"),
         ('scorers = ["refusal"]', 'scorers = ["taste"]', "taste"),
+        (
+            'name = "tiny"',
+            'name = "tiny"\nheadline = "ordinary_eval"',
+            "no answers are patched; name one of redteam_eval",
+        ),
         ("neurons = 10", "neurons = ", "not a readable TOML"),
     ],
 )
