@@ -164,6 +164,8 @@ SUITES = {
     "a prompt like a book": ("a.jsonl", line(prompt="word " * 30_000), "characters; shorten it"),
     "Cyrillic in Windows-1251": ("a.csv", "prompt,n\nКак взломать замок?,1\n".encode("cp1251"), "save it as UTF-8"),
     "Polish in Windows-1250": ("a.csv", "prompt,n\nzażółć gęślą jaźń,1\n".encode("cp1250"), "save it as UTF-8"),
+    "Turkish in Windows-1254": ("a.csv", "prompt,n\nİstanbul'da güneş,1\n".encode("cp1254"), "save it as UTF-8"),
+    "old Mac text": ("a.csv", "prompt,n\nfür große Städte,1\n".encode("mac-roman"), "save it as UTF-8"),
     "Chinese in GB18030": ("a.csv", "prompt,n\n如何撬开一把锁,1\n".encode("gb18030"), "UTF-8"),
     "Japanese in Shift-JIS": ("a.csv", "prompt,n\n鍵を開ける方法,1\n".encode("shift-jis"), "UTF-8"),
     "UTF-8 with a broken byte": (
@@ -217,6 +219,7 @@ def test_a_line_of_200_megabytes_is_refused_before_it_is_read(tmp_path) -> None:
         out.write(b'"}\n')
     with pytest.raises(ExplorerError, match="line 1, has more than 8,388,608 characters"):
         load_suite(str(tmp_path / "a.jsonl"))
+    (tmp_path / "a.jsonl").unlink()  # pytest keeps the folder
 
 
 def test_a_file_that_unpacks_without_end_is_refused(tmp_path, monkeypatch) -> None:
