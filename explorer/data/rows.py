@@ -111,7 +111,7 @@ def _json(file: TextIOBase, path: Path) -> Iterator[Row]:
         return
     number, line = head[0]
     start = _parsed(line)
-    if isinstance(start, dict) and not (len(head) == 1 and _is_table(start)):
+    if isinstance(start, dict) and not (len(head) == 1 and (_is_table(start) or _columns(start))):
         yield _object(start, line, number, path)
         for number, line in chain(head[1:], numbered):
             yield _object(_parsed(line), line, number, path)
@@ -171,14 +171,25 @@ def _is_turns(value: list) -> bool:
     return all("role" in turn or "from" in turn for turn in value)
 
 
+def _columns(value: dict) -> list[dict]:
+    """The rows of a table that is written by its columns, as pandas does: {"prompt": {"0": …}} or {"prompt": […]}."""
+    parts = list(value.values())
+    if parts and all(isinstance(part, dict) and part and all(key.isdigit() for key in part) for part in parts):
+        return [{name: part.get(key) for name, part in value.items()} for key in parts[0]]
+    plain = all(isinstance(part, list) and not any(isinstance(cell, dict | list) for cell in part) for part in parts)
+    if parts and plain and len({len(part) for part in parts}) == 1:
+        return [dict(zip(value, cells, strict=True)) for cells in zip(*parts, strict=True)]
+    return []
+
+
 def _document(value: Any, number: int, path: Path) -> list[dict]:
-    """The rows of a JSON document: an array of objects, one under a name, or an array of texts, which are prompts."""
+    """The rows of a JSON document: an array of objects or of prompts, an array under a name, or a table by columns."""
     if isinstance(value, dict) and _is_table(value):
         value = next(v for v in value.values() if isinstance(v, list) and v and isinstance(v[0], dict))
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return [{"prompt": item} for item in value]
-    if isinstance(value, dict):  # one object over several lines
-        return [value]
+    if isinstance(value, dict):  # by columns, or one object over several lines
+        return _columns(value) or [value]
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise _no_object(value, "", number, path)
     return value

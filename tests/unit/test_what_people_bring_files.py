@@ -97,6 +97,8 @@ SUITES = {
     "JSON array over lines": ("a.json", json.dumps([{"prompt": p} for p in BOTH], indent=2).encode(), BOTH),
     "JSON array of texts": ("a.json", json.dumps(BOTH).encode(), BOTH),
     "JSON with the rows under a name": ("a.json", json.dumps({"data": [{"prompt": p} for p in BOTH]}).encode(), BOTH),
+    "JSON as pandas writes it": ("a.json", pd.DataFrame({"n": [1, 2], "prompt": BOTH}).to_json().encode(), BOTH),
+    "JSON of lists": ("a.json", json.dumps({"prompt": BOTH, "n": [1, 2]}).encode(), BOTH),
     "JSON array named JSONL": ("a.jsonl", json.dumps([{"prompt": p} for p in BOTH]).encode(), BOTH),
     "JSONL named JSON": ("a.json", LINES.encode(), BOTH),
     "CSV": ("a.csv", TABLE.encode(), BOTH),
