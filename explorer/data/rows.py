@@ -30,6 +30,9 @@ DEEPEST = 50
 MOST_DOCUMENT = 2**28
 """Characters of a JSON file that is one array; longer ones are written as JSONL."""
 
+MOST_HEADER = 100_000
+"""Characters of a header that goes over several lines."""
+
 SEPARATORS = (",", ";", "\t", "|")
 _NONE = "\0"
 """Stands for the separator of a file with one column: no text file holds it."""
@@ -108,7 +111,7 @@ def _json(file: TextIOBase, path: Path) -> Iterator[Row]:
         return
     number, line = head[0]
     start = _parsed(line)
-    if isinstance(start, dict) and not (len(head) == 1 and _is_table(start)):
+    if isinstance(start, dict) and not (len(head) == 1 and (_is_table(start) or _columns(start))):
         yield _object(start, line, number, path)
         for number, line in chain(head[1:], numbered):
             yield _object(_parsed(line), line, number, path)
@@ -168,14 +171,25 @@ def _is_turns(value: list) -> bool:
     return all("role" in turn or "from" in turn for turn in value)
 
 
+def _columns(value: dict) -> list[dict]:
+    """The rows of a table that is written by its columns, as pandas does: {"prompt": {"0": …}} or {"prompt": […]}."""
+    parts = list(value.values())
+    if parts and all(isinstance(part, dict) and part and all(key.isdigit() for key in part) for part in parts):
+        return [{name: part.get(key) for name, part in value.items()} for key in parts[0]]
+    plain = all(isinstance(part, list) and not any(isinstance(cell, dict | list) for cell in part) for part in parts)
+    if parts and plain and len({len(part) for part in parts}) == 1:
+        return [dict(zip(value, cells, strict=True)) for cells in zip(*parts, strict=True)]
+    return []
+
+
 def _document(value: Any, number: int, path: Path) -> list[dict]:
-    """The rows of a JSON document: an array of objects, one under a name, or an array of texts, which are prompts."""
+    """The rows of a JSON document: an array of objects or of prompts, an array under a name, or a table by columns."""
     if isinstance(value, dict) and _is_table(value):
         value = next(v for v in value.values() if isinstance(v, list) and v and isinstance(v[0], dict))
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return [{"prompt": item} for item in value]
-    if isinstance(value, dict):  # one object over several lines
-        return [value]
+    if isinstance(value, dict):  # by columns, or one object over several lines
+        return _columns(value) or [value]
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise _no_object(value, "", number, path)
     return value
@@ -223,7 +237,9 @@ def read_cells(file: TextIOBase, path: Path, usual: str = ",") -> Cells:
         usual, skipped, header = header[4], skipped + 1, next(lines, "")
     if not header.strip():
         raise ExplorerError(f"{path} is empty; its first line must name the columns.")
-    counts = {s: len(next(csv.reader([header], delimiter=s), [])) for s in (usual, *SEPARATORS)}
+    more = _rest_of_header(header, lines)
+    header, skipped = "".join([header, *more]), skipped + len(more)
+    counts = {s: _width(header, s) for s in (usual, *SEPARATORS)}
     separator = max(counts, key=lambda s: counts[s])
     separator = separator if counts[separator] > 1 else _NONE
     reader = csv.reader(chain([header], lines), delimiter=separator, strict=True, skipinitialspace=separator != "\t")
@@ -237,6 +253,24 @@ def read_cells(file: TextIOBase, path: Path, usual: str = ",") -> Cells:
         said = f"names the column “{twice}” twice; give each a name of its own" if twice else "names no columns"
         raise ExplorerError(f"{path} {said}.")
     return Cells("" if separator == _NONE else separator, columns, _matched(rows, kept, len(names), path))
+
+
+def _rest_of_header(header: str, lines: Iterator[str]) -> list[str]:
+    """The lines that a header goes on over, where a column's name has several."""
+    more: list[str] = []
+    marks, length = header.count('"'), len(header)
+    while marks % 2 and length < MOST_HEADER and (line := next(lines, "")):
+        more.append(line)
+        marks, length = marks + line.count('"'), length + len(line)
+    return more
+
+
+def _width(header: str, separator: str) -> int:
+    """How many cells a header has; 0 where it cannot be read so."""
+    try:
+        return len(next(csv.reader([header], delimiter=separator), []))
+    except csv.Error:
+        return 0
 
 
 def _separated(reader: Any, path: Path, skipped: int) -> Iterator[tuple[int, list[str]]]:

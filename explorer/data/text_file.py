@@ -44,12 +44,13 @@ _NO_TEXT = {
 }
 
 # What tells Windows-1252 from other eight-bit encodings. Western words have at most three letters beyond ASCII in a
-# row, and no sign (but an apostrophe or a hyphen) between two letters; Cyrillic, Greek, Chinese or Polish read as
-# Windows-1252 have both.
+# row, no sign (but an apostrophe or a hyphen) between two letters, no capital after a small letter, and no ð, þ or ý:
+# Cyrillic, Greek, Chinese, Polish, Turkish or old Mac text that is read as Windows-1252 has.
 _UTF8_LETTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _SIGN = rb"[\x80-\x84\x86-\x89\x8b\x8d\x8f\x90\x95\x98\x99\x9b\x9d\xa1-\xac\xae-\xb6\xb8-\xbf]"
-_NOT_WESTERN = re.compile(rb"[\x80-\xff]{4}|[A-Za-z\xc0-\xff]" + _SIGN + rb"[A-Za-z\xc0-\xff]")
+_FOREIGN = rb"[\xd0\xdd\xde\xf0\xfd\xfe]|[a-z\xdf-\xf6\xf8-\xff][\xc0-\xd6\xd8-\xde\x8a\x8c\x8e\x9f]"
+_NOT_WESTERN = re.compile(rb"[\x80-\xff]{4}|[A-Za-z\xc0-\xff]" + _SIGN + rb"[A-Za-z\xc0-\xff]|" + _FOREIGN)
 
 
 @contextmanager

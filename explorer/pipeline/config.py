@@ -12,7 +12,7 @@ from explorer.paths import SHIPPED
 from explorer.pipeline import specs
 from explorer.pipeline.scorers import HARM_JUDGES, ROLES, is_scorer, judge_parts, scorer_columns
 from explorer.runs.format import check_name
-from explorer.schema import Dtype, Kind, Place, Text, Tokens, check_settings, read_table, shown
+from explorer.schema import Dtype, Kind, Place, PlaceOrNone, Text, Tokens, check_settings, read_table, shown
 from explorer.scoring.registry import JUDGES, NAMES
 from explorer.toml_file import read_toml
 
@@ -70,7 +70,7 @@ class BuildConfig:
     answers: tuple[specs.AnswerSpec, ...]
     detail: specs.DetailSpec
     source: Path
-    headline: str = ""
+    headline: PlaceOrNone = ""
     scorers: Scorers = NAMES
     cost: Role = ROLES["cost"]
     reward: Role = ROLES["reward"]

@@ -8,6 +8,7 @@ rows = [row for part in parts for row in part]
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Parts:
         try:
             with np.load(self.folder / f"{number}.npz", allow_pickle=False) as file:
                 arrays = dict(file)
-        except (OSError, ValueError):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # damaged parts are computed again
             return None
         return arrays if str(arrays.pop("key", "")) == self.key else None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, example, given, settings
@@ -29,6 +30,8 @@ from explorer.neurons.scores import ChangeScores
 from explorer.pipeline import specs
 from explorer.pipeline.config import STUDIES, read_build_config
 from explorer.pipeline.specs import SuiteSpec
+from explorer.runs.reader import open_run
+from explorer.runs.writer import RunWriter
 from explorer.schema import Dtype, Tokens
 from explorer.studies.training_free import METHODS
 from explorer.training.config import PairSource, Source, Stage, read_train_config
@@ -494,3 +497,51 @@ def test_any_tensors_as_a_ranking_are_accepted_and_right_or_refused(folder, save
         assert (changes.scores >= 0).all()
         np.testing.assert_array_equal(changes.scores, saved[0].float().numpy())
         assert (np.diff(changes.scores.reshape(-1)[changes.order]) <= 0).all()
+
+
+# -- runs ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(folder) -> tuple[Path, str]:
+    """A small run, and its manifest as it was written."""
+    arrays = [np.arange(6, dtype=np.float32).reshape(2, 3) for _ in range(5)]
+    writer = RunWriter(folder / ".build-run")
+    about = writer.change_scores("safety", ChangeScores(arrays[0], 1, *arrays[1:]))
+    writer.table("sparsity", pd.DataFrame({"ranking": ["safety"], "fraction": [0.1], "k": [1]}))
+    manifest = {"title": "t", "pair": {"n_layers": 2, "n_neurons": 3}, "rankings": {"safety": about}}
+    writer.publish(manifest, folder / "run")
+    return folder / "run", (folder / "run" / "manifest.json").read_text()
+
+
+def places_in(value: Any, place: tuple = ()) -> list[tuple]:
+    """The place of every part of a JSON value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place, *(found for key, part in inner for found in places_in(part, (*place, key)))]
+
+
+def test_a_manifest_is_accepted_and_right_or_refused(run) -> None:
+    folder, written = run
+    places = places_in(json.loads(written))[1:]
+
+    @thousand
+    @given(place=st.sampled_from(places), part=values | st.dictionaries(texts, values, max_size=2) | st.just("../../x"))
+    def holds(place, part) -> None:
+        manifest = json.loads(written)
+        holder = manifest
+        for key in place[:-1]:
+            holder = holder[key]
+        holder[place[-1]] = part
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        found = accepted(open_run, folder)
+        if found is None:
+            return
+        assert all(name.startswith(("tensors/", "tables/")) and ".." not in name for name in found.manifest["files"])
+        assert all("\n" not in problem for problem in found.check())
+        for ranking in found.rankings:
+            changes = accepted(found.change_scores, ranking)
+            assert changes is None or changes.scores.shape == (found.n_layers, found.n_neurons) == (2, 3)
+        for table in found.tables:
+            accepted(found.whole_table, table)
+
+    holds()

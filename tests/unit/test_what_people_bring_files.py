@@ -97,6 +97,8 @@ SUITES = {
     "JSON array over lines": ("a.json", json.dumps([{"prompt": p} for p in BOTH], indent=2).encode(), BOTH),
     "JSON array of texts": ("a.json", json.dumps(BOTH).encode(), BOTH),
     "JSON with the rows under a name": ("a.json", json.dumps({"data": [{"prompt": p} for p in BOTH]}).encode(), BOTH),
+    "JSON as pandas writes it": ("a.json", pd.DataFrame({"n": [1, 2], "prompt": BOTH}).to_json().encode(), BOTH),
+    "JSON of lists": ("a.json", json.dumps({"prompt": BOTH, "n": [1, 2]}).encode(), BOTH),
     "JSON array named JSONL": ("a.jsonl", json.dumps([{"prompt": p} for p in BOTH]).encode(), BOTH),
     "JSONL named JSON": ("a.json", LINES.encode(), BOTH),
     "CSV": ("a.csv", TABLE.encode(), BOTH),
@@ -112,6 +114,7 @@ SUITES = {
     "TSV in upper case": ("A.TSV", b"Prompt\tkind\nHi, you\tx\n", ["Hi, you"]),
     "one column, commas in it": ("a.csv", b"prompt\nHello, world; you\n", ["Hello, world; you"]),
     "a text over two lines": ("a.csv", b'prompt,category\n"one\ntwo",a\n', ["one\ntwo"]),
+    "a column's name over two lines": ("a.csv", b'"the\nnote";prompt\nx;Hi\n', ["Hi"]),
     "quotation marks": ("a.csv", b'prompt,category\n"say ""hi""",a\n', ['say "hi"']),
     "pandas' column of numbers": ("a.csv", b",prompt\n0,Hi\n1,Ho\n", ["Hi", "Ho"]),
     "Parquet": ("a.parquet", parquet(prompt=BOTH, id=[7, 8]), BOTH),
@@ -163,6 +166,8 @@ SUITES = {
     "a prompt like a book": ("a.jsonl", line(prompt="word " * 30_000), "characters; shorten it"),
     "Cyrillic in Windows-1251": ("a.csv", "prompt,n\nКак взломать замок?,1\n".encode("cp1251"), "save it as UTF-8"),
     "Polish in Windows-1250": ("a.csv", "prompt,n\nzażółć gęślą jaźń,1\n".encode("cp1250"), "save it as UTF-8"),
+    "Turkish in Windows-1254": ("a.csv", "prompt,n\nİstanbul'da güneş,1\n".encode("cp1254"), "save it as UTF-8"),
+    "old Mac text": ("a.csv", "prompt,n\nfür große Städte,1\n".encode("mac-roman"), "save it as UTF-8"),
     "Chinese in GB18030": ("a.csv", "prompt,n\n如何撬开一把锁,1\n".encode("gb18030"), "UTF-8"),
     "Japanese in Shift-JIS": ("a.csv", "prompt,n\n鍵を開ける方法,1\n".encode("shift-jis"), "UTF-8"),
     "UTF-8 with a broken byte": (
@@ -180,6 +185,8 @@ SUITES = {
     "half a gzip file": ("a.jsonl.gz", packed(LINES * 50)[:-20], "damaged gzip"),
     "an open quotation": ("a.csv", b'prompt,n\n"one,1\ntwo,2\n', "quotation marks"),
     "a quotation in the middle": ("a.csv", b'prompt,n\n"one" two,1\n', "quotation marks"),
+    "a header without end": ("a.csv", b"x" * 200_000 + b"\nHi\n", "cannot be read"),
+    "a header that is not closed": ("a.csv", b'"prompt\n' + b"Hi\n" * 50_000, "cannot be read"),
     "too many cells": ("a.csv", b"prompt,n\none, two,1\n", "3 cells where the header has 2"),
     "a column twice": ("a.csv", b"prompt,prompt\none,two\n", "twice"),
     "another ending": ("a.docx", b"Hi", ".jsonl"),
@@ -214,6 +221,7 @@ def test_a_line_of_200_megabytes_is_refused_before_it_is_read(tmp_path) -> None:
         out.write(b'"}\n')
     with pytest.raises(ExplorerError, match="line 1, has more than 8,388,608 characters"):
         load_suite(str(tmp_path / "a.jsonl"))
+    (tmp_path / "a.jsonl").unlink()  # pytest keeps the folder
 
 
 def test_a_file_that_unpacks_without_end_is_refused(tmp_path, monkeypatch) -> None:
