@@ -82,11 +82,16 @@ def _contrast(
 ) -> ChangeScores:
     from explorer.neurons.contrast import Sums, scores_of
 
+    from explorer.neurons.sane import check_sums
+
     parts = ctx.compute(
         f"ranking-{spec.name}", key, tasks.contrast, how, chunks(prompts, CHUNK), tell, digest(suite)[:8]
     )
     label = f"{ctx.models.spec.pair.name}: {how.positions} positions of {how.answers.upper()}'s answers"
-    return scores_of(Sums.total(parts), label, meta, spec.exclude_layers)
+    sums = Sums.total(parts)
+    if spec.method == "contrast":  # the others need no aligned model
+        check_sums(sums, ctx.config.dtype)
+    return scores_of(sums, label, meta, spec.exclude_layers)
 
 
 def _write(ctx: Context, spec: RankingSpec, changes: ChangeScores) -> dict[str, Any]:
