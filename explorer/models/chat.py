@@ -34,7 +34,15 @@ TULU_TEMPLATE = (
 
 _MARK = "\ue000"  # a private-use character: no chat template contains it
 _SLOT = re.compile(f"{_MARK}slot(\\d+){_MARK}")
-_TAKEN = ("messages", "conversations", "chat_template", "add_generation_prompt", "continue_final_message", "strftime_now")
+_TAKEN = (
+    "messages",
+    "conversations",
+    "chat_template",
+    "add_generation_prompt",
+    "continue_final_message",
+    "return_assistant_tokens_mask",
+    "strftime_now",
+)
 """Names that no argument of a template may have."""
 
 _MOST_TEMPLATE = 200_000
@@ -76,7 +84,9 @@ def use_template(tokenizer: "PreTrainedTokenizerBase", template: str | None, tol
         if argument in _TAKEN:
             raise ExplorerError(f"template_arguments cannot set “{argument}”, which the chat itself gives.")
         if argument not in (template or ""):
-            raise ExplorerError(f"The chat template {name} has no argument “{argument}”; leave it out, or check its name.")
+            raise ExplorerError(
+                f"The chat template {name} has no argument “{argument}”; leave it out, or check its name."
+            )
     if template is not None:
         try:
             pieces(tokenizer, [("user", "Hello")])
@@ -222,7 +232,7 @@ def _rendered(
     now = datetime.combine(known.day, time())
     messages = [{"role": role, "content": content(number)} for number, role in enumerate(roles)]
     try:
-        texts, _ = render_jinja_template(
+        texts: Any = render_jinja_template(
             conversations=[messages],
             chat_template=template,
             add_generation_prompt=generation,
@@ -231,4 +241,4 @@ def _rendered(
     except Exception as problem:  # a template may raise whatever Python does; each means the same to a person
         kind = "is not valid Jinja" if "Syntax" in type(problem).__name__ else "fails on this dialogue"
         raise ExplorerError(f"The model's chat template {kind}: {first_line(problem)}") from problem
-    return str(texts[0])
+    return str(texts[0][0])

@@ -172,7 +172,9 @@ def check_keys(info: dict[str, Any], place: str, family: Family | None) -> None:
     mismatched = {key[0] if isinstance(key, tuple) else str(key) for key in info.get("mismatched_keys", ())}
     missing = {str(key) for key in info.get("missing_keys", ())} - mismatched
     strange = {str(key) for key in info.get("unexpected_keys", ())}
-    blocks = tuple(f"{path}." for path in (family.layers, family.encoder_layers) if path) if family else ("model.layers.",)
+    blocks = (
+        tuple(f"{path}." for path in (family.layers, family.encoder_layers) if path) if family else ("model.layers.",)
+    )
     in_blocks = {key for key in strange if key.startswith(blocks)}
     if missing:
         instead = f"; it has {some_names(strange)} instead" if strange else ""
@@ -187,8 +189,8 @@ def check_keys(info: dict[str, Any], place: str, family: Family | None) -> None:
         )
     if in_blocks:
         raise ExplorerError(
-            f"The checkpoint “{place}” has {some_names(in_blocks)}, which its {CONFIG} knows nothing of and which would "
-            "be left out; get it again, or merge the adapter that they belong to."
+            f"The checkpoint “{place}” has {some_names(in_blocks)}, which its {CONFIG} knows nothing of and which "
+            "would be left out; get it again, or merge the adapter that they belong to."
         )
 
 

@@ -20,7 +20,15 @@ from explorer.models.places import adapter_weights
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_PROMPTS = ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "ADAPTION_PROMPT", "CPT", "CARTRIDGE")
+_PROMPTS = (
+    "PROMPT_TUNING",
+    "MULTITASK_PROMPT_TUNING",
+    "P_TUNING",
+    "PREFIX_TUNING",
+    "ADAPTION_PROMPT",
+    "CPT",
+    "CARTRIDGE",
+)
 """Kinds that add tokens or attention beside the weights: there is nothing to merge."""
 
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
@@ -150,7 +158,8 @@ def _fit_vocabulary(model: "PreTrainedModel", shapes: dict[str, list[int]]) -> N
         for key in (f"{PEFT_PREFIX}{name}.weight", f"{PEFT_PREFIX}{name}.modules_to_save.weight")
         if key in shapes
     }
-    if len(rows) == 1 and rows != {model.get_input_embeddings().weight.shape[0]}:
+    embedding: Any = model.get_input_embeddings()
+    if len(rows) == 1 and rows != {embedding.weight.shape[0]}:
         model.resize_token_embeddings(rows.pop(), mean_resizing=False)
 
 

@@ -241,7 +241,7 @@ def pair_of_places(m1: str, m2: str) -> PairSpec:
             name, revision = _base_and_revision(place, None, option)
             models.append(ModelSpec(name, revision=revision))
     names = [Path(place.rstrip("/")).name or place for place in (m1, m2)]
-    return PairSpec(f"{names[0]} and {names[1]}", *models)
+    return PairSpec(f"{names[0]} and {names[1]}", models[0], models[1])
 
 
 def check_dtype(dtype: object) -> None:

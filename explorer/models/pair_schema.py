@@ -79,9 +79,13 @@ class PairTable(_Table):
     m2: ModelTable
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Word = "cpu"
-    device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | Annotated[
-        dict[Annotated[str, StringConstraints(max_length=200)], Device], Field(min_length=1, max_length=10_000)
-    ] | None = None
+    device_map: (
+        Literal["auto", "balanced", "balanced_low_0", "sequential"]
+        | Annotated[
+            dict[Annotated[str, StringConstraints(max_length=200)], Device], Field(min_length=1, max_length=10_000)
+        ]
+        | None
+    ) = None
     quantisation: Literal["", "8bit", "4bit"] = ""
     chat_template: Place = "own"
     template_arguments: Annotated[
@@ -130,8 +134,9 @@ def _sentence(problem: ValidationError, path: Path) -> str:
     if error["type"] == "extra_forbidden":
         table = [part for part in place[:-1] if part in ("m1", "m2", "series")]
         where = f"{path}: [{table[0]}] " if table else f"{path} "
-        kinds = {"series": SeriesTable, "m1": ModelTable, "m2": ModelTable}
-        names = (kinds[table[0]] if table else PairTable).model_fields
+        kinds: dict[str, type[_Table]] = {"series": SeriesTable, "m1": ModelTable, "m2": ModelTable}
+        owner: type[_Table] = kinds[table[0]] if table else PairTable
+        names = owner.model_fields
         return f"{where}has an unknown setting {_short(place[-1])}; known are {', '.join(names)}."
     if error["type"] == "value_error":
         said = re.sub(r"^Value error, ", "", error["msg"])
@@ -139,8 +144,8 @@ def _sentence(problem: ValidationError, path: Path) -> str:
     setting = place[known] if known >= 0 else place[-1] if place else "it"
     must = _MUST_BE.get(setting, "another value")
     if error["type"] == "missing":
-        table = setting if setting in ("m1", "m2") else table[0] if table else ""
-        return f"{path} must have a table [{table}] with {_MUST_BE['m1'].removeprefix('a table with ')}."
+        owner_name = setting if setting in ("m1", "m2") else table[0] if table else ""
+        return f"{path} must have a table [{owner_name}] with {_MUST_BE['m1'].removeprefix('a table with ')}."
     if setting in ("m1", "m2"):
         return f"{path} must have a table [{setting}] with {must.removeprefix('a table with ')}."
     return f"{where}{setting} must be {must}, not {_short(error['input'])}."

@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from explorer.errors import ExplorerError, first_line
@@ -151,14 +152,14 @@ def fetch(name: str, revision: str, what: str, files: list[str], progress: gguf.
     )
 
     which = f"“{name}”" + (f" at revision “{revision}”" if revision else "")
-    options = {"revision": revision or None, "allow_patterns": files, "ignore_patterns": _NOT_WANTED}
+    options: Any = {"revision": revision or None, "allow_patterns": files, "ignore_patterns": _NOT_WANTED}
     reason = unreachable()
     try:
         if reason:
-            return Path(snapshot_download(name, local_files_only=True, **options))  # type: ignore[arg-type]
+            return Path(snapshot_download(name, local_files_only=True, **options))
         if progress:
             progress(f"Fetching {name} from the hub", 0.0)
-        return Path(snapshot_download(name, **options))  # type: ignore[arg-type]
+        return Path(snapshot_download(name, **options))
     except GatedRepoError as problem:
         raise ExplorerError(
             f"The {what} {which} asks for its licence to be accepted: do so on its page on the hub, then run hf auth "

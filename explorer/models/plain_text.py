@@ -91,8 +91,8 @@ def _renamed(tokenizer: "PreTrainedTokenizerBase") -> "Tokenizer":
     backend: Any = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise ExplorerError(
-            "The text holds a control token of the model, and this kind of tokeniser (no tokenizer.json) cannot read it "
-            "as plain text; leave it out, or save the tokeniser as a fast one."
+            "The text holds a control token of the model, and this kind of tokeniser (no tokenizer.json) cannot read "
+            "it as plain text; leave it out, or save the tokeniser as a fast one."
         )
     control, added = control_ids(tokenizer), tokenizer.added_tokens_decoder
     names = {added[i].content: _secret(i) for i in control}

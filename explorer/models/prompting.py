@@ -55,7 +55,8 @@ def check_text(text: str) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError as problem:
         raise ExplorerError(
-            f"The text holds half a character (a lone surrogate) at place {problem.start + 1}; take it out and try again."
+            f"The text holds half a character (a lone surrogate) at place {problem.start + 1}; take it out and try "
+            "again."
         ) from problem
     return text
 

@@ -67,8 +67,11 @@ def read_together(spec: PairSpec, first: "PreTrainedModel", second: "PreTrainedM
     Raises:
         ExplorerError: a tokeniser is missing, the two number tokens differently, or the template cannot serve both.
     """
-    of_m1, template1 = tokenizer_of(spec.m1)
-    of_m2, template2 = (of_m1, template1) if spec.m1 == spec.m2 else tokenizer_of(spec.m2)
+    place1, template1 = tokenizer_place(spec.m1)
+    place2, template2 = tokenizer_place(spec.m2)
+    of_m1 = of_m2 = load_tokenizer(place1, spec.m1.base)
+    if place1 != place2 or template1 != template2:
+        of_m2 = load_tokenizer(place2, spec.m2.base)
     rows = min(_rows(first), _rows(second))
     chosen, notes = _choose(of_m1, of_m2, rows)
     if template1 is not None:
@@ -97,8 +100,8 @@ def read_alike(known: Reading, spec: PairSpec, first: "PreTrainedModel", second:
         ExplorerError: these models number tokens differently, or have too few embeddings.
     """
     rows, ends, notes = min(_rows(first), _rows(second)), set(known.ends), []
-    for model in (spec.m1, spec.m2):
-        own, _ = tokenizer_of(model)
+    for place in {tokenizer_place(model)[0]: None for model in (spec.m1, spec.m2)}:
+        own = load_tokenizer(place, str(place))
         notes += _choose(own, known.tokenizer, rows)[1]
         ends |= {i for i in [own.eos_token_id] if isinstance(i, int)}
     _check_frame(known.tokenizer, known.tokenizer, str(known.tokenizer.chat_template or ""), rows)
@@ -130,20 +133,17 @@ def plain_decoding(model: "PreTrainedModel") -> None:
         model.generation_config = GenerationConfig(**{name: getattr(said, name, None) for name in names})
 
 
-def tokenizer_of(model: ModelSpec) -> "tuple[PreTrainedTokenizerBase, str | None]":
-    """A model's tokeniser, and the chat template that its adapters bring beside it (None for none).
+def tokenizer_place(model: ModelSpec) -> tuple[Path, str | None]:
+    """The folder of a model's tokeniser, and the chat template that its adapters bring beside it (None for none).
 
     Raises:
-        ExplorerError: there is none that can be read.
+        ExplorerError: a folder is missing or damaged.
     """
     folders = [adapter_folder(place) for place in reversed(model.adapters)]
     whole = next((f for f in folders if (f / READING_FILES[0]).is_file() or (f / READING_FILES[1]).is_file()), None)
     alone = next((f / "chat_template.jinja" for f in folders if (f / "chat_template.jinja").is_file()), None)
-    if whole is not None:
-        found = load_tokenizer(whole, str(whole))
-    else:
-        found = load_tokenizer(model_folder(model.base, model.revision), model.base)
-    return found, None if alone is None else read_template(alone)
+    folder = model_folder(model.base, model.revision) if whole is None else whole
+    return folder, None if alone is None else read_template(alone)
 
 
 def load_tokenizer(folder: Path, place: str) -> "PreTrainedTokenizerBase":
@@ -159,9 +159,9 @@ def load_tokenizer(folder: Path, place: str) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     check_pointers(folder)
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")):
-        if not (folder / "tokenizer_config.json").is_file():
-            raise ExplorerError(f"“{place}” has no tokeniser: {folder} holds no tokenizer.json; save it there as well.")
+    files = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
+    if not any((folder / name).is_file() for name in files):
+        raise ExplorerError(f"“{place}” has no tokeniser: {folder} holds no tokenizer.json; save it there as well.")
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as problem:  # tokenizers raises bare exceptions; each means the same to a person
@@ -220,4 +220,5 @@ def _check_frame(
 
 def _rows(model: "PreTrainedModel") -> int:
     """How many tokens a model has embeddings for."""
-    return int(model.get_input_embeddings().weight.shape[0])
+    embedding: Any = model.get_input_embeddings()
+    return int(embedding.weight.shape[0])

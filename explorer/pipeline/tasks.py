@@ -126,7 +126,8 @@ def shape(models: Models, _shared: None, _item: None) -> dict[str, Any]:
     size: dict[str, Any] = {"n_layers": pair.n_layers, "n_neurons": pair.n_neurons}
     if pair.experts:
         size["experts"] = list(pair.experts)
-    return {**size, "shared": pair.shared, "computed_in": pair.dtype}
+    about = {"shared": pair.shared, "computed_in": pair.dtype, "reading": pair.reading.describe()}
+    return size | about | ({"quantisation": pair.spec.quantisation} if pair.spec.quantisation else {})
 
 
 def project_top(models: Models, shared: tuple[NeuronSet, int], _item: None) -> "pd.DataFrame":

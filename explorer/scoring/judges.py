@@ -98,7 +98,8 @@ class GuardScorer:
     def _verdict(self, word: str) -> int:
         """The token that a verdict begins with, in its place behind the chat."""
         before, whole = self._row("Hello", "Hi."), self._row("Hello", "Hi.", word)
-        return whole[len(before)] if whole[: len(before)] == before else encode_pieces(self._tokenizer, [(word, True)])[0]
+        follows = whole[: len(before)] == before
+        return whole[len(before)] if follows else encode_pieces(self._tokenizer, [(word, True)])[0]
 
     def _row(self, prompt: str, text: str, verdict: str = "") -> list[int]:
         """Token ids of the chat; both turns are data, so a control token typed into one is plain text."""
