@@ -10,7 +10,7 @@ from typing import Any
 
 from explorer.errors import ExplorerError
 from explorer.models.checkpoint import ADAPTER_CONFIG, read_json_file
-from explorer.models.places import adapter_weights, is_hub_id
+from explorer.models.places import adapter_weights, is_hub_id, is_there
 from explorer.runs.format import sha256_file
 
 PEFT_PREFIX = "base_model.model."
@@ -42,7 +42,7 @@ def base_model(folder: Path) -> tuple[str, str]:
     if not isinstance(base, str) or not base:
         raise ExplorerError(f"{folder} does not say which base model it belongs to; write a pair file that does.")
     for place in ((folder / base), Path(base)):
-        if place.exists():
+        if is_there(place):
             return str(place.resolve()), ""
     if not (base.startswith("embedded:") or is_hub_id(base)):
         raise ExplorerError(

@@ -36,11 +36,9 @@ _MARK = "\ue000"  # a private-use character: no chat template contains it
 _SLOT = re.compile(f"{_MARK}slot(\\d+){_MARK}")
 _TAKEN = (
     "messages",
-    "conversations",
-    "chat_template",
+    "tools",
+    "documents",
     "add_generation_prompt",
-    "continue_final_message",
-    "return_assistant_tokens_mask",
     "strftime_now",
 )
 """Names that no argument of a template may have."""
@@ -222,23 +220,28 @@ def _rendered(
     tokenizer: "PreTrainedTokenizerBase", template: str, roles: Sequence[str], generation: bool, parts: bool
 ) -> str:
     """The template's text for a dialogue of slots."""
-    from transformers.utils.chat_template_utils import render_jinja_template
+    # The sandbox of `apply_chat_template`; that function itself lets no clock of ours through to the template.
+    from transformers.utils.chat_template_utils import _compile_jinja_template
 
     def content(number: int) -> Any:
         slot = f"{_MARK}slot{number}{_MARK}"
         return [{"type": "text", "text": slot}] if parts else slot
 
     known = told(tokenizer)
-    now = datetime.combine(known.day, time())
+    midnight = datetime.combine(known.day, time())
+
+    def strftime_now(form: str) -> str:
+        return midnight.strftime(form)
+
     messages = [{"role": role, "content": content(number)} for number, role in enumerate(roles)]
     try:
-        texts: Any = render_jinja_template(
-            conversations=[messages],
-            chat_template=template,
+        return _compile_jinja_template(template).render(
+            messages=messages,
+            tools=None,
+            documents=None,
             add_generation_prompt=generation,
-            **{**tokenizer.special_tokens_map, **known.arguments, "strftime_now": now.strftime},
+            **{**tokenizer.special_tokens_map, **known.arguments, "strftime_now": strftime_now},
         )
     except Exception as problem:  # a template may raise whatever Python does; each means the same to a person
         kind = "is not valid Jinja" if "Syntax" in type(problem).__name__ else "fails on this dialogue"
         raise ExplorerError(f"The model's chat template {kind}: {first_line(problem)}") from problem
-    return str(texts[0][0])

@@ -132,6 +132,7 @@ def merge_ia3(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
     modules, downs = dict(model.named_modules()), set(down_names(model))
     vectors = {v.module: v for v in read_vectors(folder)}
     _check_modules(vectors, modules, folder)
+    _put_whole_weights(model, folder)
     config = read_config(folder)
     wanted = [name for name, module in modules.items() if _width(module, True) and _is_target(config, name)]
     missing = [name for name in wanted if name not in vectors]
@@ -156,7 +157,6 @@ def merge_ia3(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
             module.weight.data = scaled.to(module.weight.dtype)
             if not vector.on_input and getattr(module, "bias", None) is not None:
                 module.bias.data = (module.bias.float() * factors).to(module.bias.dtype)
-    _put_whole_weights(model, folder)
     return model
 
 
@@ -165,7 +165,7 @@ def _put_whole_weights(model: "PreTrainedModel", folder: Path) -> None:
 
     weights = model.state_dict()
     for name, tensor in _other_tensors(folder).items():
-        own = weights.get(name.removeprefix(PEFT_PREFIX))
+        own = weights.get(name.removeprefix(PEFT_PREFIX).replace(".base_layer.", "."))
         if own is None or tuple(own.shape) != tensor.shape:
             raise ExplorerError(
                 f"{folder} holds {name} of shape {list(tensor.shape)}, which the base model has not; use the adapter "

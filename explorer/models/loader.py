@@ -86,7 +86,6 @@ class Loader:
         return options
 
     def _read(self, folder: Path, place: str, family: Family | None) -> "PreTrainedModel":
-        from safetensors import SafetensorError
         from transformers.utils import logging
 
         options = self.options()
@@ -111,15 +110,16 @@ class Loader:
                 f"The model “{place}” does not fit into the memory of {self.device}; use a smaller dtype, quantisation "
                 "or device = “auto”."
             ) from problem
-        except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, LookupError, ImportError) as problem:
+        except Exception as problem:  # a strange config.json raises whatever Python does
             raise ExplorerError(f"The model “{place}” could not be loaded: {first_line(problem)}") from problem
-        except (AttributeError, AssertionError, ArithmeticError, NotImplementedError) as problem:
-            raise ExplorerError(
-                f"The model “{place}” could not be built from its {CONFIG}: {first_line(problem)}"
-            ) from problem
         finally:
             logging.set_verbosity(said)
         check_keys(info, place, family)
+        if isinstance(self.device_map, dict):
+            names = {name for name, _ in (*model.named_modules(), *model.named_parameters())}
+            strange = set(self.device_map) - names
+            if strange:
+                raise ExplorerError(f"The device_map names {some_names(strange)}, which the model “{place}” has not.")
         return model
 
     def _quantisation(self) -> Any:

@@ -42,11 +42,13 @@ def merge(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
         ExplorerError: the adapter is of a kind that cannot be merged, or does not fit the model, key by key.
     """
     kind, config = adapter_kind(folder), read_config(folder)
-    if kind == "IA3":
-        return merge_ia3(model, folder)
-    _check_kind(kind, config, folder)
     shapes = check_weights(adapter_weights(folder))
     _fit_vocabulary(model, shapes)
+    if kind == "IA3":
+        if _touches_tied(model, shapes, config):
+            untie(model)
+        return merge_ia3(model, folder)
+    _check_kind(kind, config, folder)
     told_to_tie = bool(config.get("ensure_weight_tying") or config.get("trainable_token_indices"))
     touched = _touches_tied(model, shapes, config)
     if touched and not told_to_tie:
@@ -155,7 +157,8 @@ def _fit_vocabulary(model: "PreTrainedModel", shapes: dict[str, list[int]]) -> N
     rows = {
         shapes[key][0]
         for name in _ends(model)
-        for key in (f"{PEFT_PREFIX}{name}.weight", f"{PEFT_PREFIX}{name}.modules_to_save.weight")
+        for part in ("", "modules_to_save.", "base_layer.")
+        for key in (f"{PEFT_PREFIX}{name}.{part}weight",)
         if key in shapes
     }
     embedding: Any = model.get_input_embeddings()

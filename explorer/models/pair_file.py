@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError
 from explorer.models.adapters import base_model
-from explorer.models.places import EMBEDDED, is_hub_id, split_revision
+from explorer.models.places import EMBEDDED, is_hub_id, is_there, split_revision
 from explorer.models.shipped import shipped_adapters
 from explorer.paths import PAIRS, pairs_folder
 from explorer.toml_file import read_toml
@@ -126,14 +126,6 @@ def find_pair_file(name: str | Path) -> Path:
         )
     known = ", ".join(known_files)
     raise ExplorerError(f"There is no pair file “{str(name)[:200]}”; give the path of a .toml file or one of: {known}.")
-
-
-def is_there(path: Path, file: bool = False) -> bool:
-    """Whether something is at a path; False also where no path can be so (too long, a zero byte)."""
-    try:
-        return path.is_file() if file else path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def pair_files() -> dict[str, Path]:

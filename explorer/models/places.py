@@ -50,7 +50,15 @@ _reached: list[tuple[float, str]] = []
 def split_revision(place: str) -> tuple[str, str]:
     """A place without its revision, and the revision: `org/model@branch`; "" for what lies here or names none."""
     name, at, revision = place.rpartition("@")
-    return (name, revision) if at and revision and is_hub_id(name) and not Path(place).exists() else (place, "")
+    return (name, revision) if at and revision and is_hub_id(name) and not is_there(Path(place)) else (place, "")
+
+
+def is_there(path: Path, file: bool = False) -> bool:
+    """Whether something is at a path; False also where no path can be so (too long, a zero byte)."""
+    try:
+        return path.is_file() if file else path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def is_hub_id(place: str) -> bool:
@@ -118,8 +126,8 @@ def adapter_weights(folder: Path) -> Path:
 
 def _local_or_hub(place: str, revision: str, what: str, files: list[str], progress: gguf.Progress | None) -> Path:
     name, said = split_revision(place)
-    if Path(place).expanduser().exists():
-        return Path(place).expanduser()
+    if is_there(Path(place)):
+        return Path(place)
     if not is_hub_id(name):
         raise ExplorerError(
             f"The {what} “{place}” could not be loaded: it is neither a folder here nor a hub id (org/name)."

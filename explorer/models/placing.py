@@ -16,6 +16,7 @@ def check_device(device: str | int) -> None:
     """Raises:
     ExplorerError: this is no device, or none that this machine has.
     """
+    device = f"cuda:{device}" if isinstance(device, int) else device
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError) as problem:
