@@ -18,7 +18,9 @@ CONFIG, INDEX, WEIGHTS = "config.json", "model.safetensors.index.json", "model.s
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
-_POINTER = b"version https://git-lfs"
+POINTER = b"version https://git-lfs"
+"""What a Git-LFS pointer begins with, in place of the file."""
+
 _MOST_HEADER = 100_000_000
 """Bytes of a safetensors header, at most: the format's own limit."""
 
@@ -58,7 +60,7 @@ def check_pointers(folder: Path) -> None:
     ExplorerError: a file of the folder is a Git-LFS pointer in place of the file.
     """
     for file in sorted(folder.iterdir()):
-        if file.is_file() and file.stat().st_size < 1024 and _begins(file, _POINTER):
+        if file.is_file() and file.stat().st_size < 1024 and _begins(file, POINTER):
             raise ExplorerError(
                 f"{file} is a Git-LFS pointer and not the file itself; run git lfs pull in its folder and try again."
             )
@@ -77,7 +79,7 @@ def check_weights(file: Path) -> dict[str, list[int]]:
             header = read.read(min(length, _MOST_HEADER, size))
     except OSError as problem:
         raise ExplorerError(f"{file} cannot be read ({problem.strerror}); check that it is there.") from problem
-    if header.startswith(_POINTER[8:]) or _begins(file, _POINTER):
+    if header.startswith(POINTER[8:]) or _begins(file, POINTER):
         raise ExplorerError(f"{file} is a Git-LFS pointer and not the file itself; run git lfs pull in its folder.")
     if size < 8 or len(header) < length:
         raise ExplorerError(f"{file} is cut off or is no safetensors file ({size:,} bytes); get it again.")

@@ -41,11 +41,9 @@ def encode_pieces(tokenizer: "PreTrainedTokenizerBase", pieces: Sequence[Piece],
     ids = _encode(tokenizer, text, begin)
     control = control_ids(tokenizer)
     frame: Counter[int] = Counter()
-    for piece, typed in pieces:
+    for piece, typed in [*pieces, *([("", False)] if begin else [])]:
         if not typed:
-            frame.update(i for i in _encode(tokenizer, piece, False) if i in control)
-    if begin:
-        frame.update(i for i in _encode(tokenizer, "", True) if i in control)
+            frame += _control_of(tokenizer, piece, begin=not piece)
     if Counter(i for i in ids if i in control) == frame:
         return ids
     return _encode_renamed(tokenizer, pieces, begin)
@@ -62,11 +60,26 @@ def control_ids(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
     if known is None or known[0] != len(added):
         found = frozenset(i for i, token in added.items() if token.special or not _is_word(token.content))
         known = _control[tokenizer] = (len(added), found)
+        _frames.pop(tokenizer, None)
     return known[1]
 
 
 _control: "weakref.WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, frozenset[int]]]" = weakref.WeakKeyDictionary()
+_frames: "weakref.WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, Counter[int]]]" = weakref.WeakKeyDictionary()
+_MOST_FRAMES = 64
+
 _forms: "weakref.WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, Tokenizer]]" = weakref.WeakKeyDictionary()
+
+
+def _control_of(tokenizer: "PreTrainedTokenizerBase", piece: str, begin: bool) -> Counter[int]:
+    """The control tokens of a template's piece, which recurs in every prompt; or those that begin and end a text."""
+    known = _frames.setdefault(tokenizer, {})
+    if piece not in known:
+        if len(known) >= _MOST_FRAMES:
+            known.clear()
+        control = control_ids(tokenizer)
+        known[piece] = Counter(i for i in _encode(tokenizer, piece, begin) if i in control)
+    return known[piece]
 
 
 def _encode_renamed(tokenizer: "PreTrainedTokenizerBase", pieces: Sequence[Piece], begin: bool) -> list[int]:
