@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+OTHER_HEADS = ("score.", "score_head.", "classifier.", "v_head.")
+"""Where checkpoints keep the head of a model that judges texts and writes none."""
+
+
 @dataclass(frozen=True)
 class Loader:
     """How models are loaded.
@@ -186,6 +190,12 @@ def check_keys(info: dict[str, Any], place: str, family: Family | None) -> None:
         raise ExplorerError(
             f"The checkpoint “{place}” has {some_names(mismatched)} in another size than its {CONFIG} says; get it "
             "again."
+        )
+    heads = {key for key in strange if key.startswith(OTHER_HEADS)}
+    if heads and (family is None or family.kind != "encoder"):
+        raise ExplorerError(
+            f"The checkpoint “{place}” has {some_names(heads)}: it is a classifier or a reward model, which writes no "
+            "text; use the language model that it was made from."
         )
     if in_blocks:
         raise ExplorerError(

@@ -69,6 +69,7 @@ class Pair:
                 f"M1 has {shapes[0][0]} layers of {shapes[0][1]} neurons and M2 {shapes[1][0]} of {shapes[1][1]}; "
                 "a pair must be two models of one shape."
             )
+        _check_same_build(backbone1, backbone2)
         self.n_layers, self.n_neurons = shapes[0]
         """n_layers: layers, an encoder's before a decoder's; n_neurons: MLP neurons in each of them."""
 
@@ -285,6 +286,18 @@ def _neuron_shape(model: "PreTrainedModel") -> tuple[int, int]:
     if len(set(widths)) != 1:
         raise ExplorerError("The layers of this model have different numbers of neurons, which is not supported yet.")
     return len(widths), widths[0]
+
+
+def _check_same_build(first: "PreTrainedModel", second: "PreTrainedModel") -> None:
+    """See that a neuron of one model can stand for the same one of the other: they write to streams of one size."""
+    one, two = first.config.get_text_config(), second.config.get_text_config()
+    for setting, what in (("hidden_size", "hidden size"), ("hidden_act", "activation function")):
+        a, b = getattr(one, setting, None), getattr(two, setting, None)
+        if a != b:
+            raise ExplorerError(
+                f"M1 has the {what} {a} and M2 {b}: their neurons are not the same ones; a pair must be two models of "
+                "one shape."
+            )
 
 
 def _ends(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:

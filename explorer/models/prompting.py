@@ -101,6 +101,8 @@ def encode_answer(tokenizer: "PreTrainedTokenizerBase", text: str, turns: Sequen
         text: the answer.
         turns: what is answered.
     """
+    if tokenizer.eos_token_id is None:
+        raise ExplorerError("The tokeniser names no end token (eos_token), so no whole answer can be written with it.")
     return [*continuation(tokenizer, turns, text), tokenizer.eos_token_id]
 
 

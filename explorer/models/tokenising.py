@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError, first_line
 from explorer.models import prompting
-from explorer.models.adapters import READING_FILES
+from explorer.models.adapters import READING_FILES, read_config
 from explorer.models.chat import Told, choose_template, prints_date, read_template, told, use_template
 from explorer.models.checkpoint import check_pointers
 from explorer.models.pair_file import ModelSpec, PairSpec
-from explorer.models.places import adapter_folder, model_folder
+from explorer.models.places import EMBEDDED, adapter_folder, model_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -74,6 +74,7 @@ def read_together(spec: PairSpec, first: "PreTrainedModel", second: "PreTrainedM
         of_m2 = load_tokenizer(place2, spec.m2.base)
     rows = min(_rows(first), _rows(second))
     chosen, notes = _choose(of_m1, of_m2, rows)
+    notes += _other_bases(spec)
     if template1 is not None:
         of_m1.chat_template = template1
     template, source, differ = choose_template(spec.chat_template, of_m1, of_m2, template2)
@@ -168,6 +169,18 @@ def load_tokenizer(folder: Path, place: str) -> "PreTrainedTokenizerBase":
         raise ExplorerError(
             f"The tokeniser of “{place}” could not be loaded; it needs a whole tokenizer.json ({first_line(problem)})."
         ) from problem
+
+
+def _other_bases(spec: PairSpec) -> list[str]:
+    """A sentence for each adapter that says it was trained on another base than it is put on, by its last name."""
+    notes = []
+    for model in (spec.m1, spec.m2):
+        for place in model.adapters:
+            said = read_config(adapter_folder(place)).get("base_model_name_or_path")
+            names = [Path(str(name).rstrip("/")).name.lower() for name in (said or model.base, model.base)]
+            if names[0].removeprefix(EMBEDDED) != names[1].removeprefix(EMBEDDED):
+                notes.append(f"The adapter {Path(place).name} says that its base model is {said}, not {model.base}.")
+    return list(dict.fromkeys(notes))
 
 
 def _choose(

@@ -252,6 +252,11 @@ def template_beyond(place: Path) -> Path:
     return write_pair(place)
 
 
+def wider_stream(place: Path) -> Path:
+    tiny.any_model("llama", 1, hidden_size=32).save_pretrained(place / "tuned")
+    return write_pair(place)
+
+
 def no_default_template(place: Path) -> Path:
     tokenizer = tiny.tokenizer()
     (place / "tuned" / "chat_template.jinja").unlink()
@@ -365,6 +370,12 @@ REFUSED = [
         r"MAGIC, which the installed peft does not know",
     ),
     Case("prompt tuning", prompt_tuning, r"prompt tuning.*adds tokens"),
+    Case(
+        "a reward model in place of a language model",
+        edited(lambda t: t | {"score.weight": torch.zeros(1, 16)}),
+        r"score\.weight: it is a classifier or a reward model",
+    ),
+    Case("a model whose layers write to a wider stream", wider_stream, r"M1 has the hidden size 16 and M2 32"),
     Case("a folder with no adapter", said('base = "base"\nadapters = ["tuned"]'), r"no adapter_config\.json"),
     Case("an adapter as base", said('base = "ia3"'), r"is an adapter and no whole model"),
     Case(
