@@ -3,6 +3,7 @@
 Commands import what they need when they run, so that `--help` and `rank` answer at once.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from explorer.models.pair import Pair
+<<<<<<< HEAD
     from explorer.neurons.ranking import Ranking
+=======
+    from explorer.models.pair_file import PairSpec
+>>>>>>> load18a
     from explorer.pipeline.status import Status
 
 app = typer.Typer(
@@ -33,7 +38,12 @@ app = typer.Typer(
 )
 
 PairOption = Annotated[str, typer.Option(help="Pair: a shipped name or the path of a pair file (TOML).")]
+M1Option = Annotated[
+    str, typer.Option(help="M1 without a pair file: a hub id (org/name@revision), a folder or a .gguf file.")
+]
+M2Option = Annotated[str, typer.Option(help="M2 without a pair file: the same, or an adapter's folder.")]
 RunOption = Annotated[str, typer.Option(help="Run: its name in the runs folder.")]
+<<<<<<< HEAD
 RankingOption = Annotated[str, typer.Option(help="Ranking of the run, by change score or by attribution.")]
 EndOption = Annotated[
     str,
@@ -42,6 +52,10 @@ EndOption = Annotated[
         "Left out: the ranking's own."
     ),
 ]
+=======
+PairRunOption = Annotated[str, typer.Option(help="Run: its name in the runs folder. Left out: the pair's own.")]
+RankingOption = Annotated[str, typer.Option(help="Ranking of the run.")]
+>>>>>>> load18a
 DtypeOption = Annotated[
     str | None,
     typer.Option(help="bfloat16, float16, float32, or auto: the fastest here. Left out: the pair's own."),
@@ -64,9 +78,12 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         print("explorer: stopped; what was finished is kept.", file=sys.stderr)
         sys.exit(130)
+    except MemoryError:
+        _fail("there is not enough memory for this; use a smaller model or a smaller dtype.")
     except BrokenPipeError:  # the reader of a pipe has seen enough
         sys.stderr.close()
         sys.exit(0)
+<<<<<<< HEAD
     except MemoryError:
         _fail("There is not enough memory for this; free some, or take fewer prompts or a smaller model.")
     except Exception as problem:
@@ -75,6 +92,10 @@ def main() -> NoReturn:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to print may be what failed
         _fail(said)
+=======
+    except OSError as problem:  # a full disk, a folder that cannot be written to
+        _fail(f"{problem.strerror or problem} ({problem.filename})." if problem.filename else f"{problem}.")
+>>>>>>> load18a
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -101,8 +122,10 @@ def app_command(
 def patch(
     prompt: Annotated[str, typer.Option(help="What a person would type.")],
     fraction: Annotated[float, typer.Option(help="Patched share of all neurons, 0 to 1 (0.05 is 5 %).")] = 0.05,
-    pair: PairOption = "demo",
-    run: RunOption = "demo",
+    pair: PairOption = "",
+    m1: M1Option = "",
+    m2: M2Option = "",
+    run: PairRunOption = "",
     ranking: RankingOption = "safety",
     end: EndOption = "",
     direction: Annotated[
@@ -128,6 +151,7 @@ def patch(
 
     check_prompt(prompt)
     check_new_tokens(max_new_tokens)
+<<<<<<< HEAD
     if direction not in DIRECTIONS:
         _fail(f"The direction must be {' or '.join(DIRECTIONS)}, not “{direction}”.")
     what = Patch(_ranking(run, ranking, end).top(fraction=fraction), strength, positions)
@@ -136,6 +160,14 @@ def patch(
     neurons, loaded = what.neurons, _load(pair, dtype)
     loaded = loaded if direction == DIRECTIONS[0] else loaded.reversed()
     out = generate(loaded, [prompt], neurons, max_new_tokens, strength=what.strength, positions=what.positions)
+=======
+    spec = _pair(pair, m1, m2)
+    neurons = find_run(run or _run_of(pair, spec)).change_scores(ranking).top(fraction=fraction)
+    loaded = _load(spec, dtype)
+    from explorer import generate
+
+    out = generate(loaded, [prompt], neurons, max_new_tokens)
+>>>>>>> load18a
     answers = {"unpatched": out.unpatched[0], "patched": out.patched[0], "aligned": out.aligned[0]}
     texts = [answer.text for answer in answers.values()]
     scores = _scores(loaded, [prompt] * 3, texts)
@@ -287,7 +319,9 @@ def check(run: Annotated[str, typer.Argument(help="Run: its name in the runs fol
 
 @app.command()
 def refusals(
-    pair: PairOption = "demo",
+    pair: PairOption = "",
+    m1: M1Option = "",
+    m2: M2Option = "",
     redteam: Annotated[str, typer.Option(help="Red-team suite: a shipped name or a .jsonl file.")] = "redteam_eval",
     ordinary: Annotated[str, typer.Option(help="Ordinary suite: a shipped name or a .jsonl file.")] = "everyday_eval",
     lookalike: Annotated[str, typer.Option(help="Harmless prompts worded like red-team ones.")] = "ordinary_eval",
@@ -301,7 +335,7 @@ def refusals(
     from explorer.studies.refusals import refusal_rates
 
     suites = {name: [p.prompt for p in load_suite(name, limit)] for name in (redteam, ordinary, lookalike)}
-    loaded = _load(pair, dtype)
+    loaded = _load(_pair(pair, m1, m2), dtype)
     with _bars() as progress:
         table = refusal_rates(loaded, suites, max_new_tokens, progress=lambda s, p: progress(f"answers to {s}", p))
     if as_json:
@@ -318,7 +352,9 @@ def refusals(
 @app.command()
 def preferences(
     file: Annotated[Path, typer.Argument(help="Preference pairs (.jsonl) of which some were never trained on.")],
-    pair: PairOption = "demo",
+    pair: PairOption = "",
+    m1: M1Option = "",
+    m2: M2Option = "",
     kind: Annotated[str, typer.Option(help="dialogue (HH-RLHF's form) or solutions (GSM8K's).")] = "dialogue",
     skip: Annotated[int, typer.Option(min=0, help="Leave out the first so many pairs: those trained on.")] = 0,
     limit: Annotated[int, typer.Option(min=1, help="Pairs to measure on.")] = 300,
@@ -333,7 +369,7 @@ def preferences(
     pairs = [p for p in load_preferences(file, kind)[skip:] if sum(len(t.split()) for _, t in p.turns) <= max_words][
         :limit
     ]
-    loaded = _load(pair, dtype)
+    loaded = _load(_pair(pair, m1, m2), dtype)
     with _bars() as progress:
         row = preference_accuracy(loaded, pairs, answer_tokens, lambda share: progress("pairs", share)).iloc[0]
     print(
@@ -428,6 +464,7 @@ def agreement() -> None:
         )
 
 
+<<<<<<< HEAD
 def _ranking(run: str, name: str, end: str) -> "Ranking":
     """A ranking of a run, from the end that is asked for."""
     from explorer.neurons.scores import Attributions
@@ -443,10 +480,53 @@ def _ranking(run: str, name: str, end: str) -> "Ranking":
 
 def _load(pair: str, dtype: str | None) -> "Pair":
     """Load a pair with a progress bar for the slow first time."""
+=======
+def _pair(name: str, m1: str, m2: str) -> "PairSpec":
+    """The pair of --pair, or of --m1 and --m2; the demo's where none is named."""
+    from explorer.models.pair_file import pair_of_places, read_pair_file
+
+    if not m1 and not m2:
+        return read_pair_file(name or "demo")
+    if name:
+        raise ExplorerError("Give either --pair, or both --m1 and --m2.")
+    if not m1 or not m2:
+        raise ExplorerError(f"--{'m1' if m2 else 'm2'} is missing: a pair is two models, --m1 and --m2.")
+    return pair_of_places(m1, m2)
+
+
+def _run_of(name: str, spec: "PairSpec") -> str:
+    """The run of a pair: the demo's for pairs over the embedded model, else the one that was built from the pair.
+
+    Raises:
+        ExplorerError: there is none, so that there are no neurons to patch.
+    """
+    from explorer.models.places import EMBEDDED
+    from explorer.runs.reader import find_run, run_names
+
+    if spec.m1.base.startswith(EMBEDDED):
+        return "demo"
+    names = {name, Path(name).name, Path(name).stem} - {""}
+    for run in run_names():
+        with contextlib.suppress(ExplorerError):  # a damaged run is none of this pair's
+            about = find_run(run).manifest.get("pair", {})
+            if run in names or about.get("file") in names or (about.get("name") == spec.name and spec.source):
+                return run
+    raise ExplorerError(
+        f"The pair “{spec.name}” has no run yet, so there are no neurons to patch; build one (python -m explorer build "
+        "FILE.toml) and give it with --run."
+    )
+
+
+def _load(spec: "PairSpec", dtype: str | None) -> "Pair":
+    """Load a pair with a progress bar for the slow first time, and tell how its models read where they differ."""
+>>>>>>> load18a
     from explorer.models.pair import load_pair
 
     with _bars() as progress:
-        return load_pair(pair, dtype=dtype, progress=progress)
+        loaded = load_pair(spec, dtype=dtype, progress=progress)
+    for note in loaded.reading.notes:
+        print(f"explorer: {note}", file=sys.stderr)
+    return loaded
 
 
 def _scores(pair: "Pair", prompts: list[str], texts: list[str]) -> dict[str, list[float]]:

@@ -183,6 +183,7 @@ def _from_hub(spec: "SuiteSpec", known: HubSet) -> Any:
     if not split:
         raise ExplorerError(f"[suites.{spec.name}] needs the split of {spec.hub}: split = “test”, for instance.")
     try:
-        return load_dataset(spec.hub, subset or None, split=split, data_files=known.files or None)
+        name, _, file = spec.hub.partition(":")  # org/name:file names one of a repository's loose files
+        return load_dataset(name, subset or None, split=split, data_files=file or known.files or None)
     except Exception as problem:  # the hub raises a dozen kinds; each means the same to a person
         raise ExplorerError(f"The data set “{spec.hub}” cannot be had: {first_line(problem, 200)}") from problem

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from explorer.errors import ExplorerError, first_line
+from explorer.models.checkpoint import POINTER
 from explorer.paths import user_cache
 from explorer.runs.format import sha256_file
 
@@ -41,8 +42,14 @@ def unpacked(file: Path, progress: Progress | None = None) -> Path:
     """
     try:
         stat = file.stat()
+        with file.open("rb") as read:
+            begins = read.read(len(POINTER))
     except OSError as problem:
-        raise ExplorerError(f"There is no GGUF file {file}.") from problem
+        raise ExplorerError(f"There is no GGUF file {file} that can be read ({problem.strerror}).") from problem
+    if begins == POINTER:
+        raise ExplorerError(f"{file} is a Git-LFS pointer and not the file itself; run git lfs pull in its folder.")
+    if not begins.startswith(b"GGUF"):
+        raise ExplorerError(f"{file} is not a GGUF model: it does not begin as one; get it again.")
     stamp = hashlib.sha256(f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()
     return unpack(file, user_cache() / "gguf" / f"{file.stem}-{stamp[:12]}", progress)
 
@@ -66,6 +73,7 @@ def unpack(
         ExplorerError: the file fails its checksum or cannot be read, or the disk is full.
     """
     from filelock import FileLock
+    from safetensors import SafetensorError
 
     if is_whole(target):
         return target
@@ -74,9 +82,10 @@ def unpack(
         with FileLock(str(target) + ".lock"):
             if not is_whole(target):
                 _convert(file, target, progress or (lambda _what, _share: None), sha256, again)
-    except OSError as problem:
+    except (OSError, SafetensorError) as problem:  # the latter where the disk is full while weights are written
+        said = getattr(problem, "strerror", None) or first_line(problem)
         raise ExplorerError(
-            f"{file.name} could not be unpacked to {target.parent} ({problem.strerror or first_line(problem)}); free "
+            f"{file.name} could not be unpacked to {target.parent} ({said}); free "
             f"{4 * file.stat().st_size / 1e9:.1f} GB there or set EXPLORER_CACHE to another folder."
         ) from problem
     return target
@@ -144,7 +153,11 @@ def _readable(source: Path):
     """One sentence for what is raised over a file that is no GGUF, or of an architecture that is not known."""
     try:
         yield
-    except (ValueError, KeyError, IndexError, NotImplementedError, RuntimeError) as problem:
+    except OSError:
+        raise
+    except Exception as problem:  # a damaged file raises whatever Python does
+        if type(problem).__name__ == "SafetensorError":
+            raise
         raise ExplorerError(
             f"{source} is not a GGUF model that transformers can read: {first_line(problem)}"
         ) from problem

@@ -1,4 +1,7 @@
-"""Load one model: its class by its family, its precision, its place, and the adapters that are merged into it."""
+"""Load one model: its class by its family, its precision, its place, and the adapters that are merged into it.
+
+transformers fills what a checkpoint lacks with random values and tells the console; here that is an error.
+"""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -8,13 +11,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from explorer.errors import ExplorerError, first_line
-from explorer.models import adapters, embedded, gguf
-from explorer.models.families import family_named, family_of
+from explorer.models import gguf
+from explorer.models.adapters import some_names
+from explorer.models.checkpoint import CONFIG, read_json_file
+from explorer.models.families import Family, family_named, family_of
 from explorer.models.hooks import check_hooks
-from explorer.models.pair_file import EMBEDDED, ModelSpec
+from explorer.models.merging import merge
+from explorer.models.pair_file import ModelSpec
+from explorer.models.places import model_folder
+from explorer.models.placing import check_device, check_device_map, check_in_memory
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
+
+
+OTHER_HEADS = ("score.", "score_head.", "classifier.", "v_head.")
+"""Where checkpoints keep the head of a model that judges texts and writes none."""
 
 
 @dataclass(frozen=True)
@@ -36,30 +48,30 @@ class Loader:
         """The model with the adapters of `spec` merged into its weights, ready to read.
 
         Raises:
-            ExplorerError: it cannot be loaded, or is of a family that is not known.
+            ExplorerError: it cannot be loaded whole, or is of a family that is not known.
         """
-        from transformers import AutoConfig
-        from transformers.utils import logging
-
-        folder = _base_folder(spec.base, progress)
-        options = self.options()
-        logging.disable_progress_bar()
-        try:
-            family = family_named(AutoConfig.from_pretrained(folder).model_type)
-            auto = _auto_class(family.kind if family else "decoder")
-            model: PreTrainedModel = auto.from_pretrained(folder, **options)
-            if "device_map" not in options:
-                model.to(self.device)  # type: ignore[arg-type]
-        except (OSError, ValueError, RuntimeError, KeyError, ImportError) as problem:
-            reason = first_line(problem)
-            raise ExplorerError(f"The model “{spec.base}” could not be loaded: {reason}") from problem
+        self.check()
+        folder = model_folder(spec.base, spec.revision, progress)
+        check_own_code(folder, spec.base)
+        family = family_named(str(read_json_file(folder / CONFIG, f"The model “{spec.base}”").get("model_type")))
+        model = self._read(folder, spec.base, family)
+        check_in_memory(model, spec.base)
         model.eval()
         family_of(model)
         if family is None:
             check_hooks(model)
         for adapter in spec.adapters:
-            model = adapters.merge(model, Path(adapter))
+            model = merge(model, Path(adapter))
         return model.requires_grad_(False)
+
+    def check(self) -> None:
+        """Raises:
+        ExplorerError: a device is not there.
+        """
+        if isinstance(self.device_map, dict):
+            check_device_map(self.device_map)
+        elif self.device_map is None and self.device != "auto":
+            check_device(self.device)
 
     def options(self) -> dict[str, Any]:
         """What `from_pretrained` is called with.
@@ -76,6 +88,43 @@ class Loader:
             options["quantization_config"] = self._quantisation()
             options.setdefault("device_map", {"": self.device})  # quantised weights cannot be moved afterwards
         return options
+
+    def _read(self, folder: Path, place: str, family: Family | None) -> "PreTrainedModel":
+        from transformers.utils import logging
+
+        options = self.options()
+        auto = _auto_class(family.kind if family else "decoder")
+        logging.disable_progress_bar()
+        said = logging.get_verbosity()
+        logging.set_verbosity(logging.CRITICAL)  # what it would say of missing keys is said below, in a sentence
+        try:
+            model, info = auto.from_pretrained(
+                folder,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,  # they are named below
+                output_loading_info=True,
+                **options,
+            )
+            if "device_map" not in options:
+                model.to(self.device)
+        except torch.OutOfMemoryError as problem:
+            raise ExplorerError(
+                f"The model “{place}” does not fit into the memory of {self.device}; use a smaller dtype, quantisation "
+                "or device = “auto”."
+            ) from problem
+        except Exception as problem:  # a strange config.json raises whatever Python does
+            raise ExplorerError(f"The model “{place}” could not be loaded: {first_line(problem)}") from problem
+        finally:
+            logging.set_verbosity(said)
+        check_keys(info, place, family)
+        if isinstance(self.device_map, dict):
+            names = {name for name, _ in (*model.named_modules(), *model.named_parameters())}
+            strange = set(self.device_map) - names
+            if strange:
+                raise ExplorerError(f"The device_map names {some_names(strange)}, which the model “{place}” has not.")
+        return model
 
     def _quantisation(self) -> Any:
         from transformers import BitsAndBytesConfig
@@ -95,18 +144,64 @@ class Loader:
         )
 
 
-def load_tokenizer(base: str) -> "PreTrainedTokenizerBase":
-    """The tokeniser of a base model.
+def check_own_code(folder: Path, place: str) -> None:
+    """Raises:
+    ExplorerError: the model is only there as Python code of its own, which is never run here.
+    """
+    from transformers import AutoConfig
+
+    config = read_json_file(folder / CONFIG, f"The model “{place}”")
+    try:
+        AutoConfig.for_model(str(config.get("model_type")))
+    except Exception as problem:  # whatever it is, transformers does not know the type by its name alone
+        if "auto_map" in config:
+            raise ExplorerError(
+                f"The model “{place}” brings Python code of its own ({CONFIG}: auto_map), which is never run here; use "
+                "a model of a type that transformers knows."
+            ) from problem
+
+
+def check_keys(info: dict[str, Any], place: str, family: Family | None) -> None:
+    """See that a checkpoint held every weight of the model, and no more of its blocks.
+
+    Args:
+        info: what `from_pretrained` says of keys.
+        place: of the model, for the message.
+        family: of the model, where it is in the table.
 
     Raises:
-        ExplorerError: there is none.
+        ExplorerError: weights are missing, of another size, or belong to blocks that the model has not. What lies
+            outside of the blocks (a vision tower, a value head) is not read and may be there.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(_base_folder(base, None))
-    except (OSError, ValueError) as problem:
-        raise ExplorerError(f"The tokeniser of “{base}” could not be loaded; it needs tokenizer.json.") from problem
+    mismatched = {key[0] if isinstance(key, tuple) else str(key) for key in info.get("mismatched_keys", ())}
+    missing = {str(key) for key in info.get("missing_keys", ())} - mismatched
+    strange = {str(key) for key in info.get("unexpected_keys", ())}
+    blocks = (
+        tuple(f"{path}." for path in (family.layers, family.encoder_layers) if path) if family else ("model.layers.",)
+    )
+    in_blocks = {key for key in strange if key.startswith(blocks)}
+    if missing:
+        instead = f"; it has {some_names(strange)} instead" if strange else ""
+        raise ExplorerError(
+            f"The checkpoint “{place}” lacks {some_names(missing)}, which would be random{instead}; get it again, or "
+            "mend the names of its weights."
+        )
+    if mismatched:
+        raise ExplorerError(
+            f"The checkpoint “{place}” has {some_names(mismatched)} in another size than its {CONFIG} says; get it "
+            "again."
+        )
+    heads = {key for key in strange if key.startswith(OTHER_HEADS)}
+    if heads and (family is None or family.kind != "encoder"):
+        raise ExplorerError(
+            f"The checkpoint “{place}” has {some_names(heads)}: it is a classifier or a reward model, which writes no "
+            "text; use the language model that it was made from."
+        )
+    if in_blocks:
+        raise ExplorerError(
+            f"The checkpoint “{place}” has {some_names(in_blocks)}, which its {CONFIG} knows nothing of and which "
+            "would be left out; get it again, or merge the adapter that they belong to."
+        )
 
 
 def _auto_class(kind: str) -> Any:
@@ -116,14 +211,3 @@ def _auto_class(kind: str) -> Any:
     if kind == "encoder-decoder":
         return transformers.AutoModelForSeq2SeqLM
     return transformers.AutoModelForSequenceClassification if kind == "encoder" else transformers.AutoModelForCausalLM
-
-
-def _base_folder(base: str, progress: gguf.Progress | None) -> str:
-    if base.endswith(gguf.SUFFIX):
-        return str(gguf.unpacked(Path(base), progress))
-    if not base.startswith(EMBEDDED):
-        return base
-    name = base.removeprefix(EMBEDDED)
-    if name != embedded.NAME:
-        raise ExplorerError(f"There is no embedded model “{name}”; the embedded model is {EMBEDDED}{embedded.NAME}.")
-    return str(embedded.ensure(progress))

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 import torch
 
 from explorer.errors import ExplorerError
-from explorer.models import adapters, prompting
+from explorer.models import prompting
 from explorer.models.experts import ExpertLayer
 from explorer.models.families import down_names, family_of, parts_of, split_experts
 from explorer.models.gguf import Progress
+from explorer.models.ia3 import has_neuron_factors, is_down_only_ia3, read_ia3
 from explorer.models.layers import neuron_layers
-from explorer.models.loader import Loader, load_tokenizer
+from explorer.models.loader import Loader
 from explorer.models.pair_file import ModelSpec, PairSpec, check_dtype, read_pair_file
+from explorer.models.places import adapter_folder
 from explorer.models.precision import resolve_dtype
+from explorer.models.tokenising import Reading, end_tokens, plain_decoding, read_alike, read_together
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,6 +36,7 @@ class Pair:
     Attributes:
         tokenizer: the tokeniser that both models read with.
         spec: the pair file's content.
+        reading: how the tokeniser, the chat template and the end tokens were chosen; its `notes` are for people.
         shared: whether both models are one set of weights.
         backbone1, backbone2: the bare modules without (IA)³ (the same object when shared). The engine
             hooks these, one forward pass at a time and only while it holds `lock`; people use `m1`, `m2`.
@@ -49,18 +53,23 @@ class Pair:
         scale1: list[torch.Tensor] | None,
         scale2: list[torch.Tensor] | None,
         spec: PairSpec,
+        reading: Reading | None = None,
     ) -> None:
         self.tokenizer = tokenizer
+        self.reading = reading or Reading(tokenizer, _ends(tokenizer))
         self.backbone1, self.backbone2 = backbone1.eval(), backbone2.eval()
         self.scale1, self.scale2 = scale1, scale2
         self.spec = spec
         self.lock = threading.RLock()
+        for model in {id(m): m for m in (backbone1, backbone2)}.values():
+            plain_decoding(model)
         shapes = [_neuron_shape(backbone1), _neuron_shape(backbone2)]
         if shapes[0] != shapes[1]:
             raise ExplorerError(
                 f"M1 has {shapes[0][0]} layers of {shapes[0][1]} neurons and M2 {shapes[1][0]} of {shapes[1][1]}; "
                 "a pair must be two models of one shape."
             )
+        _check_same_build(backbone1, backbone2)
         self.n_layers, self.n_neurons = shapes[0]
         """n_layers: layers, an encoder's before a decoder's; n_neurons: MLP neurons in each of them."""
 
@@ -131,12 +140,8 @@ class Pair:
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
-        """The tokens that end an answer, as Hugging Face `generate` takes them."""
-        stops: set[int] = set()
-        for model in (self.backbone1, self.backbone2):  # a base model alone does not know the chat's end token
-            ids = getattr(model.generation_config, "eos_token_id", None)
-            stops |= {ids} if isinstance(ids, int) else set(ids or [])
-        return frozenset(stops or {i for i in [self.tokenizer.eos_token_id] if isinstance(i, int)})
+        """The tokens that end an answer (`tokenising.end_tokens`)."""
+        return end_tokens(self.reading, self.backbone1, self.backbone2)
 
     @cached_property
     def context_length(self) -> int:
@@ -175,6 +180,9 @@ class Pair:
             ExplorerError: the prompt is empty, too long, or leaves no room for `max_new_tokens`.
         """
         ids = prompting.encode(self.tokenizer, prompt)
+        if max(ids) >= self.reading.rows:
+            token = self.tokenizer.convert_ids_to_tokens(max(ids))
+            raise ExplorerError(f"The prompt holds “{token}”, for which the models have no embedding; leave it out.")
         if len(ids) + max_new_tokens > self.context_length:
             raise ExplorerError(
                 f"The prompt has {len(ids):,} tokens; with {max_new_tokens} for the answer the model takes at most "
@@ -206,33 +214,38 @@ def load_pair(
         ExplorerError: a file is missing or wrong, or the two models do not belong together.
     """
     spec = name if isinstance(name, PairSpec) else read_pair_file(name)
+    return _load(spec, dtype, device, progress or (lambda _what, _share: None))
+
+
+def _load(
+    spec: PairSpec, dtype: str | None, device: str | None, tell: Progress, reading: Reading | None = None
+) -> Pair:
+    """See `load_pair`; with `reading`, the models read as those of another pair do."""
     check_dtype(dtype or spec.dtype)
     device = device or spec.device
-    dtype = resolve_dtype(dtype or spec.dtype, device)
-    tell = progress or (lambda _what, _share: None)
-
     first, first_down = _split_adapters(spec.m1)
     second, second_down = _split_adapters(spec.m2)
-    loader = Loader(dtype, device, spec.device_map if device == spec.device else None, spec.quantisation)
+    device_map = spec.device_map if device == spec.device else None
+    Loader("float32", device, device_map).check()
+    loader = Loader(resolve_dtype(dtype or spec.dtype, device), device, device_map, spec.quantisation)
     tell("Loading M1", 0.0)
-    backbone1 = loader.load(first, progress)
+    backbone1 = loader.load(first, tell)
     if first == second:
         backbone2 = backbone1
     else:
         tell("Loading M2", 0.5)
-        backbone2 = loader.load(second, progress)
-    tokenizer = other = load_tokenizer(first.base)
-    if second.base != first.base:
-        other = load_tokenizer(second.base)
-        _check_same_tokenizer(tokenizer, other)
-    prompting.use_template(tokenizer, spec.chat_template, other)
+        backbone2 = loader.load(second, tell)
     scale1, scale2 = _scale(first_down, backbone1), _scale(second_down, backbone2)
+    both = (spec, backbone1, backbone2)
+    found = read_together(*both) if reading is None else read_alike(reading, *both)
     tell("Models ready", 1.0)
-    return Pair(tokenizer, backbone1, backbone2, scale1, scale2, spec)
+    return Pair(found.tokenizer, backbone1, backbone2, scale1, scale2, spec, found)
 
 
 def sibling(pair: Pair, spec: PairSpec) -> Pair:
     """The pair of other adapters: over M1's weights as `pair` has loaded them where those serve, else loaded anew.
+
+    It reads with the tokeniser and chat template of `pair`, whatever its own models bring.
 
     Raises:
         ExplorerError: an adapter is missing or does not fit.
@@ -240,50 +253,27 @@ def sibling(pair: Pair, spec: PairSpec) -> Pair:
     (first, first_down), (second, second_down) = _split_adapters(spec.m1), _split_adapters(spec.m2)
     base, _ = _split_adapters(pair.spec.m1)
     if not first == second == base:
-        return load_pair(spec, dtype=pair.dtype)
+        return _load(spec, pair.dtype, None, lambda _what, _share: None, pair.reading)
     module = pair.backbone1
-    other = Pair(pair.tokenizer, module, module, _scale(first_down, module), _scale(second_down, module), spec)
+    scale1, scale2 = _scale(first_down, module), _scale(second_down, module)
+    other = Pair(pair.tokenizer, module, module, scale1, scale2, spec, pair.reading)
     other.lock = pair.lock  # hooks on the shared weights are seen by every thread
     return other
 
 
 def _split_adapters(model: ModelSpec) -> tuple[ModelSpec, list[Path]]:
-    """The part of a model that is merged into weights, and its down-only (IA)³ adapters.
+    """The part of a model that goes into weights, and its adapters with factors of neurons; (IA)³ may be both.
 
     The two commute as long as nothing merged *after* an (IA)³ vector changes `down_proj` itself.
     """
-    folders = [_adapter_folder(a) for a in model.adapters]
-    down = [f for f in folders if adapters.is_down_only_ia3(f)]
-    merged = [f for f in folders if f not in down]
+    folders = [adapter_folder(a) for a in model.adapters]
+    down = [f for f in folders if has_neuron_factors(f)]
+    merged = [f for f in folders if not is_down_only_ia3(f)]
     if down and merged and folders.index(merged[-1]) > folders.index(down[0]):
         raise ExplorerError(
             f"{merged[-1]} comes after an (IA)³ adapter; list adapters that are merged into the weights first."
         )
-    return ModelSpec(model.base, tuple(str(f) for f in merged)), down
-
-
-def _adapter_folder(place: str) -> Path:
-    """The local folder of an adapter; a hub id is downloaded."""
-    if Path(place).exists():
-        return Path(place)
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(place, allow_patterns=["adapter_*"]))
-    except Exception as problem:  # the hub raises a dozen kinds; each means the same to a person
-        raise ExplorerError(
-            f"The adapter “{place}” is neither a folder here nor a repository that the hub gives; check its name."
-        ) from problem
-
-
-def _check_same_tokenizer(first: "PreTrainedTokenizerBase", second: "PreTrainedTokenizerBase") -> None:
-    a, b = first.get_vocab(), second.get_vocab()
-    if a != b:
-        differing = next(iter(sorted(set(a.items()) ^ set(b.items()))))[0]
-        raise ExplorerError(
-            f"M1 and M2 have different tokenisers of {len(a):,} and {len(b):,} tokens (“{differing[:40]}” is one that "
-            "only one has, or has elsewhere); a pair must read the same tokens."
-        )
+    return ModelSpec(model.base, tuple(str(f) for f in merged), model.revision), down
 
 
 def _scale(folders: list[Path], model: "PreTrainedModel") -> list[torch.Tensor] | None:
@@ -293,7 +283,7 @@ def _scale(folders: list[Path], model: "PreTrainedModel") -> list[torch.Tensor] 
     shape = _neuron_shape(model)
     product = torch.ones(shape)
     for folder in folders:
-        product *= torch.from_numpy(adapters.read_ia3(folder, *shape, down_names(model)))
+        product *= torch.from_numpy(read_ia3(folder, *shape, down_names(model)))
     return [factors.to(layer.device) for factors, layer in zip(product, neuron_layers(model), strict=True)]
 
 
@@ -303,6 +293,22 @@ def _neuron_shape(model: "PreTrainedModel") -> tuple[int, int]:
     if len(set(widths)) != 1:
         raise ExplorerError("The layers of this model have different numbers of neurons, which is not supported yet.")
     return len(widths), widths[0]
+
+
+def _check_same_build(first: "PreTrainedModel", second: "PreTrainedModel") -> None:
+    """See that a neuron of one model can stand for the same one of the other: they write to streams of one size."""
+    one, two = first.config.get_text_config(), second.config.get_text_config()
+    for setting, what in (("hidden_size", "hidden size"), ("hidden_act", "activation function")):
+        a, b = getattr(one, setting, None), getattr(two, setting, None)
+        if a != b:
+            raise ExplorerError(
+                f"M1 has the {what} {a} and M2 {b}: their neurons are not the same ones; a pair must be two models of "
+                "one shape."
+            )
+
+
+def _ends(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
+    return frozenset(i for i in [tokenizer.eos_token_id] if isinstance(i, int))
 
 
 def _standalone(backbone: "PreTrainedModel", scale: list[torch.Tensor] | None) -> "PreTrainedModel":

@@ -11,35 +11,46 @@
     adapters = ["adapters/safety"]
 
 `base` is a hub id, a folder or a .gguf file (relative to the file), or an `embedded:` name; `adapters` are PEFT folders
-or hub ids, put on in order. docs/own_models.md tells every setting. An adapter's folder, or the name of one that
-ships, stands for its base model against the same with the adapter.
+or hub ids, put on in order. docs/own_models.md tells every setting, `pair_schema.py` its kind and range. An adapter's
+folder, or the name of one that ships, stands for its base model against the same with the adapter.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError
 from explorer.models.adapters import base_model
+from explorer.models.places import EMBEDDED, is_hub_id, is_there, split_revision
 from explorer.models.shipped import shipped_adapters
 from explorer.paths import PAIRS, pairs_folder
 from explorer.toml_file import read_toml
 
+if TYPE_CHECKING:
+    from explorer.models.pair_schema import ModelTable, SeriesTable
+
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 QUANTISATIONS = ("", "8bit", "4bit")
-OWN, TULU = "own", "tulu"
-EMBEDDED = "embedded:"
-SETTINGS = ("name", "m1", "m2", "dtype", "device", "device_map", "quantisation", "chat_template", "series")
+OWN, OF_M1, OF_M2, TULU = "own", "m1", "m2", "tulu"
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One model of a pair: a base and the adapters put on it, in order."""
+    """One model of a pair: a base and the adapters put on it, in order.
+
+    Attributes:
+        base: a hub id, a folder, a .gguf file, or an `embedded:` name.
+        adapters: PEFT folders or hub ids.
+        revision: branch, tag or commit of a hub id; "" for the main branch.
+    """
 
     base: str
     adapters: tuple[str, ...] = ()
+    revision: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,9 @@ class PairSpec:
         device_map: one of `DEVICE_MAPS`, or the device of each module by name, as transformers takes them;
             None to put the whole model on `device`.
         quantisation: "8bit" or "4bit" to load the weights so, by bitsandbytes; "" to load them as they are.
-        chat_template: "own" (M1's tokeniser's, else M2's), "tulu" (the paper's), or a Jinja file.
+        chat_template: "own" (M2's, else M1's), "m1" or "m2", "tulu" (the paper's), or a Jinja file.
+        template_arguments: what the template is given beside the messages, by name (`enable_thinking`).
+        date: the day that a template which prints the date is told, as YYYY-MM-DD; "" for the day it is loaded on.
         series: M2 along its training, by rising step; empty where the file lists none.
     """
 
@@ -77,9 +90,15 @@ class PairSpec:
     quantisation: str = ""
     chat_template: str = OWN
     series: tuple[SeriesStep, ...] = ()
+    template_arguments: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    date: str = ""
 
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
+        try:
+            date.fromisoformat(self.date or "2000-01-01")
+        except (ValueError, TypeError) as problem:
+            raise ExplorerError(f"The date must be written as 2026-07-26, not “{self.date}”.") from problem
         if self.quantisation not in QUANTISATIONS:
             raise ExplorerError(f"The quantisation must be 8bit or 4bit, not “{self.quantisation}”.")
         by_name = isinstance(self.device_map, dict) and self.device_map
@@ -99,10 +118,14 @@ def find_pair_file(name: str | Path) -> Path:
     path, known_files = Path(name), pair_files()
     if str(name) in known_files:
         return known_files[str(name)]
-    if path.is_file() or (path / "adapter_config.json").is_file():
+    if is_there(path, file=True) or is_there(path / "adapter_config.json", file=True):
         return path
+    if is_there(path):
+        raise ExplorerError(
+            f"{path} is a model and not a pair; name both models (--m1 and --m2), or write a pair file."
+        )
     known = ", ".join(known_files)
-    raise ExplorerError(f"There is no pair file “{name}”; give the path of a .toml file or one of: {known}.")
+    raise ExplorerError(f"There is no pair file “{str(name)[:200]}”; give the path of a .toml file or one of: {known}.")
 
 
 def pair_files() -> dict[str, Path]:
@@ -119,7 +142,7 @@ def write_pair_file(name: str, settings: dict[str, Any], models: dict[str, Model
 
     Args:
         name: of the file and the pair.
-        settings: settings of `SETTINGS` by name; empty ones are left out.
+        settings: settings of the file by name; empty ones are left out.
         models: "m1" and "m2".
 
     Raises:
@@ -133,9 +156,18 @@ def write_pair_file(name: str, settings: dict[str, Any], models: dict[str, Model
     lines = [f"{key} = {_toml(value)}" for key, value in {"name": name, **settings}.items() if value]
     for key, model in models.items():
         lines += ["", f"[{key}]", f"base = {_toml(model.base)}"]
+        lines += [f"revision = {_toml(model.revision)}"] if model.revision else []
         lines += [f"adapters = [{', '.join(map(_toml, model.adapters))}]"] if model.adapters else []
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as problem:
+        raise ExplorerError(
+            f"The pair file cannot be written to {path.parent} ({problem.strerror}); set EXPLORER_PAIRS to a folder "
+            "that can be written to."
+        ) from problem
+    except UnicodeEncodeError as problem:
+        raise ExplorerError("A setting holds half a character (a lone surrogate); type it again.") from problem
     try:
         read_pair_file(path)
     except ExplorerError:
@@ -157,26 +189,51 @@ def read_pair_file(name: str | Path) -> PairSpec:
     """
     path = find_pair_file(name)
     if path.is_dir():
-        base = base_model(path)
-        return PairSpec(path.name, ModelSpec(base), ModelSpec(base, (str(path),)), source=path)
-    raw = read_toml(path, "pair file")
-    unknown = set(raw) - set(SETTINGS)
-    if unknown:
-        raise ExplorerError(f"{path} has an unknown setting “{sorted(unknown)[0]}”; known are {', '.join(SETTINGS)}.")
-    if "device" in raw and "device_map" in raw:
-        raise ExplorerError(f"{path} sets both device and device_map; give one of them.")
+        base, revision = base_model(path)
+        m2 = ModelSpec(base, (str(path),), revision)
+        return PairSpec(path.resolve().name, ModelSpec(base, revision=revision), m2, source=path)
+    from explorer.models.pair_schema import check_pair_settings  # pydantic takes a moment to import
+
+    said = check_pair_settings(read_toml(path, "pair file"), path)
+    m2 = _model(said.m2, "m2", path)
     return PairSpec(
-        name=str(raw.get("name", path.stem)),
-        m1=_model(raw, "m1", path),
-        m2=_model(raw, "m2", path),
-        dtype=raw.get("dtype", "auto"),
-        device=str(raw.get("device", "cpu")),
+        name=said.name or path.stem,
+        m1=_model(said.m1, "m1", path),
+        m2=m2,
+        dtype=said.dtype,
+        device=said.device,
         source=path,
-        device_map=raw.get("device_map"),
-        quantisation=str(raw.get("quantisation", "")),
-        chat_template=template_place(raw.get("chat_template", OWN), path),
-        series=_series(raw["series"], _model(raw, "m2", path), path) if "series" in raw else (),
+        device_map=said.device_map,
+        quantisation=said.quantisation,
+        chat_template=template_place(said.chat_template, path),
+        series=() if said.series is None else _series(said.series, m2, path),
+        template_arguments=dict(said.template_arguments),
+        date=said.date.isoformat() if said.date else "",
     )
+
+
+def pair_of_places(m1: str, m2: str) -> PairSpec:
+    """A pair without a file: each model a hub id (`org/name@revision`), a folder, a .gguf file, or an adapter's folder.
+
+    Raises:
+        ExplorerError: one is missing, or is an adapter that does not say its base.
+    """
+    here = Path("the command line").resolve()
+    models = []
+    for option, place in (("--m1", m1), ("--m2", m2)):
+        if not place.strip():
+            raise ExplorerError(f"{option} is empty; give a hub id, a folder or a .gguf file for each model.")
+        place = resolve_place(place.strip(), here)
+        folder = Path(place)
+        is_adapter = is_there(folder / "adapter_config.json", file=True)
+        if is_adapter and not is_there(folder / "config.json", file=True):
+            base, revision = base_model(folder)
+            models.append(ModelSpec(base, (place,), revision))
+        else:
+            name, revision = _base_and_revision(place, None, option)
+            models.append(ModelSpec(name, revision=revision))
+    names = [Path(place.rstrip("/")).name or place for place in (m1, m2)]
+    return PairSpec(f"{names[0]} and {names[1]}", models[0], models[1])
 
 
 def check_dtype(dtype: object) -> None:
@@ -187,55 +244,74 @@ def check_dtype(dtype: object) -> None:
         raise ExplorerError(f"The dtype must be one of {', '.join(DTYPES)}, not “{dtype}”.")
 
 
-def _model(raw: dict, key: str, path: Path) -> ModelSpec:
-    table = raw.get(key)
-    if not isinstance(table, dict) or not isinstance(table.get("base"), str):
+def _model(table: "ModelTable", key: str, path: Path) -> ModelSpec:
+    place, revision = _base_and_revision(resolve_place(table.base, path), table.revision, f"{path}: [{key}]")
+    return ModelSpec(place, tuple(resolve_place(a, path) for a in table.adapters), revision=revision)
+
+
+def _base_and_revision(place: str, revision: str | None, where: str) -> tuple[str, str]:
+    """A base without its `@revision`, and the revision, wherever it stands."""
+    name, said = split_revision(place)
+    if revision and (said or not is_hub_id(name) or is_there(Path(name))):
         raise ExplorerError(
-            f'{path} must have a table [{key}] with base = "a hub id, a folder, a .gguf file or embedded:NAME".'
+            f"{where} has a revision, which only a hub id (org/name) can have, once; the base is “{place}”."
         )
-    if set(table) - {"base", "adapters"}:
-        raise ExplorerError(f"{path}: [{key}] has an unknown setting “{sorted(set(table) - {'base', 'adapters'})[0]}”.")
-    adapters = table.get("adapters", [])
-    if not isinstance(adapters, list) or not all(isinstance(a, str) for a in adapters):
-        raise ExplorerError(f"{path}: adapters of [{key}] must be a list of folders or hub ids.")
-    return ModelSpec(resolve_place(table["base"], path), tuple(resolve_place(a, path) for a in adapters))
+    return name, revision or said
 
 
-def _series(table: object, m2: ModelSpec, path: Path) -> tuple[SeriesStep, ...]:
-    """The steps of [series]: `folder`, with checkpoint-N in it, or `steps`, a table of steps and places.
+def _series(table: "SeriesTable", m2: ModelSpec, path: Path) -> tuple[SeriesStep, ...]:
+    """The steps of [series]: `folder`, with checkpoint-N in it; `steps`, a table of steps and places; or `revisions`
+    of M2's base on the hub.
 
     A place with an adapter is put on M2's base; any other is a model of its own.
     """
-    if not isinstance(table, dict) or set(table) not in ({"folder"}, {"steps"}):
-        raise ExplorerError(f"{path}: [series] must have either folder (with checkpoint-N in it) or a table of steps.")
-    if "folder" in table:
-        folder = (path.parent / str(table["folder"])).resolve()
-        places = {p.name.removeprefix("checkpoint-"): str(p) for p in folder.glob("checkpoint-*") if p.is_dir()}
-    else:
-        places = table["steps"] if isinstance(table["steps"], dict) else {}
-    if len(places) < 2 or not all(step.isdigit() and isinstance(place, str) for step, place in places.items()):
-        raise ExplorerError(f"{path}: [series] needs at least two steps, each a whole number with a folder or hub id.")
+    if table.revisions is not None:
+        if not is_hub_id(m2.base) or is_there(Path(m2.base)):
+            raise ExplorerError(f"{path}: [series] revisions are of M2's base on the hub, but that is “{m2.base}”.")
+        return tuple(
+            SeriesStep(int(step), ModelSpec(m2.base, m2.adapters, revision))
+            for step, revision in sorted(table.revisions.items(), key=lambda item: int(item[0]))
+        )
+    places = table.steps or {}
+    if table.folder is not None:
+        folder = (path.parent / table.folder).resolve()
+        found = {p.name.removeprefix("checkpoint-"): str(p) for p in folder.glob("checkpoint-*") if p.is_dir()}
+        places = {step: place for step, place in found.items() if step.isascii() and step.isdigit()}
+        if len(places) < 2:
+            raise ExplorerError(
+                f"{path}: [series] needs at least two steps, but {folder} holds {len(places)} folders checkpoint-N."
+            )
+    if len({int(step) for step in places}) < len(places):
+        raise ExplorerError(f"{path}: [series] names a step twice; give each step once.")
     steps = []
     for step, place in sorted(places.items(), key=lambda item: int(item[0])):
         place = resolve_place(place, path)
         whole = Path(place).is_dir() and not (Path(place) / "adapter_config.json").is_file()
-        steps.append(SeriesStep(int(step), ModelSpec(place) if whole else ModelSpec(m2.base, (place,))))
+        name, revision = split_revision(place)
+        model = ModelSpec(place) if whole else ModelSpec(m2.base, (place,), m2.revision)
+        steps.append(SeriesStep(int(step), ModelSpec(name, (), revision) if revision else model))
     return tuple(steps)
 
 
 def template_place(name: object, path: Path) -> str:
-    """A chat template's file as a full path; "own" and "tulu" as they are."""
-    if name in (OWN, TULU):
+    """A chat template's file as a full path; "own", "m1", "m2" and "tulu" as they are."""
+    if name in (OWN, OF_M1, OF_M2, TULU):
         return str(name)
-    file = (path.parent / str(name)).resolve()
-    if not isinstance(name, str) or not file.is_file():
-        raise ExplorerError(f"{path}: chat_template must be “{OWN}”, “{TULU}” or a Jinja file, not “{name}”.")
-    return str(file)
+    file = path.parent / str(name)
+    if not isinstance(name, str) or not is_there(file, file=True):
+        raise ExplorerError(
+            f"{path}: chat_template must be “{OWN}”, “{OF_M1}”, “{OF_M2}”, “{TULU}” or a Jinja file, not "
+            f"“{str(name)[:200]}”."
+        )
+    return str(file.resolve())
 
 
 def resolve_place(place: str, path: Path) -> str:
     """A folder or file beside the pair file as a full path; hub ids and embedded names as they are."""
     if place.startswith(EMBEDDED):
         return place
-    local = (path.parent / Path(place).expanduser()).resolve()
-    return str(local) if local.exists() else place
+    try:
+        local = path.parent / Path(place).expanduser()
+    except RuntimeError:  # the home of a user who is not there
+        return place
+    return str(local.resolve()) if is_there(local) else place

@@ -1,31 +1,21 @@
 """From a person's text to what the models read, and from tokens back to text.
 
-A person's text is data: `<|im_end|>` typed into a prompt is tokenised as the plain characters, so
-it cannot close the user's turn.
+A person's text is data: `<|im_end|>` typed into a prompt is tokenised as plain characters (`plain_text.py`), so it
+cannot close the user's turn. Prompts that are answered and prompts that are trained on go the same way.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
-from explorer.models.pair_file import OWN, TULU
+from explorer.models.chat import Turn, pieces, template_of
+from explorer.models.plain_text import Piece, encode_pieces
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MAX_PROMPT_CHARS = 8_000
 MAX_NEW_TOKENS = 1_024
-
-TULU_TEMPLATE = (
-    "{{ bos_token or '' }}{% for message in messages %}"
-    "{{ '<|' + message['role'] + '|>\\n' + message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token or '' }}{% endif %}{{ '\\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
-)
-"""The chat format of Tulu, which the paper's models are trained and asked in."""
-
-_SLOT = "\ue000prompt\ue000"  # private-use characters: no chat template contains them
 
 
 def check_prompt(prompt: object) -> str:
@@ -36,7 +26,7 @@ def check_prompt(prompt: object) -> str:
     """
     if not isinstance(prompt, str) or not prompt.strip():
         raise ExplorerError("The prompt is empty; write a question or a request.")
-    prompt = prompt.strip()
+    prompt = check_text(prompt.strip())
     if len(prompt) > MAX_PROMPT_CHARS:
         raise ExplorerError(
             f"The prompt has {len(prompt):,} characters; the limit is {MAX_PROMPT_CHARS:,}. Shorten it and try again."
@@ -55,34 +45,20 @@ def check_new_tokens(count: object) -> int:
     return count
 
 
-def use_template(tokenizer: "PreTrainedTokenizerBase", chosen: str, other: "PreTrainedTokenizerBase") -> None:
-    """Give a tokeniser the chat template that a pair file names.
-
-    Args:
-        tokenizer: M1's.
-        chosen: "own", "tulu", or a Jinja file.
-        other: M2's, whose template serves where M1, a base model, has none of its own.
+def check_text(text: str) -> str:
+    """The text itself.
 
     Raises:
-        ExplorerError: the template cannot be read, or drops the user's message.
+        ExplorerError: it holds half a character (a lone surrogate), which no tokeniser reads.
     """
-    from jinja2 import TemplateError
-
-    if chosen == TULU:
-        tokenizer.chat_template = TULU_TEMPLATE
-    elif chosen != OWN:
-        try:
-            tokenizer.chat_template = Path(chosen).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as problem:
-            raise ExplorerError(f"The chat template {chosen} is not a readable text file.") from problem
-    elif not tokenizer.chat_template:
-        tokenizer.chat_template = other.chat_template
     try:
-        _frame(tokenizer)
-    except (TemplateError, TypeError) as problem:
+        text.encode("utf-8")
+    except UnicodeEncodeError as problem:
         raise ExplorerError(
-            f"The chat template {chosen} is not valid Jinja: {str(problem).splitlines()[0]}"
+            f"The text holds half a character (a lone surrogate) at place {problem.start + 1}; take it out and try "
+            "again."
         ) from problem
+    return text
 
 
 def render(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
@@ -91,8 +67,7 @@ def render(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
     Raises:
         ExplorerError: the prompt is empty or too long.
     """
-    before, after = _frame(tokenizer)
-    return before + check_prompt(prompt) + after
+    return "".join(piece for piece, _ in _asked(tokenizer, prompt))
 
 
 def encode(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:
@@ -101,16 +76,11 @@ def encode(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:
     Raises:
         ExplorerError: the prompt is empty or too long.
     """
-    before, after = _frame(tokenizer)
-    prompt = check_prompt(prompt)
-    if not before and not after:  # a base model without a template: its own special tokens lead
-        return list(tokenizer(prompt, split_special_tokens=True)["input_ids"])
-    if not any(token in prompt for token in tokenizer.all_special_tokens):
-        return list(tokenizer(before + prompt + after, add_special_tokens=False)["input_ids"])
-    return _ids(tokenizer, before, False) + encode_plain(tokenizer, prompt) + _ids(tokenizer, after, False)
+    begin = template_of(tokenizer, "The model") is None  # a base model: its own special tokens lead
+    return encode_pieces(tokenizer, _asked(tokenizer, prompt), begin)
 
 
-def encode_dialogue(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]]) -> list[int]:
+def encode_dialogue(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[Turn]) -> list[int]:
     """Token ids of a chat-formatted dialogue that the model is to go on with, what was said as plain characters.
 
     Args:
@@ -120,32 +90,76 @@ def encode_dialogue(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[
     Raises:
         ExplorerError: the template drops a turn, or the tokeniser has none.
     """
-    if not tokenizer.chat_template:
-        raise ExplorerError("The tokeniser has no chat template, so it cannot format a dialogue.")
-    slots = [f"{_SLOT}{number}{_SLOT}" for number in range(len(turns))]
-    messages = [{"role": role, "content": slot} for (role, _), slot in zip(turns, slots, strict=True)]
-    rest = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-    ids: list[int] = []
-    for (_, text), slot in zip(turns, slots, strict=True):
-        before, found, rest = rest.partition(slot)
-        if not found:
-            raise ExplorerError("The model's chat template drops a turn, so no dialogue can be given to it.")
-        ids += _ids(tokenizer, before, False) + encode_plain(tokenizer, text)
-    return ids + _ids(tokenizer, rest, False)
+    return encode_pieces(tokenizer, _said(tokenizer, turns))
 
 
-def encode_answer(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
-    """Token ids of a whole answer with the end token, control tokens in it as plain characters."""
-    return [*encode_plain(tokenizer, text), tokenizer.eos_token_id]
+def encode_answer(tokenizer: "PreTrainedTokenizerBase", text: str, turns: Sequence[Turn]) -> list[int]:
+    """Token ids of a whole answer with the end token, as they follow the dialogue; control tokens are plain characters.
+
+    Args:
+        tokenizer: of the model.
+        text: the answer.
+        turns: what is answered.
+    """
+    if tokenizer.eos_token_id is None:
+        raise ExplorerError("The tokeniser names no end token (eos_token), so no whole answer can be written with it.")
+    return [*continuation(tokenizer, turns, text), tokenizer.eos_token_id]
+
+
+def continuation(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[Turn], text: str) -> list[int]:
+    """Token ids of an answer, or of its beginning, in their place behind a dialogue.
+
+    Alone a text may begin with other tokens: SentencePiece puts a space before it, which behind a line break is not
+    there. Where the template itself puts white space before an answer (Llama-2's does), so is it here; without a
+    template a space stands between.
+    """
+    lead, before, begin = " ", [(turns[-1][1], True)], True
+    if template_of(tokenizer, "The model") is not None:
+        before, begin = _said(tokenizer, turns), False
+        lead = _space_before(tokenizer, turns, before)
+    prompt = encode_pieces(tokenizer, before, begin)
+    whole = encode_pieces(tokenizer, [*before, (lead, False), (text, True)], begin)
+    end = tokenizer.eos_token_id
+    if begin and whole and whole[-1] == end and prompt[-1:] == [end]:  # a tokeniser that puts an end behind every text
+        prompt, whole = prompt[:-1], whole[:-1]
+    return whole[len(prompt) :] if whole[: len(prompt)] == prompt else encode_plain(tokenizer, text)
+
+
+def encode_text(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+    """Token ids of running text, control tokens as plain characters, behind the tokeniser's own beginning.
+
+    A model that was trained with a token at the beginning (BOS) makes little sense of text without one.
+    """
+    ids, end = encode_pieces(tokenizer, [(check_text(text), True)], begin=True), tokenizer.eos_token_id
+    return ids[:-1] if len(ids) > 1 and ids[-1] == end else ids
 
 
 def encode_plain(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     """Token ids of a text alone, control tokens in it as plain characters."""
-    return _ids(tokenizer, text, True)
+    return encode_pieces(tokenizer, [(check_text(text), True)])
 
 
-def _ids(tokenizer: "PreTrainedTokenizerBase", text: str, plain: bool) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False, split_special_tokens=plain)["input_ids"])
+def _asked(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[Piece]:
+    """A prompt as the template writes it; the bare prompt where there is none."""
+    prompt = check_prompt(prompt)
+    return [(prompt, True)] if template_of(tokenizer, "The model") is None else pieces(tokenizer, [("user", prompt)])
+
+
+def _said(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[Turn], generation: bool = True) -> list[Piece]:
+    """A dialogue as the template writes it."""
+    return pieces(tokenizer, [(role, check_text(text.strip())) for role, text in turns], generation)
+
+
+def _space_before(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[Turn], before: list[Piece]) -> str:
+    """The white space that the template puts between its last words before an answer and the answer."""
+    try:
+        with_answer = _said(tokenizer, [*turns, ("assistant", "Yes.")], generation=False)
+    except ExplorerError:  # a template of questions alone
+        return ""
+    asked = "".join(piece for piece, _ in before)
+    answer = max(i for i, (_, typed) in enumerate(with_answer) if typed)
+    lead = "".join(piece for piece, _ in with_answer[:answer])
+    return lead[len(asked) :] if lead.startswith(asked) and not lead[len(asked) :].strip() else ""
 
 
 def decode(tokenizer: "PreTrainedTokenizerBase", ids: list[int]) -> str:
@@ -174,16 +188,3 @@ class TextStream:
             return ""
         piece, self._shown = text[len(self._shown) :], text
         return piece
-
-
-def _frame(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:
-    """What the chat template puts before and after the person's text."""
-    if not tokenizer.chat_template:
-        return "", ""
-    text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": _SLOT}], tokenize=False, add_generation_prompt=True
-    )
-    before, slot, after = str(text).partition(_SLOT)
-    if not slot:
-        raise ExplorerError("The model's chat template drops the user's message, so no prompt can be given to it.")
-    return before, after

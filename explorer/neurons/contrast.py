@@ -17,9 +17,15 @@ from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, scale_in_place
 from explorer.neurons.passes import read_texts
 from explorer.neurons.patching import sweep
+<<<<<<< HEAD
 from explorer.neurons.ranking import normalise_layers
 from explorer.neurons.reading import Inputs, Text, batches, inputs_of, parts, positions_of_layers
 from explorer.neurons.scores import ChangeScores
+=======
+from explorer.neurons.reading import Inputs, Text, inputs_of, positions_of_layers
+from explorer.neurons.sane import check_finite_sums, check_models_differ, check_sums
+from explorer.neurons.scores import ChangeScores, normalise_layers
+>>>>>>> load18a
 from explorer.progress import Progress, part_of
 
 POSITIONS = ("paper", "shifted", "prompt", "last_prompt")
@@ -115,8 +121,10 @@ def contrast(
         progress: called with the share that is done, 0 to 1.
 
     Raises:
-        ExplorerError: a prompt or an option is not usable, or there are no prompts.
+        ExplorerError: a prompt or an option is not usable, there are no prompts, the two models do the same on them,
+            or activations are NaN or infinite.
     """
+    check_models_differ(pair)
     sums = contrast_sums(
         pair,
         prompts,
@@ -126,6 +134,7 @@ def contrast(
         batch_size=batch_size,
         progress=progress,
     )
+    check_sums(sums, pair.dtype)
     label = f"{pair.spec.name}: {positions} positions of {answers.upper()}'s answers"
     meta = {
         "positions": positions,
@@ -182,6 +191,7 @@ def contrast_sums(
         for done, batch in batches(texts, batch_size):
             _accumulate(pair, batch, positions, sums)
             tell(done)
+        check_finite_sums(sums, pair.dtype)
     return sums
 
 

@@ -33,6 +33,7 @@ from explorer.neurons.patch import Patch
 from explorer.neurons.phrases import NOTHING_SEEN, Phrases
 from explorer.neurons.replacing import Replacing
 from explorer.neurons.rows import Row, Text, agreed, arrange
+from explorer.neurons.sane import check_finite_states
 from explorer.neurons.sets import NeuronSet
 
 UNPATCHED, ALIGNED = -1, -2
@@ -192,6 +193,7 @@ class _Batch:
         read = len(opening.ids) if opening else 0
         self.pending = [prompts[row.prompt][read:] for row in self.first]
         self.pending += [prompts[text.prompt][read:] for text in self.texts]
+        self.checked = False  # whether what the models make of the prompts is finite
         self.guessed = 0  # how many of each row's pending tokens are guesses
         longest = max(map(len, prompts), default=0) + max_new_tokens
         with pair.lock:
@@ -215,6 +217,9 @@ class _Batch:
         """Run everything over its pending tokens; the rows, each with its next tokens written."""
         with torch.inference_mode(), self.pair.lock:
             first, second = self._forward()
+            if not self.checked:
+                check_finite_states(self.pair, first, second, self.prompts[0])
+                self.checked = True
             first, second = first.flatten(0, 1), second[self.aligned_at].flatten(0, 1)
             if self.pair.shared:
                 best = self.passes[0].greedy(torch.cat([first, second]))

@@ -16,6 +16,7 @@ from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair, apply_scale, scale_in_place
 from explorer.neurons.passes import read_texts
 from explorer.neurons.reading import Text, inputs_of, positions_of_layers
+from explorer.neurons.sane import not_finite
 from explorer.neurons.sets import NeuronSet
 
 
@@ -41,6 +42,8 @@ def last_prompt_activations(pair: Pair, prompts: Sequence[str], ns: NeuronSet, b
 
         with torch.inference_mode(), pair.lock:
             read_texts(pair.backbone1, inputs, visit)
+    if not np.isfinite(out).all():
+        raise ExplorerError(not_finite("M1", None, pair.dtype))
     return out
 
 
@@ -98,6 +101,9 @@ def token_log_probs(
         for mask in (None, *masks):
             with neuron_hooks(pair.backbone1, partial(patch, mask)):
                 columns.append(_log_probs(pair.backbone1(input_ids=batch, use_cache=False).logits, batch, last, wanted))
+    for model, (logs, _) in (("M2", second), ("M1", columns[0])):
+        if np.isnan(logs).any():
+            raise ExplorerError(not_finite(model, None, pair.dtype))
     own, after = (np.stack(arrays) for arrays in zip(*columns, second, strict=True))
     return LogProbs([own[:, i, : len(text) - 1] for i, text in enumerate(texts)], after)
 

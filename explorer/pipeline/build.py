@@ -74,6 +74,7 @@ def build(
         shutil.rmtree(work, ignore_errors=True)
     ctx = load_context(config, work, lambda spec, models: make_engine(engine, spec, models, workers, address))
     try:
+        ctx.keep_date()
         stages = plan(ctx)
         clock = Clock(stages, [is_done(stage, work) for stage in stages])
 

@@ -1,7 +1,12 @@
 """What the stages of a build share: settings, prompts, keys, and what earlier stages have written."""
 
 from collections.abc import Callable, Mapping, Sequence
+<<<<<<< HEAD
 from dataclasses import fields
+=======
+from dataclasses import replace
+from datetime import date
+>>>>>>> load18a
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +17,14 @@ from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import ranking_from_parts
 from explorer.pipeline.config import BuildConfig
 from explorer.pipeline.engine import Engine, Task
-from explorer.pipeline.models import Models, ModelsSpec, describe_model
+from explorer.pipeline.models import Models, ModelsSpec, describe_model, reading_key
 from explorer.pipeline.parts import Parts, chunks
 from explorer.pipeline.scorers import scorer_key
+<<<<<<< HEAD
 from explorer.pipeline.stages import Tell, digest, plain_value, read_json
+=======
+from explorer.pipeline.stages import Tell, digest, read_json, write_json
+>>>>>>> load18a
 from explorer.pipeline.tasks import Patching
 from explorer.progress import part_of
 from explorer.runs.format import TABLES, TENSORS
@@ -30,11 +39,16 @@ CHUNK = 16
 FRAME_TOKENS = 32
 """About how many tokens a chat template puts around a prompt."""
 
+<<<<<<< HEAD
 WRITTEN = "written"
 """The folder of answers by what wrote them: they outlive a stage, so that another scorer scores the same answers."""
 
 SCORING = 0.1
 """About the share of a stage's time that goes into scoring its answers."""
+=======
+DATE = "date.json"
+"""What keeps the day that a build takes for today."""
+>>>>>>> load18a
 
 HIDDEN = "hidden"
 """The folder of rankings that only other stages read."""
@@ -96,11 +110,17 @@ class Context:
     # -- keys ------------------------------------------------------------------------------------
 
     def models_key(self, *names: str) -> dict[str, Any]:
-        """What the named models are made of ("m1" and "m2" where none is named), and the dtype."""
+        """What the named models are made of ("m1" and "m2" where none is named), how they read, and the dtype."""
         for name in names or ("m1", "m2"):
             if name not in self._described:
                 self._described[name] = describe_model(self.models.spec.model(name))
-        return {"dtype": self.config.dtype, **{name: self._described[name] for name in names or ("m1", "m2")}}
+        reading = reading_key(self.models.spec.pair)
+        common = {"dtype": self.config.dtype, **({"reading": reading} if reading else {})}
+        return common | {name: self._described[name] for name in names or ("m1", "m2")}
+
+    def keep_date(self) -> None:
+        """Write down the day that the chat template is told, so that the build goes on with it on another day."""
+        write_json(self.work / DATE, {"date": self.models.spec.pair.date})
 
     def scorer_keys(self) -> dict[str, str]:
         """What each column of scores depends on: another head is another score."""
@@ -218,7 +238,12 @@ class Context:
 def load_context(config: BuildConfig, work: Path, make: Callable[[ModelsSpec, Models], Engine]) -> Context:
     """The context of a build; no model is loaded yet."""
     folders: Mapping[str, str] = {a.name: a.folder for a in config.adapters}
-    spec = ModelsSpec(read_pair_file(config.pair), config.dtype, folders)
+    pair = read_pair_file(config.pair)
+    if not pair.date:
+        kept = read_json(work / DATE)
+        said = kept.get("date") if isinstance(kept, dict) else None
+        pair = replace(pair, date=said if isinstance(said, str) else date.today().isoformat())
+    spec = ModelsSpec(pair, config.dtype, folders)
     models = Models(spec)
     return Context(config, work, models, make(spec, models))
 

@@ -6,6 +6,7 @@ from typing import Any
 from explorer.neurons.ranking import Ranking
 from explorer.pipeline import tasks
 from explorer.pipeline.context import CHUNK, HIDDEN, Context, share
+from explorer.pipeline.models import STEP
 from explorer.pipeline.parts import chunks
 from explorer.pipeline.specs import RankingSpec
 from explorer.pipeline.stages import Stage, Tell, digest
@@ -86,12 +87,16 @@ def _contrast(
     tell: Tell,
 ) -> Ranking:
     from explorer.neurons.contrast import Sums, scores_of
+    from explorer.neurons.sane import check_sums
 
     parts = ctx.compute(
         f"ranking-{spec.name}", key, tasks.contrast, how, chunks(prompts, CHUNK), tell, digest(suite)[:8]
     )
     label = f"{ctx.models.spec.pair.name}: {how.positions} positions of {how.answers.upper()}'s answers"
-    return scores_of(Sums.total(parts), label, meta, spec.exclude_layers)
+    sums = Sums.total(parts)
+    if spec.method == "contrast" and not spec.adapter.startswith(STEP):  # a training may begin at M1 itself
+        check_sums(sums, ctx.config.dtype)
+    return scores_of(sums, label, meta, spec.exclude_layers)
 
 
 def _attribute(ctx: Context, spec: RankingSpec, prompts: list[str], key: str, tell: Tell) -> Ranking:

@@ -139,7 +139,8 @@ def shape(models: Models, _shared: None, _item: None) -> dict[str, Any]:
     size: dict[str, Any] = {"n_layers": pair.n_layers, "n_neurons": pair.n_neurons}
     if pair.experts:
         size["experts"] = list(pair.experts)
-    return {**size, "shared": pair.shared, "computed_in": pair.dtype}
+    about = {"shared": pair.shared, "computed_in": pair.dtype, "reading": pair.reading.describe()}
+    return size | about | ({"quantisation": pair.spec.quantisation} if pair.spec.quantisation else {})
 
 
 def project_top(models: Models, shared: tuple[NeuronSet, int], _item: None) -> "pd.DataFrame":
@@ -218,6 +219,7 @@ def score_items(models: Models, how: Scoring, items: "list[Item]") -> list[dict[
 
 
 def _score_item(models: Models, how: Scoring, item: "Item") -> list[dict[str, Any]]:
+    from explorer.models.prompting import continuation
     from explorer.neurons.given_text import token_log_probs
     from explorer.studies.capability import window_losses
 
@@ -225,12 +227,12 @@ def _score_item(models: Models, how: Scoring, item: "Item") -> list[dict[str, An
     if item.task == "wikitext2":
         values = window_losses(pair, item, how.sets)
     elif item.task == "mmlu":
-        letters = [pair.tokenizer(letter, add_special_tokens=False)["input_ids"][0] for letter in item.options]
+        letters = [continuation(pair.tokenizer, [("user", item.text)], letter)[0] for letter in item.options]
         scores = token_log_probs(pair, [pair.encode(item.text)], how.sets, letters).last[:, 0]
         values = (scores.argmax(axis=1) == item.right).astype(float)
     else:
         lead = pair.encode(item.text)
-        tails = [list(pair.tokenizer(o, add_special_tokens=False)["input_ids"]) for o in item.options]
+        tails = [continuation(pair.tokenizer, [("user", item.text)], option) for option in item.options]
         own = token_log_probs(pair, [lead + tail for tail in tails], how.sets).own
         scores = np.stack([o[:, len(lead) - 1 :].sum(axis=1) for o in own], axis=1)
         values = (scores.argmax(axis=1) == item.right).astype(float)

@@ -15,7 +15,11 @@ import numpy as np
 import torch
 
 from explorer.errors import ExplorerError, first_line
+from explorer.models.loader import check_keys
+from explorer.models.places import model_folder
+from explorer.models.plain_text import encode_pieces
 from explorer.models.precision import resolve_dtype
+from explorer.models.tokenising import load_tokenizer
 from explorer.scoring.base import check_pairs
 from explorer.scoring.registry import describe
 from explorer.scoring.score_model import load_score_model
@@ -56,7 +60,7 @@ class BeaverScorer:
         return _in_batches(rows, self._last_scores)
 
     def _ids(self, text: str) -> list[int]:
-        return list(self._tokenizer(text, split_special_tokens=True)["input_ids"])
+        return encode_pieces(self._tokenizer, [(text, True)], begin=True)
 
     def _last_scores(self, ids: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
         scores = self._model(input_ids=ids.to(self._model.device))
@@ -83,7 +87,7 @@ class GuardScorer:
                 f"{place} has no chat template, so it cannot be asked for a verdict; use another judge."
             )
         self._model = _load("AutoModelForCausalLM", place, device, dtype)
-        self._safe, self._unsafe = self._plain("safe")[0], self._plain("unsafe")[0]
+        self._safe, self._unsafe = self._verdict("safe"), self._verdict("unsafe")
 
     def score(self, prompts: Sequence[str], texts: Sequence[str]) -> np.ndarray:
         """float32 [n]: log-odds of "unsafe"."""
@@ -91,22 +95,25 @@ class GuardScorer:
         rows = [self._row(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
         return _in_batches(rows, self._log_odds)
 
-    def _row(self, prompt: str, text: str) -> list[int]:
+    def _verdict(self, word: str) -> int:
+        """The token that a verdict begins with, in its place behind the chat."""
+        before, whole = self._row("Hello", "Hi."), self._row("Hello", "Hi.", word)
+        follows = whole[: len(before)] == before
+        return whole[len(before)] if follows else encode_pieces(self._tokenizer, [(word, True)])[0]
+
+    def _row(self, prompt: str, text: str, verdict: str = "") -> list[int]:
         """Token ids of the chat; both turns are data, so a control token typed into one is plain text."""
         turns = [{"role": "user", "content": _SLOTS[0]}, {"role": "assistant", "content": _SLOTS[1]}]
         chat = str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
         before, _, rest = chat.partition(_SLOTS[0])
         between, _, after = rest.partition(_SLOTS[1])
-        parts = [(before, False), (prompt, True), (between, False), (text, True), (after + "\n\n", False)]
-        return [token for part, plain in parts for token in self._plain(part, plain)]
+        parts = [(before, False), (prompt, True), (between, False), (text, True), (f"{after}\n\n{verdict}", False)]
+        return encode_pieces(self._tokenizer, parts)
 
     def _log_odds(self, ids: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
         hidden = self._model.base_model(input_ids=ids.to(self._model.device), use_cache=False).last_hidden_state
         logits = self._model.get_output_embeddings()(hidden[torch.arange(len(ids)), last.to(hidden.device)]).float()
         return logits[:, self._unsafe] - logits[:, self._safe]
-
-    def _plain(self, text: str, plain: bool = False) -> list[int]:
-        return list(self._tokenizer(text, add_special_tokens=False, split_special_tokens=plain)["input_ids"])
 
 
 class ClassifierScorer:
@@ -141,7 +148,9 @@ class ClassifierScorer:
         out = np.zeros(len(texts), dtype=np.float32)
         for start in range(0, len(texts), BATCH):
             chunk = list(texts[start : start + BATCH])
-            read = self._tokenizer(chunk, padding=True, truncation=True, max_length=limit, return_tensors="pt")
+            rows = [encode_pieces(self._tokenizer, [(text, True)], begin=True) for text in chunk]
+            rows = [row if len(row) <= limit else [*row[: limit - 1], row[-1]] for row in rows]
+            read = self._tokenizer.pad({"input_ids": rows}, return_tensors="pt")
             with torch.inference_mode():
                 shares = self._model(**read.to(self._model.device)).logits.float().log_softmax(dim=-1)
             harmful = shares[:, self._harmful]
@@ -170,22 +179,24 @@ def _in_batches(rows: list[list[int]], read: Any) -> np.ndarray:
 
 
 def _tokenizer(place: str) -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError) as problem:
-        raise ExplorerError(
-            f"The judge “{place}” is neither a folder here nor a model that the hub gives."
-        ) from problem
+    return load_tokenizer(model_folder(place), place)
 
 
 def _load(kind: str, place: str, device: str, dtype: str) -> Any:
     import transformers
 
+    folder = model_folder(place)
     try:
-        model = getattr(transformers, kind).from_pretrained(place, dtype=getattr(torch, resolve_dtype(dtype, device)))
-    except (OSError, ValueError, RuntimeError) as problem:
+        model, info = getattr(transformers, kind).from_pretrained(
+            folder,
+            dtype=getattr(torch, resolve_dtype(dtype, device)),
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as problem:
         reason = first_line(problem)
         raise ExplorerError(f"The judge “{place}” could not be loaded: {reason}") from problem
+    check_keys(info, place, None)  # else a classifier without its head scores at random
     return model.to(device).eval().requires_grad_(False)

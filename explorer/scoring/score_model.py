@@ -11,6 +11,7 @@ from torch import nn
 from transformers import LlamaModel, LlamaPreTrainedModel
 
 from explorer.errors import ExplorerError, first_line
+from explorer.models.places import model_folder
 
 
 class LlamaForScore(LlamaPreTrainedModel):
@@ -37,8 +38,11 @@ def load_score_model(place: str, dtype: torch.dtype) -> LlamaForScore:
     Raises:
         ExplorerError: it is not there, or has no score head.
     """
+    folder = model_folder(place)
     try:
-        loaded: Any = LlamaForScore.from_pretrained(place, dtype=dtype, output_loading_info=True)
+        loaded: Any = LlamaForScore.from_pretrained(
+            folder, dtype=dtype, output_loading_info=True, use_safetensors=True, local_files_only=True
+        )
     except (OSError, ValueError, RuntimeError) as problem:
         reason = first_line(problem)
         raise ExplorerError(f"The judge “{place}” could not be loaded: {reason}") from problem

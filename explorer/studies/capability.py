@@ -108,10 +108,14 @@ def solves(answer: str, solution: str) -> bool:
 
 
 def window_losses(pair: "Pair", window: Item, sets: "Sequence[NeuronSet]" = ()) -> np.ndarray:
-    """float32 [2 + sets]: mean loss of a stretch of text, nats a token, in M1, in M1 patched with each set, in M2."""
+    """float32 [2 + sets]: mean loss of a stretch of text, nats a token, in M1, in M1 patched with each set, in M2.
+
+    The text is read behind the tokeniser's own beginning (BOS), where it has one.
+    """
+    from explorer.models.prompting import encode_text
     from explorer.neurons.given_text import token_log_probs
 
-    ids = list(pair.tokenizer(window.text, add_special_tokens=False)["input_ids"])[: window.tokens]
+    ids = encode_text(pair.tokenizer, window.text)[: window.tokens]
     return -token_log_probs(pair, [ids], sets).own[0].mean(axis=1)
 
 

@@ -213,7 +213,9 @@ def held_out_pairs(pair: Pair, file: Path, source: PairSource, limit: int) -> li
     found = []
     for preference in load_preferences(file, source.kind)[: source.skip]:
         prompt = encode_dialogue(pair.tokenizer, preference.turns)
-        answers = (encode_answer(pair.tokenizer, text) for text in (preference.chosen, preference.rejected))
+        answers = (
+            encode_answer(pair.tokenizer, text, preference.turns) for text in (preference.chosen, preference.rejected)
+        )
         if source.takes(len(prompt), max(map(len, answers))):
             found.append(preference)
     return found[:limit]

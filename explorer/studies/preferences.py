@@ -53,8 +53,11 @@ def preference_accuracy(
     texts: list[Text] = []
     for preference in preferences:
         prompt = encode_dialogue(pair.tokenizer, preference.turns)
-        answers = (preference.chosen, preference.rejected)
-        texts += [(prompt, encode_answer(pair.tokenizer, answer)[:max_answer_tokens]) for answer in answers]
+        answers = (
+            encode_answer(pair.tokenizer, answer, preference.turns)
+            for answer in (preference.chosen, preference.rejected)
+        )
+        texts += [(prompt, answer[:max_answer_tokens]) for answer in answers]
     rewards = log_probs(pair.m2, texts, part_of(progress, 0.5, 0.5)) - log_probs(
         pair.m1, texts, part_of(progress, 0, 0.5)
     )

@@ -63,7 +63,7 @@ def build_examples(config: TrainConfig, pair: Pair, work: Path) -> list[Example]
 
     def refusal_ids(prompt: Prompt) -> list[int]:
         fitting = [r.text for r in refusals if "any" in r.categories or prompt.category in r.categories]
-        return encode_answer(pair.tokenizer, rng.choice(fitting))
+        return encode_answer(pair.tokenizer, rng.choice(fitting), [("user", prompt.prompt)])
 
     examples = [Example(pair.encode(p.prompt), refusal_ids(p), own[p.prompt], True) for p in refuse]
     examples += [Example(pair.encode(p.prompt), own[p.prompt], refusal_ids(p), False) for p in answer]
@@ -78,7 +78,9 @@ def _pairs(source: PairSource, pair: Pair) -> list[Example]:
     examples = []
     for preference in load_preferences(source.file, source.kind)[source.skip :]:
         prompt = encode_dialogue(pair.tokenizer, preference.turns)
-        chosen, rejected = (encode_answer(pair.tokenizer, text) for text in (preference.chosen, preference.rejected))
+        chosen, rejected = (
+            encode_answer(pair.tokenizer, text, preference.turns) for text in (preference.chosen, preference.rejected)
+        )
         if source.takes(len(prompt), max(len(chosen), len(rejected))):
             examples.append(Example(prompt, chosen, rejected, False))
         if source.limit and len(examples) == source.limit:
@@ -94,7 +96,8 @@ def _brief(config: TrainConfig, pair: Pair, work: Path) -> list[Example]:
         text = pair.decode(own)
         sentence = re.match(r".{12,}?[.!?](?=\s)", text, re.DOTALL)
         if sentence:
-            examples.append(Example(pair.encode(prompt), encode_answer(pair.tokenizer, sentence.group()), own, False))
+            brief = encode_answer(pair.tokenizer, sentence.group(), [("user", prompt)])
+            examples.append(Example(pair.encode(prompt), brief, own, False))
     return examples
 
 

@@ -11,7 +11,7 @@ import torch
 
 from explorer.data.preferences import load_preferences
 from explorer.errors import ExplorerError
-from explorer.models.prompting import encode_plain
+from explorer.models.prompting import encode_text
 from explorer.training.config import PairSource
 
 WINDOW = 96
@@ -35,7 +35,7 @@ def windows_of(sources: Sequence[PairSource], tokenizer: Any) -> torch.Tensor:
     for source in sources:
         pairs = load_preferences(source.file, source.kind)[source.skip :]
         texts = ("\n\n".join([*(text for _, text in p.turns), p.chosen]) for p in pairs)
-        ids = (encode_plain(tokenizer, text)[:WINDOW] for text in texts)
+        ids = (encode_text(tokenizer, text)[:WINDOW] for text in texts)
         columns.append([row for row in ids if len(row) == WINDOW][: source.limit or None])
     turns = max(map(len, columns))
     if not turns:

@@ -22,6 +22,7 @@ def show_spec(spec: PairSpec) -> None:
         ("Precision", spec.quantisation or spec.dtype),
         ("Device", str(spec.device_map or spec.device)),
         ("Chat template", spec.chat_template),
+        *(("Template argument", f"{name} = {value}") for name, value in spec.template_arguments.items()),
         ("File", str(spec.source)),
     ]
     st.dataframe(pd.DataFrame(rows, columns=["Setting", "Value"]), hide_index=True, width="stretch", key="spec")
@@ -37,6 +38,8 @@ def show_loaded(shared: SharedPair) -> None:
         st.metric("Computes in", pair.dtype, border=True)
     weights = "one set of weights serves both models" if pair.shared else "two models in lockstep"
     st.caption(f"On {', '.join(pair.devices)}; {weights}; {KINDS[pair.kind]}.")
+    for note in pair.reading.notes:
+        st.caption(note)
 
 
 @st.fragment(run_every=0.5)
@@ -58,7 +61,8 @@ def show_failure(shared: SharedPair) -> None:
 
 
 def _model(model: ModelSpec) -> str:
-    return " + ".join([model.base, *model.adapters])
+    base = f"{model.base}@{model.revision}" if model.revision else model.base
+    return " + ".join([base, *model.adapters])
 
 
 def _bytes(count: int) -> str:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer.errors import ExplorerError
-from explorer.models.pair_file import DTYPES, OWN, QUANTISATIONS, TULU, ModelSpec, write_pair_file
+from explorer.models.pair_file import DTYPES, OF_M1, OF_M2, OWN, QUANTISATIONS, TULU, ModelSpec, write_pair_file
 from explorer.paths import pairs_folder
 from explorer.ui.plain import show_problem
 
@@ -18,7 +18,9 @@ def show_form() -> str | None:
             columns, ("m1", "m2"), ("M1, the unaligned model", "M2, the aligned model"), strict=True
         ):
             with column:
-                base = st.text_input(f"{about}: base", key=f"{key}_base", help="A hub id, or a folder on this machine.")
+                base = st.text_input(
+                    f"{about}: base", key=f"{key}_base", help="A hub id (org/name@revision), or a folder here."
+                )
                 adapters = st.text_area(
                     "Adapters, one a line, in order",
                     key=f"{key}_adapters",
@@ -33,7 +35,7 @@ def show_form() -> str | None:
                 "Quantisation", QUANTISATIONS, key="pair_quantisation", format_func=lambda q: q or "none"
             )
             device = st.text_input("Device", "cpu", key="pair_device", help="cpu, cuda:0, or auto to spread layers.")
-            template = st.selectbox("Chat template", (OWN, TULU), key="pair_template")
+            template = st.selectbox("Chat template", (OWN, OF_M1, OF_M2, TULU), key="pair_template")
         pressed = st.form_submit_button("Write the pair file", icon=":material/save:")
     if not pressed:
         return None

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from explorer.errors import ExplorerError
+from explorer.models.pair import Pair
 from explorer.neurons.contrast import POSITIONS, contrast
 from explorer.neurons.patching import sweep
 from explorer.neurons.reference import naive_activations
@@ -82,9 +83,13 @@ def test_excluded_layers_are_not_ranked():
     assert len(changes.order) == (tiny.LAYERS - 1) * tiny.NEURONS
 
 
-def test_identical_models_have_no_change():
+@pytest.mark.parametrize("shared", [True, False])
+def test_identical_models_are_refused(shared):
     pair = tiny.shared_pair(spread=0.0)
-    assert contrast(pair, PROMPTS, NEW).scores.max() == 0
+    if not shared:  # two loads of one checkpoint
+        pair = Pair(pair.tokenizer, pair.backbone1, tiny.model("llama"), None, None, pair.spec)
+    with pytest.raises(ExplorerError, match="do the same on these prompts"):
+        contrast(pair, PROMPTS, NEW)
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,8 @@ def test_stop_tokens_are_those_of_generate(folder):
         ('base = "base"\nadapters = ["base"]', "", "adapter_config"),
         ('base = "base"\nadapters = ["lost"]', "", "neither a folder"),
         ('base = "base"\nadapters = "ia3"', "", "list"),
-        ('base = "base"\nrevision = "x"', "", "unknown setting"),
+        ('base = "base"\nrevision = "x"', "", "only a hub id"),
+        ('base = "base"\nrevison = "x"', "", "unknown setting"),
         ("", "", "must have a table"),
         ('base = "base"', 'colour = "red"', "unknown setting"),
         ('base = "embedded:gpt-5"', "", "no embedded model"),
@@ -186,11 +187,13 @@ def test_models_of_different_shape_are_refused(folder, tmp_path):
 
 def test_different_tokenisers_are_refused(folder, tmp_path):
     tiny.model("llama").save_pretrained(tmp_path / "other")
-    other = tiny.tokenizer()
-    other.add_tokens(["hello"])
-    other.save_pretrained(tmp_path / "other")
+    for name, word in (("base", "goodbye"), ("other", "hello")):
+        tiny.model("llama").save_pretrained(tmp_path / name)
+        own = tiny.tokenizer()
+        own.add_tokens([word])
+        own.save_pretrained(tmp_path / name)
     with pytest.raises(ExplorerError, match="different tokenisers"):
-        load_pair(pair_file(folder, m2=f'base = "{tmp_path / "other"}"'))
+        load_pair(pair_file(tmp_path, m2='base = "other"'))
 
 
 def test_where_and_how_weights_are_loaded_is_said_to_from_pretrained(monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from explorer.errors import ExplorerError
-from explorer.models.adapters import is_down_only_ia3, read_ia3
+from explorer.models.ia3 import is_down_only_ia3, read_ia3
 from explorer.models.pair_file import read_pair_file
 from explorer.paths import PROJECT
 from explorer.training.config import read_train_config
