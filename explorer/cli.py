@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from explorer.models.pair import Pair
-<<<<<<< HEAD
-    from explorer.neurons.ranking import Ranking
-=======
     from explorer.models.pair_file import PairSpec
->>>>>>> load18a
+    from explorer.neurons.ranking import Ranking
     from explorer.pipeline.status import Status
 
 app = typer.Typer(
@@ -43,7 +40,7 @@ M1Option = Annotated[
 ]
 M2Option = Annotated[str, typer.Option(help="M2 without a pair file: the same, or an adapter's folder.")]
 RunOption = Annotated[str, typer.Option(help="Run: its name in the runs folder.")]
-<<<<<<< HEAD
+PairRunOption = Annotated[str, typer.Option(help="Run: its name in the runs folder. Left out: the pair's own.")]
 RankingOption = Annotated[str, typer.Option(help="Ranking of the run, by change score or by attribution.")]
 EndOption = Annotated[
     str,
@@ -52,10 +49,6 @@ EndOption = Annotated[
         "Left out: the ranking's own."
     ),
 ]
-=======
-PairRunOption = Annotated[str, typer.Option(help="Run: its name in the runs folder. Left out: the pair's own.")]
-RankingOption = Annotated[str, typer.Option(help="Ranking of the run.")]
->>>>>>> load18a
 DtypeOption = Annotated[
     str | None,
     typer.Option(help="bfloat16, float16, float32, or auto: the fastest here. Left out: the pair's own."),
@@ -78,12 +71,9 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         print("explorer: stopped; what was finished is kept.", file=sys.stderr)
         sys.exit(130)
-    except MemoryError:
-        _fail("there is not enough memory for this; use a smaller model or a smaller dtype.")
     except BrokenPipeError:  # the reader of a pipe has seen enough
         sys.stderr.close()
         sys.exit(0)
-<<<<<<< HEAD
     except MemoryError:
         _fail("There is not enough memory for this; free some, or take fewer prompts or a smaller model.")
     except Exception as problem:
@@ -92,10 +82,6 @@ def main() -> NoReturn:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to print may be what failed
         _fail(said)
-=======
-    except OSError as problem:  # a full disk, a folder that cannot be written to
-        _fail(f"{problem.strerror or problem} ({problem.filename})." if problem.filename else f"{problem}.")
->>>>>>> load18a
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -151,23 +137,16 @@ def patch(
 
     check_prompt(prompt)
     check_new_tokens(max_new_tokens)
-<<<<<<< HEAD
     if direction not in DIRECTIONS:
         _fail(f"The direction must be {' or '.join(DIRECTIONS)}, not “{direction}”.")
-    what = Patch(_ranking(run, ranking, end).top(fraction=fraction), strength, positions)
+    spec = _pair(pair, m1, m2)
+    found = _ranking(run or _run_of(pair, spec), ranking, end)
+    what = Patch(found.top(fraction=fraction), strength, positions)
     from explorer import generate
 
-    neurons, loaded = what.neurons, _load(pair, dtype)
+    neurons, loaded = what.neurons, _load(spec, dtype)
     loaded = loaded if direction == DIRECTIONS[0] else loaded.reversed()
     out = generate(loaded, [prompt], neurons, max_new_tokens, strength=what.strength, positions=what.positions)
-=======
-    spec = _pair(pair, m1, m2)
-    neurons = find_run(run or _run_of(pair, spec)).change_scores(ranking).top(fraction=fraction)
-    loaded = _load(spec, dtype)
-    from explorer import generate
-
-    out = generate(loaded, [prompt], neurons, max_new_tokens)
->>>>>>> load18a
     answers = {"unpatched": out.unpatched[0], "patched": out.patched[0], "aligned": out.aligned[0]}
     texts = [answer.text for answer in answers.values()]
     scores = _scores(loaded, [prompt] * 3, texts)
@@ -464,7 +443,6 @@ def agreement() -> None:
         )
 
 
-<<<<<<< HEAD
 def _ranking(run: str, name: str, end: str) -> "Ranking":
     """A ranking of a run, from the end that is asked for."""
     from explorer.neurons.scores import Attributions
@@ -478,9 +456,6 @@ def _ranking(run: str, name: str, end: str) -> "Ranking":
     return found.by(end)
 
 
-def _load(pair: str, dtype: str | None) -> "Pair":
-    """Load a pair with a progress bar for the slow first time."""
-=======
 def _pair(name: str, m1: str, m2: str) -> "PairSpec":
     """The pair of --pair, or of --m1 and --m2; the demo's where none is named."""
     from explorer.models.pair_file import pair_of_places, read_pair_file
@@ -519,7 +494,6 @@ def _run_of(name: str, spec: "PairSpec") -> str:
 
 def _load(spec: "PairSpec", dtype: str | None) -> "Pair":
     """Load a pair with a progress bar for the slow first time, and tell how its models read where they differ."""
->>>>>>> load18a
     from explorer.models.pair import load_pair
 
     with _bars() as progress:

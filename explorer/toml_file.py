@@ -4,15 +4,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
 from explorer.data.text_file import open_text
 from explorer.errors import ExplorerError, first_line
 
 MOST = 2**22
 """Characters of a file; the demo's build file has ten thousand."""
-=======
-from explorer.errors import ExplorerError, first_line
->>>>>>> load18a
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
@@ -30,20 +26,8 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     if len(text) > MOST:
         raise ExplorerError(f"{path} has more than {MOST:,} characters, so it is no {what}.")
     try:
-<<<<<<< HEAD
         return tomllib.loads(text)
     except RecursionError as problem:
         raise ExplorerError(f"{path} is not a readable TOML file: its values are nested too deeply.") from problem
     except ValueError as problem:  # TOMLDecodeError, or a number of thousands of digits
         raise ExplorerError(f"{path} is not a readable TOML file: {first_line(problem, 200)}") from problem
-=======
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as problem:
-        raise ExplorerError(f"There is no {what} {path}.") from problem
-    except OSError as problem:
-        raise ExplorerError(f"The {what} {path} cannot be read: {problem.strerror}.") from problem
-    except ValueError as problem:  # no TOML, no UTF-8, or a number of thousands of digits
-        raise ExplorerError(f"{path} is not a readable TOML file: {first_line(problem)}") from problem
-    except RecursionError as problem:
-        raise ExplorerError(f"{path} is not a readable TOML file: its values are nested too deeply.") from problem
->>>>>>> load18a

@@ -17,15 +17,10 @@ from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, scale_in_place
 from explorer.neurons.passes import read_texts
 from explorer.neurons.patching import sweep
-<<<<<<< HEAD
 from explorer.neurons.ranking import normalise_layers
 from explorer.neurons.reading import Inputs, Text, batches, inputs_of, parts, positions_of_layers
-from explorer.neurons.scores import ChangeScores
-=======
-from explorer.neurons.reading import Inputs, Text, inputs_of, positions_of_layers
 from explorer.neurons.sane import check_finite_sums, check_models_differ, check_sums
-from explorer.neurons.scores import ChangeScores, normalise_layers
->>>>>>> load18a
+from explorer.neurons.scores import ChangeScores
 from explorer.progress import Progress, part_of
 
 POSITIONS = ("paper", "shifted", "prompt", "last_prompt")

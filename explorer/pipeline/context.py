@@ -1,12 +1,8 @@
 """What the stages of a build share: settings, prompts, keys, and what earlier stages have written."""
 
 from collections.abc import Callable, Mapping, Sequence
-<<<<<<< HEAD
-from dataclasses import fields
-=======
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date
->>>>>>> load18a
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +16,7 @@ from explorer.pipeline.engine import Engine, Task
 from explorer.pipeline.models import Models, ModelsSpec, describe_model, reading_key
 from explorer.pipeline.parts import Parts, chunks
 from explorer.pipeline.scorers import scorer_key
-<<<<<<< HEAD
-from explorer.pipeline.stages import Tell, digest, plain_value, read_json
-=======
-from explorer.pipeline.stages import Tell, digest, read_json, write_json
->>>>>>> load18a
+from explorer.pipeline.stages import Tell, digest, plain_value, read_json, write_json
 from explorer.pipeline.tasks import Patching
 from explorer.progress import part_of
 from explorer.runs.format import TABLES, TENSORS
@@ -39,16 +31,14 @@ CHUNK = 16
 FRAME_TOKENS = 32
 """About how many tokens a chat template puts around a prompt."""
 
-<<<<<<< HEAD
 WRITTEN = "written"
 """The folder of answers by what wrote them: they outlive a stage, so that another scorer scores the same answers."""
 
 SCORING = 0.1
 """About the share of a stage's time that goes into scoring its answers."""
-=======
+
 DATE = "date.json"
 """What keeps the day that a build takes for today."""
->>>>>>> load18a
 
 HIDDEN = "hidden"
 """The folder of rankings that only other stages read."""
