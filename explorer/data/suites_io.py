@@ -5,6 +5,7 @@ for prompt in load_suite("redteam_eval"):
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,16 @@ def load_suite(name: str, limit: int | None = None) -> list[Prompt]:
         )
     rows = read_jsonl(path)
     return [_prompt(row, number, path) for number, row in enumerate(rows[:limit], start=1)]
+
+
+def training_part(prompts: Sequence[Prompt], hold_out: int) -> list[Prompt]:
+    """The prompts without every `hold_out`-th one, that is without `held_out_part`; all of them for 0."""
+    return [p for number, p in enumerate(prompts, start=1) if not hold_out or number % hold_out]
+
+
+def held_out_part(prompts: Sequence[Prompt], hold_out: int) -> list[Prompt]:
+    """Every `hold_out`-th prompt, which a training that says so leaves out; all of them for 0."""
+    return list(prompts[hold_out - 1 :: hold_out]) if hold_out else list(prompts)
 
 
 def load_refusals() -> list[Refusal]:

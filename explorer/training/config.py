@@ -34,6 +34,8 @@ class Stage:
         nll_weight: weight of the chosen answer's NLL beside the DPO loss.
         answer_tokens, refusal_tokens: how much of the model's own answers and of the refusals is read; 0
             for all. Whether to refuse is decided in the first words; the rest only teaches how to go on.
+        whole_refusals: share of the refusals that are preferred which are read whole, with the end token, however
+            few `refusal_tokens` are: else a model learns how refusals begin and not that they end, and repeats itself.
         refuse_share: the share of the examples to refuse that this stage sees. Greedy decoding refuses as
             soon as a refusal is the likeliest of many beginnings, so equal shares refuse too much.
         checkpoints: how many adapters to keep along the way.
@@ -55,6 +57,7 @@ class Stage:
     nll_weight: float = 1.0
     answer_tokens: int = 0
     refusal_tokens: int = 0
+    whole_refusals: float = 0.0
     refuse_share: float = 1.0
     checkpoints: int = 8
     group_by_length: bool = False
@@ -68,6 +71,8 @@ class Stage:
             raise ExplorerError("batch_size, epochs, learning_rate and checkpoints of a stage must be above 0.")
         if self.keep_weight < 0 or self.keep_batch < 1:
             raise ExplorerError("keep_weight of a stage must be 0 or more, and keep_batch above 0.")
+        if not 0 <= self.whole_refusals <= 1 or not 0 <= self.refuse_share <= 1:
+            raise ExplorerError("whole_refusals and refuse_share of a stage are shares from 0 to 1.")
         if self.micro_batch < 0 or (self.micro_batch and self.batch_size % self.micro_batch):
             raise ExplorerError(
                 f"The batch of {self.batch_size} cannot be read {self.micro_batch} at a time; divide it."
@@ -85,6 +90,7 @@ class Source:
         max_words: only prompts of at most so many words; 0 for all.
         skip: leave out the first so many of those, so that seeds can train on different samples.
         refused_by: folder of an adapter: only prompts that it refuses. It labels prompts of which not all are harmful.
+        hold_out: leave out every so-many-th prompt of the file, by which recipes are compared (`held_out`); 0 for none.
     """
 
     suite: str
@@ -92,6 +98,11 @@ class Source:
     max_words: int = 0
     skip: int = 0
     refused_by: str = ""
+    hold_out: int = 0
+
+    def __post_init__(self) -> None:
+        if self.hold_out < 0 or self.hold_out == 1:
+            raise ExplorerError("hold_out of a source must be 0, or 2 or more: every so-many-th prompt is left out.")
 
 
 @dataclass(frozen=True)
