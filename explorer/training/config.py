@@ -132,6 +132,19 @@ class PairSource:
 
 
 @dataclass(frozen=True)
+class StartPart:
+    """An adapter to start from.
+
+    Attributes:
+        adapter: its folder.
+        weight: what its factors' distance from 1 is multiplied by.
+    """
+
+    adapter: Path
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """What a training file says.
 
@@ -151,7 +164,8 @@ class TrainConfig:
         average_stages: the finished vectors are the mean over all checkpoints of the last so many stages;
             0: those of the end. At high learning rates the mean is the better model.
         noise: spread of the seeded normal noise on the vectors that training begins with.
-        start: folder of the adapter to start from (DPO after SFT, paper section 3.3); None for vectors of ones.
+        start: the adapters to start from, weighted: one for DPO after SFT (paper section 3.3), several for the sum of
+            what each has learnt (task arithmetic, Ilharco et al. 2023); none for vectors of ones.
         chat_template, dtype, device: as in a pair file.
     """
 
@@ -165,7 +179,7 @@ class TrainConfig:
     stages: tuple[Stage, ...]
     source: Path
     average_stages: int = 0
-    start: Path | None = None
+    start: tuple[StartPart, ...] = ()
     pairs: tuple[PairSource, ...] = ()
     brief: tuple[Source, ...] = ()
     keep: tuple[PairSource, ...] = ()
@@ -200,7 +214,7 @@ def read_train_config(path: str | Path) -> TrainConfig:
             stages=tuple(_stage(table, path) for table in raw["stages"]),
             source=path,
             average_stages=int(raw.get("average_stages", 0)),
-            start=(path.parent / raw["start"]).resolve() if "start" in raw else None,
+            start=_start(raw["start"], path) if "start" in raw else (),
             chat_template=template_place(raw.get("chat_template", OWN), path),
             dtype=str(raw.get("dtype", "auto")),
             device=str(raw.get("device", "cpu")),
@@ -209,8 +223,9 @@ def read_train_config(path: str | Path) -> TrainConfig:
         raise ExplorerError(f"{path} lacks the setting {problem}.") from problem
     except (TypeError, ValueError) as problem:
         raise ExplorerError(f"{path} has a setting of the wrong kind: {problem}") from problem
-    if config.start is not None and not (config.start / "adapter_config.json").is_file():
-        raise ExplorerError(f"{path} starts from {config.start}, which is no PEFT adapter; train that one first.")
+    for part in config.start:
+        if not (part.adapter / "adapter_config.json").is_file():
+            raise ExplorerError(f"{path} starts from {part.adapter}, which is no PEFT adapter; train that one first.")
     if not (config.refuse or config.answer or config.pairs or config.brief):
         raise ExplorerError(f"{path} names no data; give refuse, answer, pairs or brief under [data].")
     if any(stage.keep_weight for stage in config.stages) and not config.keep:
@@ -218,6 +233,16 @@ def read_train_config(path: str | Path) -> TrainConfig:
     if not config.stages:
         raise ExplorerError(f"{path} has no [[stages]]; give at least one.")
     return config
+
+
+def _start(entry: str | list[dict[str, Any]], path: Path) -> tuple[StartPart, ...]:
+    tables = [{"adapter": entry}] if isinstance(entry, str) else entry
+    known = {field.name for field in fields(StartPart)}
+    if not isinstance(tables, list) or any(
+        not isinstance(t, dict) or not {"adapter"} <= set(t) <= known for t in tables
+    ):
+        raise ExplorerError(f"{path}: start must be an adapter's folder, or tables of {' and '.join(sorted(known))}.")
+    return tuple(StartPart((path.parent / str(t["adapter"])).resolve(), float(t.get("weight", 1.0))) for t in tables)
 
 
 def _source(entry: str | dict[str, Any], path: Path) -> Source:

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 
 from explorer.errors import ExplorerError
-from explorer.models.adapters import digest
 from explorer.models.families import family_of
 from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import ModelSpec, PairSpec
@@ -25,6 +24,7 @@ from explorer.pipeline.stages import write_json
 from explorer.training.config import PairSource, Source, Stage, TrainConfig
 from explorer.training.examples import Example, build_examples
 from explorer.training.keeping import keeping, windows_of
+from explorer.training.starting import described, start_folder, start_name
 from explorer.training.work import own_answers, stage_key, start_key, work_folder
 
 LOG = "log.json"
@@ -52,7 +52,7 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     examples = build_examples(config, pair, own_answers(config, pair))
     if not examples:
         raise ExplorerError(f"{config.source} leaves no example to train on: its skip, limit or lengths rule all out.")
-    adapter, key = config.start, start_key(config, pair)
+    adapter, key = start_folder(config.start, work), start_key(config, pair)
     log: list[dict[str, Any]] = []
     folders: list[Path] = []
     for number, stage in enumerate(config.stages):
@@ -299,7 +299,7 @@ def _publish(adapter: Path, config: TrainConfig, log: list[dict[str, Any]], n: i
         "answer_tokens": config.answer_tokens,
         "seed": config.seed,
         "noise": config.noise,
-        "start": None if config.start is None else {"name": config.start.name, "sha256": digest(config.start)},
+        "start": {"name": start_name(config.start), "parts": described(config.start)} if config.start else None,
         "averaged_checkpoints": len(checkpoints),
         "stages": [asdict(stage) for stage in config.stages],
         "log": log,

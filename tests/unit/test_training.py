@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from explorer.models.pair_file import read_pair_file
 from explorer.paths import PROJECT, user_cache
 from explorer.training.config import Stage, read_train_config
 from explorer.training.examples import Example
+from explorer.training.starting import start_folder
 from explorer.training.trainer import _of_stage, train
 from explorer.training.work import work_folder
 from tests import tiny
@@ -108,6 +110,24 @@ def test_changed_prompts_or_another_base_train_anew(config):
     base.save_pretrained(config.parent / "base")
     assert (read_ia3(train(read_train_config(config)), tiny.LAYERS, tiny.NEURONS) != second).any()
     assert len(list((user_cache() / "own_answers").iterdir())) == 2  # each base model's own
+
+
+def test_a_training_may_start_from_a_weighted_sum_of_adapters(config):
+    first = train(read_train_config(config))
+    text = config.read_text()
+    config.write_text("seed = 4\n" + text.replace('"out"', '"other"'))
+    second = train(read_train_config(config))
+    parts = '[{ adapter = "out", weight = 0.5 }, { adapter = "other", weight = 2 }]'
+    config.write_text(f"start = {parts}\n" + text.replace('"out"', '"sum"'))
+    summed = read_train_config(config)
+    read = [read_ia3(f, tiny.LAYERS, tiny.NEURONS) for f in (start_folder(summed.start, config.parent), first, second)]
+    np.testing.assert_allclose(read[0], 1 + 0.5 * (read[1] - 1) + 2 * (read[2] - 1), rtol=1e-5)
+    card = json.loads((train(summed) / "training.json").read_text())
+    assert card["start"]["name"] == "0.5 × out + 2 × other"
+    assert [part["weight"] for part in card["start"]["parts"]] == [0.5, 2.0]
+    config.write_text(f"start = [{{ weight = 2 }}]\n{text}")
+    with pytest.raises(ExplorerError, match="start must be"):
+        read_train_config(config)
 
 
 def test_prompts_held_out_are_not_trained_on(config):
