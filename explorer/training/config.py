@@ -160,7 +160,7 @@ class TrainConfig:
         keep: preference files whose dialogues are the text that stages with a `keep_weight` hold on to.
         answer_tokens: length limit of the model's own answers.
         seed: of the sample, the order and the assignment of refusals.
-        stages: run one after the other on the same vectors.
+        stages: run one after the other on the same vectors; none where the sum of what it starts from is wanted.
         average_stages: the finished vectors are the mean over all checkpoints of the last so many stages;
             0: those of the end. At high learning rates the mean is the better model.
         noise: spread of the seeded normal noise on the vectors that training begins with.
@@ -198,7 +198,7 @@ def read_train_config(path: str | Path) -> TrainConfig:
     path = Path(path)
     raw = read_toml(path, "training file")
     try:
-        data = raw["data"]
+        data = raw["data"] if raw.get("stages") else raw.get("data", {})
         config = TrainConfig(
             name=str(raw["name"]),
             base=resolve_place(str(raw["base"]), path),
@@ -211,7 +211,7 @@ def read_train_config(path: str | Path) -> TrainConfig:
             noise=float(raw.get("noise", 0.0)),
             answer_tokens=int(data.get("answer_tokens", 64)),
             seed=int(raw.get("seed", 0)),
-            stages=tuple(_stage(table, path) for table in raw["stages"]),
+            stages=tuple(_stage(table, path) for table in raw.get("stages", [])),
             source=path,
             average_stages=int(raw.get("average_stages", 0)),
             start=_start(raw["start"], path) if "start" in raw else (),
@@ -226,12 +226,14 @@ def read_train_config(path: str | Path) -> TrainConfig:
     for part in config.start:
         if not (part.adapter / "adapter_config.json").is_file():
             raise ExplorerError(f"{path} starts from {part.adapter}, which is no PEFT adapter; train that one first.")
-    if not (config.refuse or config.answer or config.pairs or config.brief):
+    if not config.stages and len(config.start) < 2:
+        raise ExplorerError(
+            f"{path} has no [[stages]]; give at least one, or several adapters to start from: their sum."
+        )
+    if config.stages and not (config.refuse or config.answer or config.pairs or config.brief):
         raise ExplorerError(f"{path} names no data; give refuse, answer, pairs or brief under [data].")
     if any(stage.keep_weight for stage in config.stages) and not config.keep:
         raise ExplorerError(f"{path} has a stage with keep_weight; name under [data] the text to keep.")
-    if not config.stages:
-        raise ExplorerError(f"{path} has no [[stages]]; give at least one.")
     return config
 
 

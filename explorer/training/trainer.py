@@ -44,6 +44,11 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     work = work_folder(config)
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
+    if not config.stages:
+        summed = start_folder(config.start, work)
+        assert summed is not None  # a file without stages names adapters
+        _publish(summed, config, [], 0, [])
+        return config.output
     base = ModelSpec(config.base)
     spec = PairSpec(
         config.name, base, base, dtype=config.dtype, device=config.device, chat_template=config.chat_template

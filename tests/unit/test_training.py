@@ -14,6 +14,7 @@ from explorer.models.pair_file import read_pair_file
 from explorer.paths import PROJECT, user_cache
 from explorer.training.config import Stage, read_train_config
 from explorer.training.examples import Example
+from explorer.training.record import read_record
 from explorer.training.starting import start_folder
 from explorer.training.trainer import _of_stage, train
 from explorer.training.work import work_folder
@@ -125,6 +126,10 @@ def test_a_training_may_start_from_a_weighted_sum_of_adapters(config):
     card = json.loads((train(summed) / "training.json").read_text())
     assert card["start"]["name"] == "0.5 × out + 2 × other"
     assert [part["weight"] for part in card["start"]["parts"]] == [0.5, 2.0]
+    config.write_text(f'name = "sum"\nbase = "{summed.base}"\noutput = "bare"\nstart = {parts}\n')
+    bare = train(read_train_config(config))
+    np.testing.assert_array_equal(read_ia3(bare, tiny.LAYERS, tiny.NEURONS), read[0])
+    assert (read_record(bare).steps, read_record(bare).curve().empty) == (0, True)
     config.write_text(f"start = [{{ weight = 2 }}]\n{text}")
     with pytest.raises(ExplorerError, match="start must be"):
         read_train_config(config)
