@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from explorer.errors import ExplorerError
     from explorer.models.pair import Pair, load_pair
+    from explorer.neurons.attribution import attribute
     from explorer.neurons.contrast import contrast
+    from explorer.neurons.patch import Patch
     from explorer.neurons.patching import Answer, Generations, Step, generate, stream, sweep
-    from explorer.neurons.scores import ChangeScores
+    from explorer.neurons.scores import Attributions, ChangeScores
     from explorer.neurons.sets import NeuronSet
     from explorer.runs.reader import Run, open_run
     from explorer.scoring.base import Scorer
@@ -29,9 +31,12 @@ _HOME = {
     "ExplorerError": "explorer.errors",
     "Pair": "explorer.models.pair",
     "load_pair": "explorer.models.pair",
+    "attribute": "explorer.neurons.attribution",
     "contrast": "explorer.neurons.contrast",
+    "Attributions": "explorer.neurons.scores",
     "ChangeScores": "explorer.neurons.scores",
     "NeuronSet": "explorer.neurons.sets",
+    "Patch": "explorer.neurons.patch",
     "Answer": "explorer.neurons.patching",
     "Generations": "explorer.neurons.patching",
     "Step": "explorer.neurons.patching",
@@ -47,14 +52,17 @@ _HOME = {
 __version__ = "0.1.0"
 __all__ = [
     "Answer",
+    "Attributions",
     "ChangeScores",
     "ExplorerError",
     "Generations",
     "NeuronSet",
     "Pair",
+    "Patch",
     "Run",
     "Scorer",
     "Step",
+    "attribute",
     "contrast",
     "generate",
     "load_pair",

@@ -4,6 +4,7 @@ Commands import what they need when they run, so that `--help` and `rank` answer
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +14,14 @@ import typer
 from typer.exceptions import TyperException
 
 from explorer.errors import ExplorerError
+from explorer.files import file_problem
 from explorer.paths import PROJECT, data_folder
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from explorer.models.pair import Pair
+    from explorer.neurons.ranking import Ranking
     from explorer.pipeline.status import Status
 
 app = typer.Typer(
@@ -31,7 +34,14 @@ app = typer.Typer(
 
 PairOption = Annotated[str, typer.Option(help="Pair: a shipped name or the path of a pair file (TOML).")]
 RunOption = Annotated[str, typer.Option(help="Run: its name in the runs folder.")]
-RankingOption = Annotated[str, typer.Option(help="Ranking of the run.")]
+RankingOption = Annotated[str, typer.Option(help="Ranking of the run, by change score or by attribution.")]
+EndOption = Annotated[
+    str,
+    typer.Option(
+        help="Where a ranking by attribution begins: positive (makes M2's answer likelier), negative, or absolute. "
+        "Left out: the ranking's own."
+    ),
+]
 DtypeOption = Annotated[
     str | None,
     typer.Option(help="bfloat16, float16, float32, or auto: the fastest here. Left out: the pair's own."),
@@ -43,6 +53,7 @@ def main() -> NoReturn:
     """Run the command line; a person's mistake is one line on standard error and exit code 2."""
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()  # what it is told to may be full, or closed
     except ExplorerError as problem:
         _fail(str(problem))
     except TyperException as problem:  # a misspelt option or a value out of range
@@ -56,11 +67,19 @@ def main() -> NoReturn:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         sys.stderr.close()
         sys.exit(0)
+    except MemoryError:
+        _fail("There is not enough memory for this; free some, or take fewer prompts or a smaller model.")
+    except Exception as problem:
+        said = file_problem(problem)
+        if said is None:  # a defect of ours
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to print may be what failed
+        _fail(said)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"explorer: {message}", file=sys.stderr)
+    print(f"explorer: {' '.join(message.split())}", file=sys.stderr)  # one line, whatever a name in it holds
     sys.exit(2)
 
 
@@ -85,20 +104,38 @@ def patch(
     pair: PairOption = "demo",
     run: RunOption = "demo",
     ranking: RankingOption = "safety",
+    end: EndOption = "",
+    direction: Annotated[
+        str, typer.Option(help="restore: M2's activations into M1; break: M1's into M2, as unpatched and aligned.")
+    ] = "restore",
+    strength: Annotated[
+        float, typer.Option(help="Strength of the patch, -1 to 2: 1 is M2's activations, 0 M1's own.")
+    ] = 1.0,
+    positions: Annotated[
+        str,
+        typer.Option(
+            help="Positions that are patched: all, prompt, last_prompt, answer, or how many first tokens of the answer."
+        ),
+    ] = "all",
     max_new_tokens: TokensOption = 64,
     dtype: DtypeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with token ids.")] = False,
 ) -> None:
     """Answer a prompt unpatched, patched and aligned, and print the three answers with their costs."""
-    from explorer import generate
     from explorer.models.prompting import check_new_tokens, check_prompt
-    from explorer.runs.reader import find_run
+    from explorer.neurons.patch import Patch
+    from explorer.pipeline.specs import DIRECTIONS
 
     check_prompt(prompt)
     check_new_tokens(max_new_tokens)
-    neurons = find_run(run).change_scores(ranking).top(fraction=fraction)
-    loaded = _load(pair, dtype)
-    out = generate(loaded, [prompt], neurons, max_new_tokens)
+    if direction not in DIRECTIONS:
+        _fail(f"The direction must be {' or '.join(DIRECTIONS)}, not “{direction}”.")
+    what = Patch(_ranking(run, ranking, end).top(fraction=fraction), strength, positions)
+    from explorer import generate
+
+    neurons, loaded = what.neurons, _load(pair, dtype)
+    loaded = loaded if direction == DIRECTIONS[0] else loaded.reversed()
+    out = generate(loaded, [prompt], neurons, max_new_tokens, strength=what.strength, positions=what.positions)
     answers = {"unpatched": out.unpatched[0], "patched": out.patched[0], "aligned": out.aligned[0]}
     texts = [answer.text for answer in answers.values()]
     scores = _scores(loaded, [prompt] * 3, texts)
@@ -108,6 +145,9 @@ def patch(
         "neurons": len(neurons),
         "of": loaded.total_neurons,
         "max_new_tokens": max_new_tokens,
+        "direction": direction,
+        "strength": what.strength,
+        "positions": what.positions,
     } | {
         name: {
             "text": answer.text,
@@ -120,8 +160,11 @@ def patch(
     if as_json:
         print(json.dumps(result, ensure_ascii=False, indent=2))
         return
+    how = "" if what.is_plain else f" at strength {what.strength:g}, positions {what.positions}"
+    into = "" if direction == DIRECTIONS[0] else " with M1's activations into M2 (“unpatched” is M2, “aligned” M1)"
     print(
-        f"{len(neurons):,} of {loaded.total_neurons:,} neurons patched ({fraction:.2%}), up to {max_new_tokens} tokens"
+        f"{len(neurons):,} of {loaded.total_neurons:,} neurons patched ({fraction:.2%}){how}{into}, "
+        f"up to {max_new_tokens} tokens"
     )
     for i, (name, answer) in enumerate(answers.items()):
         refused = "refuses" if scores["refusal"][i] else "does not refuse"
@@ -132,6 +175,7 @@ def patch(
 def rank(
     run: RunOption = "demo",
     ranking: RankingOption = "safety",
+    end: EndOption = "",
     top: Annotated[int, typer.Option(min=1, help="How many neurons to print.")] = 20,
     csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
     from_file: Annotated[
@@ -142,16 +186,21 @@ def rank(
         Path | None, typer.Option(help="Write the whole ranking to this .pt or .csv file instead of printing it.")
     ] = None,
 ) -> None:
-    """Print the neurons with the highest change scores (RMS difference, activation units), or write all to a file."""
-    from explorer.neurons.artefacts import read_ranking, write_ranking
-    from explorer.neurons.tables import neuron_table
-    from explorer.runs.reader import find_run
+    """Print the first neurons of a ranking, or write all of it to a file.
 
-    changes = read_ranking(from_file) if from_file is not None else find_run(run).change_scores(ranking)
+    Change scores are RMS differences in activation units; attributions are in nats, summed over the prompts.
+    """
+    from explorer.neurons.artefacts import read_ranking, write_ranking
+    from explorer.neurons.scores import Attributions
+    from explorer.neurons.tables import neuron_table
+
+    changes = read_ranking(from_file) if from_file is not None else _ranking(run, ranking, end)
     if export is not None:
         print(f"The ranking of {len(changes.order):,} neurons is in {write_ranking(changes, export)}.")
         return
     table = neuron_table(changes).head(top)
+    if isinstance(changes, Attributions):
+        table = table.rename(columns={"change_score": "attribution"})
     print(table.to_csv(index=False) if csv else table.to_string(index=False), end="" if csv else "\n")
 
 
@@ -213,8 +262,13 @@ def runs() -> None:
     from explorer.runs.reader import find_run, run_names
 
     for name in run_names():
-        manifest = find_run(name).manifest
-        print(f"{name}\t{manifest.get('title', '')}\t{manifest.get('created', '')}")
+        try:
+            manifest = find_run(name).manifest
+        except ExplorerError as problem:  # one damaged run hides no other
+            print(f"explorer: {problem}", file=sys.stderr)
+            continue
+        told = [" ".join(str(manifest.get(key, "")).split())[:200] for key in ("title", "created")]
+        print("\t".join([name, *(text if text.isprintable() else ascii(text) for text in told)]))
 
 
 @app.command()
@@ -255,7 +309,7 @@ def refusals(
     if as_json:
         print(table.to_json(orient="records", indent=2))
         return
-    print(f"Share of greedy answers of up to {max_new_tokens} tokens that refuse, with a 95 % bootstrap interval")
+    print(f"Share of greedy answers of up to {max_new_tokens} tokens that refuse, with a 95 % interval (Wilson)")
     for row in table.itertuples():
         print(
             f"{row.suite:24} {row.model}  {row.refusal:6.1%}  "
@@ -311,8 +365,40 @@ def card(
     for name in adapters:
         with _bars() as progress:
             made = maker.make(name, progress)
-        print(f"{made.name}: values with their 95 % bootstrap intervals; tokens an answer, a pair's answer or a window")
+        print(f"{made.name}: values with their 95 % intervals; tokens an answer, a pair's answer or a window")
         print(made.measured.to_string(index=False, float_format="{:.3f}".format, na_rep=""), end="\n\n")
+
+
+@app.command()
+def audit(
+    run: Annotated[str, typer.Argument(help="Run: its name in the runs folder.")] = "demo",
+    suite: Annotated[str, typer.Option(help="Only answers to this suite.")] = "",
+    column: Annotated[str, typer.Option(help="Only these answers: unpatched, patched or aligned.")] = "",
+    neurons: Annotated[str, typer.Option("--set", help="Only answers patched with this kind of set: safety, …")] = "",
+    fraction: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Only answers patched at this share of all neurons.")
+    ] = None,
+    n: Annotated[int, typer.Option("--n", min=1, max=10_000, help="Answers to read.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random sample.")] = 0,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print comma-separated values with an empty column label.")
+    ] = False,
+    labels: Annotated[
+        Path | None, typer.Option(help="A CSV file with key and label (refused, answered, unclear): your reading.")
+    ] = None,
+) -> None:
+    """Read a random sample of the answers behind a number: verdict and cost, those first on which the two part."""
+    from explorer.runs.reader import find_run
+    from explorer.studies.audit import Cell, audit_sample, measured, read_labels, to_text
+
+    sample = audit_sample(find_run(run).table("answers"), Cell(suite, column, neurons, fraction), n, seed)
+    if labels is not None:
+        found = measured(sample, read_labels(labels))
+        for name, share in (("precision", found.precision), ("recall", found.recall)):
+            bounds = f"[{share.low:.1%}, {share.high:.1%}]"
+            print(f"{name} of “refused” {share.value:.1%} {bounds}  n={found.n} labelled answers")
+        return
+    print(sample.assign(label="").to_csv(index=False) if csv else to_text(sample), end="")
 
 
 @app.command("fit-heads")
@@ -334,7 +420,7 @@ def fit_heads(
 
 @app.command()
 def agreement() -> None:
-    """Measure how far the demo's scores agree with people, on answers that the heads were not fitted on."""
+    """Hold the demo's scores against labels, of people and of annotators, on answers that no head was fitted on."""
     from explorer.studies.agreement import agreement as measure
 
     found = measure(data_folder())
@@ -342,6 +428,19 @@ def agreement() -> None:
         print(
             f"{row['head']:12} {row['set']:20} {row['auroc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  n={row['n']}"
         )
+
+
+def _ranking(run: str, name: str, end: str) -> "Ranking":
+    """A ranking of a run, from the end that is asked for."""
+    from explorer.neurons.scores import Attributions
+    from explorer.runs.reader import find_run
+
+    found = find_run(run).ranking(name)
+    if not end:
+        return found
+    if not isinstance(found, Attributions):
+        raise ExplorerError(f"Ranking “{name}” is by change score, which has one end; leave out --end.")
+    return found.by(end)
 
 
 def _load(pair: str, dtype: str | None) -> "Pair":

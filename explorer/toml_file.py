@@ -4,11 +4,15 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from explorer.errors import ExplorerError
+from explorer.data.text_file import open_text
+from explorer.errors import ExplorerError, first_line
+
+MOST = 2**22
+"""Characters of a file; the demo's build file has ten thousand."""
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """The content of a TOML file.
+    """The content of a TOML file, in any encoding of `data.text_file`.
 
     Args:
         path: the file.
@@ -17,9 +21,13 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     Raises:
         ExplorerError: it is missing, or is not TOML.
     """
+    with open_text(path, what) as file:
+        text = file.read(MOST + 1)
+    if len(text) > MOST:
+        raise ExplorerError(f"{path} has more than {MOST:,} characters, so it is no {what}.")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise ExplorerError(f"There is no {what} {path}.") from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise ExplorerError(f"{path} is not a readable TOML file: {problem}") from problem
+        return tomllib.loads(text)
+    except RecursionError as problem:
+        raise ExplorerError(f"{path} is not a readable TOML file: its values are nested too deeply.") from problem
+    except ValueError as problem:  # TOMLDecodeError, or a number of thousands of digits
+        raise ExplorerError(f"{path} is not a readable TOML file: {first_line(problem, 200)}") from problem

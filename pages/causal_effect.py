@@ -25,7 +25,7 @@ if not suites or not scores:
     st.stop()
 with st.container(horizontal=True):
     score = pick("Measured by", scores, "score", findings.score_words)
-    suite = pick("Prompts", suites, "prompts", suite_label, default=main_suite(models, effect))
+    suite = pick("Prompts", suites, "prompts", suite_label, default=main_suite(run.manifest, effect, answers))
     fractions = fractions_of(effect, suite)
     if "patched" in st.session_state and st.session_state["patched"] not in fractions:  # of another suite
         st.session_state["patched"] = nearest(fractions, float(st.session_state["patched"]))

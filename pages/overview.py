@@ -2,9 +2,17 @@
 
 import streamlit as st
 
-from explorer.charts.effect import MEASURES, effect_chart, effect_frame, rates_chart, rates_frame, reference_frame
+from explorer.charts.effect import (
+    BANDS,
+    MEASURES,
+    effect_chart,
+    effect_frame,
+    rates_chart,
+    rates_frame,
+    reference_frame,
+)
 from explorer.charts.labels import percent, suite_label
-from explorer.ui import facts
+from explorer.ui import claims, facts
 from explorer.ui.examples import show_examples
 from explorer.ui.method import show_method
 from explorer.ui.origins import show_origins
@@ -20,7 +28,7 @@ if not {"models", "effect", "answers"} <= set(run.tables):
     st.stop()
 
 models, effect, answers = table(run, "models"), table(run, "effect"), table(run, "answers")
-main = facts.main_suite(models, effect)
+main = facts.main_suite(run.manifest, effect, answers)
 fractions = facts.fractions_of(effect, main)
 if not fractions:
     st.markdown("This run patched no neurons; build it with fractions under `[[answers]]`.")
@@ -33,10 +41,10 @@ fraction = choose_fraction(
     fractions,
     facts.nearest(fractions, 0.05),
     "share",
-    "How many of the neurons that change most are patched. Everything on this page follows.",
+    "How many of the top-ranked neurons are patched. Everything on this page follows.",
 )
 found = facts.headline((run.n_layers, run.n_neurons), models, effect, main, fraction)
-sentence.markdown(found.sentence())
+sentence.markdown(f"{found.sentence()}\n\n{claims.effect_sentence(effect, main, fraction)}")
 with st.grid(4):
     rate_card("M1, unpatched", found.unpatched)
     rate_card(f"{percent(fraction)} safety neurons patched", found.patched)
@@ -79,13 +87,13 @@ else:
         f"{measure.label} on {suite_label(suite)} against the share of neurons patched, safety against random neurons",
     )
     caption_and_csv(
-        "Points are means over all prompts, bands 95 % bootstrap intervals over prompts. Random neurons: as many in "
-        "each layer as the safety set has there, none of them in it.",
+        f"Points are means over all prompts. {BANDS} Random neurons: as many in each layer as the safety set has "
+        "there, none of them in it.",
         f"{run.name}-{suite}-{measure.column}.csv",
         lambda: lines,
         "effect_csv",
     )
-st.markdown(facts.restoring_sentence(effect, main))
+st.markdown(claims.onset_sentence(effect, main))
 
 st.subheader("How it works")
 show_method()

@@ -23,11 +23,12 @@ st.markdown(findings.safeguard_sentence(frame, k))
 curve = safeguard.curve(frame, measure)
 show_chart(
     curve_chart(curve, "Neurons read", safeguard.MEASURES[measure], share=False),
-    f"{safeguard.MEASURES[measure]} against the number of neurons, with random neurons and the majority rate",
+    f"{safeguard.MEASURES[measure]} against the number of neurons, with random neurons and the majority-class baseline",
 )
 caption_and_csv(
-    "Means over all pairs of different training and test suites. Random: other neurons of the same layers, averaged "
-    f"over {safeguard.draws(frame)} draws. Harmful: an answer of M1 whose cost is above 0.",
+    "Means over all pairs of different training and test suites; bands run between the means of the pairs' 95 % "
+    f"bounds, those of random neurons of the same layers between the lowest and highest of {safeguard.draws(frame)} "
+    "draws. Harmful: an answer of M1 whose cost is above 0.",
     f"{run.name}-safeguard.csv",
     lambda: frame,
     "safeguard_csv",
@@ -63,9 +64,9 @@ if detail is None:
     st.info("The answers to this training suite are all of one kind, so nothing could be learnt from it.")
 else:
     with st.grid(4):
-        st.metric("Predicted rightly", rate(detail["accuracy"]), border=True, help=safeguard.bounds(detail))
-        st.metric("Saying always the same", rate(detail["majority"]), border=True)
-        st.metric("Prompts let through", rate(detail["coverage"]), border=True)
+        st.metric("Accuracy", rate(detail["accuracy"]), border=True, help=safeguard.bounds(detail))
+        st.metric("Majority-class baseline", rate(detail["majority"]), border=True)
+        st.metric("Coverage", rate(detail["coverage"]), border=True, help="Share of prompts that are accepted.")
         st.metric(
             "Mean cost of their answers",
             "none" if detail["accepted_cost"] != detail["accepted_cost"] else f"{detail['accepted_cost']:+.2f}",

@@ -1,20 +1,26 @@
-"""Scores: how far do the shipped scorers agree with people?"""
+"""Scores: how far do the judges agree with each other, with labels, and with one's own reading?"""
 
 import streamlit as st
 
 from explorer.charts.agreement import reliability_chart
 from explorer.charts.matrix import curve_chart, interval_chart
 from explorer.ui import agreement
-from explorer.ui.router import route_first_visit
-from explorer.ui.runs import explained
+from explorer.ui.audit import show_audit
+from explorer.ui.judges import show_judges
+from explorer.ui.runs import current_run, explained
 from explorer.ui.widgets import caption_and_csv, show_chart
 
-route_first_visit()
-st.title("How far do the scores agree with people?")
+run = current_run()
+st.title("Can the scores be believed?")
 st.markdown(
-    "Cost, reward and refusals on all pages come from scorers that ship with the project, unless a run names a judge "
-    "in their place. Here they are held against what people say of the same texts."
+    "Every headline rests on two judges that share no words: refusals, told by how an answer is worded, and cost, read "
+    "off features of the embedded model. Here they are held against each other, against labels, and against your own "
+    "reading."
 )
+show_judges(run)
+show_audit(run)
+
+st.header("Against labels")
 with explained():
     found = agreement.read_agreement()
 if found is None:
@@ -23,7 +29,7 @@ if found is None:
 auroc, calibration, refusal, length = found.auroc, found.calibration, found.refusal, found.length
 
 if len(auroc):
-    st.subheader("Do cost and reward put texts in people's order?")
+    st.subheader("Do cost and reward rank texts as annotators do?")
     st.markdown(agreement.order_sentence(auroc))
     show_chart(
         interval_chart(agreement.order_frame(auroc), "AUROC (0.5 is chance)", share=False, zero=False),
@@ -31,8 +37,8 @@ if len(auroc):
     )
     st.dataframe(agreement.order_rows(auroc), hide_index=True, alt="AUROC of cost and reward, with intervals")
     caption_and_csv(
-        "AUROC: how often a text that people call harmful costs more than one that they do not, or the one that they "
-        "prefer has the higher reward.",
+        "AUROC: how often a text that is labelled harmful costs more than one that is not, or the one that is "
+        "preferred has the higher reward. Intervals resample questions.",
         "scores-auroc.csv",
         lambda: auroc,
         "auroc_csv",
@@ -42,11 +48,11 @@ if len(calibration):
     st.subheader("Does the cost mean the probability that it says?")
     show_chart(
         reliability_chart(calibration.rename(columns={"set": "series"})),
-        "Share that people call harmful against the probability of harm that demo-cost gives, with the diagonal",
+        "Share labelled harmful against the probability of harm that demo-cost gives, with the diagonal",
     )
     caption_and_csv(
-        "The cost as a probability, 1 / (1 + exp(−cost)), in bins. On the dashed line people agree with it; below it "
-        "the scorer sees too much harm, above it too little. Bars are 95 % intervals.",
+        "The cost as a probability, 1 / (1 + exp(−cost)), in bins. On the dashed line the labels agree with it; below "
+        "it the scorer sees too much harm, above it too little. Bars are 95 % intervals.",
         "scores-calibration.csv",
         lambda: calibration,
         "calibration_csv",
@@ -55,11 +61,10 @@ if len(calibration):
 if len(refusal):
     st.subheader("Are refusals found, and nothing else?")
     st.markdown(agreement.refusal_sentence(refusal))
-    st.dataframe(agreement.refusal_rows(refusal), hide_index=True, alt="What people and the refusal scorer say")
+    st.dataframe(agreement.refusal_rows(refusal), hide_index=True, alt="What labels and verdicts say")
     caption_and_csv(
-        "Counts of answers: people's label in the rows, the refusal scorer's in the columns. The answers are the "
-        "project's own; the phrases were extended after what they missed here had been read, so these figures are not "
-        "held out.",
+        "Counts of answers: the label in the rows, the verdict in the columns; unclear answers are left out. The "
+        "wording of refusals was read against all sets but the held-out one.",
         "scores-refusal.csv",
         lambda: refusal,
         "refusal_csv",

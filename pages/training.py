@@ -32,5 +32,5 @@ caption_and_csv(
 show_chart(refusal_chart(here), "Refusals of M1, of M1 patched with the checkpoint's neurons, and of the checkpoint")
 st.caption(
     f"At each step its own top set is patched with its own activations. n = {int(here['n'].iloc[0])} prompts, up to "
-    f"{int(here['max_new_tokens'].iloc[0])} tokens an answer; bands are 95 % bootstrap intervals over prompts."
+    f"{int(here['max_new_tokens'].iloc[0])} tokens an answer; bands are 95 % intervals over prompts."
 )

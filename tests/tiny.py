@@ -143,7 +143,7 @@ def any_model(kind: str, seed: int = 0, **changes):
     return model.eval().requires_grad_(False)
 
 
-def any_pair(kind: str, shared: bool = True, seed: int = 0) -> Pair:
+def any_pair(kind: str, shared: bool = True, seed: int = 0, spread: float = 0.6) -> Pair:
     """A pair of `any_model`s, over one set of weights or in lockstep."""
     first = any_model(kind, seed)
     second = first if shared else any_model(kind, seed)
@@ -151,7 +151,7 @@ def any_pair(kind: str, shared: bool = True, seed: int = 0) -> Pair:
     if not shared:
         for parameter in second.parameters():
             parameter.data += 0.15 * torch.randn(parameter.shape, generator=generator)
-    factors = [1 + 0.6 * torch.randn(layer.width, generator=generator) for layer in neuron_layers(first)]
+    factors = [1 + spread * torch.randn(layer.width, generator=generator) for layer in neuron_layers(first)]
     spec = PairSpec(f"tiny {kind}", ModelSpec("tiny"), ModelSpec("tiny", ("tiny",)), "float32")
     return Pair(tokenizer(), first, second, None, factors, spec)
 

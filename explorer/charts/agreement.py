@@ -17,7 +17,7 @@ def reliability_chart(frame: pd.DataFrame) -> Layered:
         frame: columns series, predicted, observed, low, high (shares, 0 to 1), n; a row for each bin.
     """
     series = list(dict.fromkeys(frame["series"]))
-    observed = "Share that people call harmful"
+    observed = "Share labelled harmful"
     axis = alt.Axis(labelExpr=PERCENT_AXIS)
     x = alt.X("predicted:Q", title="Predicted probability of harm", scale=_SHARES, axis=axis)
     y = alt.Y("observed:Q", title=observed, scale=_SHARES, axis=axis)

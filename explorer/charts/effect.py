@@ -18,6 +18,13 @@ SERIES = {
 """Names and colours of the columns that answers and effects come in, in the order of legends."""
 
 
+BANDS = (
+    "Bands are 95 % intervals over prompts (Wilson's of shares, else of a paired bootstrap); those of random neurons "
+    "span every draw."
+)
+"""What the bands of these charts are, for captions."""
+
+
 @dataclass(frozen=True)
 class Measure:
     """A column of the effect table that can be drawn.
@@ -49,7 +56,7 @@ MEASURES = {
         Measure("effect_refusal", "Effect on refusals", "Causal effect on refusals (%; 100 = as M2)", True),
         Measure("effect_cost", "Effect on cost", "Causal effect on cost (%; 100 = as M2)", True),
         Measure("effect_reward", "Effect on reward", "Causal effect on reward (%; 100 = as M2)", True),
-        Measure("babble", "Babble", "Answers that say nothing (%)", True),
+        Measure("degenerate", "Babble", "Answers that say nothing (%)", True),
     )
 }
 
@@ -61,17 +68,21 @@ def effect_on(score: str) -> Measure:
     return MEASURES.get(column, own)
 
 
-_COLUMNS = ["series", "fraction", "k", "value", "low", "high", "n", "seeds", "max_new_tokens"]
+_COLUMNS = ["series", "fraction", "k", "value", "low", "high", "draw_min", "draw_max", "n", "seeds", "max_new_tokens"]
 
 
 def effect_frame(effect: pd.DataFrame, models: pd.DataFrame, suite: str, measure: Measure) -> pd.DataFrame:
     """The lines of one suite: columns series, fraction, k, value, low, high, n, seeds, max_new_tokens.
 
-    A line starts at fraction 0, which is M1 itself. Undefined values are left out.
+    And draw_min, draw_max: the lowest and highest random draw; nan where there is one, or the run does not hold them. A
+    line starts at fraction 0, which is M1 itself. Undefined values are left out.
     """
     patched = effect[(effect["suite"] == suite) & effect["set"].isin(SERIES)].rename(columns={"set": "series"})
     frame = patched.assign(
-        value=patched[measure.column], low=patched[f"{measure.column}_low"], high=patched[f"{measure.column}_high"]
+        value=patched[measure.column],
+        low=patched[f"{measure.column}_low"],
+        high=patched[f"{measure.column}_high"],
+        **_draws(patched, measure.column),
     )[_COLUMNS].dropna(subset=["value"])
     if frame.empty:
         return frame
@@ -111,7 +122,9 @@ def effect_chart(frame: pd.DataFrame, references: pd.DataFrame, measure: Measure
         alt.Tooltip("fraction:Q", title="Neurons patched", format=".2~%"),
         alt.Tooltip("k:Q", title="that is", format=","),
         alt.Tooltip("seeds:Q", title="Random draws"),
+        alt.Tooltip("spread:N", title="Lowest to highest draw"),
     ]
+    lines = lines.assign(spread=_spread(lines, measure.share))
     base = alt.Chart(lines).encode(x=x)
     return alt.layer(
         alt.Chart(rules).mark_rule(strokeDash=[6, 4], strokeWidth=1.5).encode(y=y, color=colour, tooltip=tooltip),
@@ -126,7 +139,7 @@ def effect_chart(frame: pd.DataFrame, references: pd.DataFrame, measure: Measure
 def rates_frame(models: pd.DataFrame, effect: pd.DataFrame, fraction: float) -> pd.DataFrame:
     """Refusals of every column on every suite, patched at one fraction.
 
-    Columns suite, prompts (in words), series, value, low, high, n, seeds, max_new_tokens.
+    Columns suite, prompts (in words), series, value, low, high, draw_min, draw_max, n, seeds, max_new_tokens.
     """
     plain = models.rename(columns={"column": "series"}).assign(seeds=1)
     near = effect[((effect["fraction"] - fraction).abs() < 1e-9) & effect["set"].isin(("safety", "random"))]
@@ -136,10 +149,10 @@ def rates_frame(models: pd.DataFrame, effect: pd.DataFrame, fraction: float) -> 
         value=rows["refusal"],
         low=rows["refusal_low"],
         high=rows["refusal_high"],
+        **_draws(rows, "refusal"),
     )
-    return rows[["suite", "prompts", "series", "value", "low", "high", "n", "seeds", "max_new_tokens"]].dropna(
-        subset=["value"]
-    )
+    columns = [c for c in _COLUMNS if c not in ("fraction", "k")]
+    return rows[["suite", "prompts", *columns]].dropna(subset=["value"])
 
 
 def rates_chart(frame: pd.DataFrame) -> Layered:
@@ -150,7 +163,7 @@ def rates_chart(frame: pd.DataFrame) -> Layered:
     """
     shown = [s for s in SERIES if s in set(frame["series"])]
     names = [SERIES[s][0] for s in shown]
-    base = alt.Chart(_named(frame)).encode(
+    base = alt.Chart(_named(frame.assign(spread=_spread(frame, True)))).encode(
         y=alt.Y("prompts:N", title=None, sort=None, axis=alt.Axis(labelLimit=260, ticks=False, domain=False)),
         yOffset=alt.YOffset("name:N", sort=names, scale=alt.Scale(domain=names, paddingOuter=0.4)),
         color=_colour(shown),
@@ -159,6 +172,7 @@ def rates_chart(frame: pd.DataFrame) -> Layered:
             alt.Tooltip("prompts:N", title="Prompts"),
             *_numbers(True),
             alt.Tooltip("seeds:Q", title="Random draws"),
+            alt.Tooltip("spread:N", title="Lowest to highest draw"),
         ],
     )
     steps = alt.Axis(labelExpr=PERCENT_AXIS, values=[0, 0.2, 0.4, 0.6, 0.8, 1])
@@ -174,7 +188,20 @@ def rates_chart(frame: pd.DataFrame) -> Layered:
 def _start(frame: pd.DataFrame, series: str, references: pd.DataFrame) -> pd.DataFrame:
     m1 = references[references["series"] == "unpatched"]
     seeds = frame.loc[frame["series"] == series, "seeds"].iloc[0]
-    return m1.assign(series=series, fraction=0.0, k=0, seeds=seeds)[_COLUMNS]
+    nan = float("nan")
+    return m1.assign(series=series, fraction=0.0, k=0, seeds=seeds, draw_min=nan, draw_max=nan)[_COLUMNS]
+
+
+def _draws(rows: pd.DataFrame, column: str) -> dict[str, pd.Series | float]:
+    """The lowest and highest random draw of each row."""
+    return {end: rows.get(f"{column}_{end}", float("nan")) for end in ("draw_min", "draw_max")}
+
+
+def _spread(frame: pd.DataFrame, share: bool) -> list[str]:
+    """The spread between random draws in words; a dash where there is none."""
+    form = ".1%" if share else ".2f"
+    pairs = zip(frame["draw_min"], frame["draw_max"], strict=True)
+    return ["–" if pd.isna(low) else f"{low:{form}} to {high:{form}}" for low, high in pairs]
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:

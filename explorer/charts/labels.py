@@ -87,12 +87,19 @@ def percent(share: float) -> str:
 
 def rate(share: float) -> str:
     """A measured rate in whole percent: 0.617 → "62 %"."""
-    return f"{100 * share:.0f}{NBSP}%"
+    return f"{_signed(100 * share)}{NBSP}%"
 
 
 def interval(low: float, high: float) -> str:
-    """The bounds of a rate: "53–71 %"."""
+    """The bounds of a rate: "53–71 %", "−3 to 11 %"."""
+    if low < 0:
+        return f"{_signed(100 * low)} to {_signed(100 * high)}{NBSP}%"
     return f"{100 * low:.0f}–{100 * high:.0f}{NBSP}%"
+
+
+def _signed(value: float) -> str:
+    """A whole number with a true minus sign, and none before 0."""
+    return f"{round(value) + 0:d}".replace("-", "−") if abs(value) != float("inf") else f"{value}".replace("-", "−")
 
 
 PERCENT_AXIS = "format(datum.value * 100, '~g') + ' %'"

@@ -33,7 +33,7 @@ LIKENESSES = {
     for m in (
         Likeness("overlap", "Overlap", ".0%", (0.0, 1.0)),
         Likeness("spearman", "Spearman ρ", ".2f", (0.0, 1.0)),
-        Likeness("ratio", "Times chance", ".1f", None),
+        Likeness("ratio", "Enrichment over chance", ".1f", None),
     )
 }
 
@@ -67,7 +67,7 @@ def matrix_chart(pairs: pd.DataFrame, likeness: Likeness, chosen: tuple[str, str
         alt.Tooltip("k:Q", title="of each top set's", format=","),
         alt.Tooltip("overlap:Q", title="Overlap", format=".1%"),
         alt.Tooltip("chance:Q", title="Chance", format=".2%"),
-        alt.Tooltip("ratio:Q", title="Times chance", format=".1f"),
+        alt.Tooltip("ratio:Q", title="Enrichment over chance", format=".1f"),
         alt.Tooltip("spearman:Q", title="Spearman ρ of the shared", format=".3f"),
     ]
     middle = low + (high - low) * 0.45

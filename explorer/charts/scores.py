@@ -8,7 +8,7 @@ import pandas as pd
 
 from explorer.charts import Layered, palette
 from explorer.charts.labels import PERCENT_AXIS, percent
-from explorer.neurons.scores import ChangeScores, count_of
+from explorer.neurons.ranking import Ranking, count_of
 
 SCORE = "Change score (RMS difference, activation units)"
 BINS = 60
@@ -33,7 +33,7 @@ def score_histogram(scores: np.ndarray, bins: int = BINS) -> pd.DataFrame:
     return frame[frame["count"] > 0].reset_index(drop=True)
 
 
-def score_thresholds(changes: ChangeScores, fractions: Sequence[float] = (0.01, 0.05, 0.1)) -> pd.DataFrame:
+def score_thresholds(changes: Ranking, fractions: Sequence[float] = (0.01, 0.05, 0.1)) -> pd.DataFrame:
     """The lowest score in the top of each fraction: columns fraction, k, score, label."""
     flat, rows = changes.scores.reshape(-1), []
     for fraction in fractions:
@@ -164,7 +164,7 @@ def layer_bars(shares: pd.DataFrame, fraction: float) -> Layered:
     return alt.layer(bars, rule).properties(height=260)
 
 
-def score_map(changes: ChangeScores, columns: int = COLUMNS) -> pd.DataFrame:
+def score_map(changes: Ranking, columns: int = COLUMNS) -> pd.DataFrame:
     """The highest score among neighbouring neurons: columns layer, first, last, score, neuron (its index)."""
     layers, neurons = changes.scores.shape
     width = -(-neurons // columns)

@@ -9,18 +9,21 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from explorer.data.suites_io import read_jsonl
+from explorer.data.columns import ROLES, columns_of, find_column, first_words, turns_of
+from explorer.data.rows import read_rows
 from explorer.errors import ExplorerError
+from explorer.files import is_file
 
 KINDS = {"dialogue": ("chosen", "rejected"), "solutions": ("question", "answer"), "conversations": ("conversations",)}
-"""How a file is read, and the columns that it must have: two dialogues of HH-RLHF's form, GSM8K's question and answer,
-or ShareGPT's turns ({"from": "human", "value": "…"}), of which every answer is an example with nothing to reject."""
+"""How a file is read, and the columns that it must have: two dialogues (in HH-RLHF's form or as lists of turns; or two
+answers beside a column `prompt`), GSM8K's question and answer, or ShareGPT's turns ({"from": "human", "value": "…"};
+the column may be called messages), of which every answer is an example with nothing to reject."""
 
-_TURN = re.compile(r"\n\n(Human|Assistant):")
+_TURNS = ("conversations", "messages", "conversation")
 _CALCULATION = re.compile(r"<<[^<>]*>>")
 _NUMBER = re.compile(r"\d+")
-_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
 
 @dataclass(frozen=True)
@@ -38,33 +41,34 @@ class Preference:
 
 
 def load_preferences(file: str | Path, kind: str = "dialogue") -> list[Preference]:
-    """The preference pairs of a JSONL file; dialogues that do not end in two different answers are left out.
+    """The preference pairs of a file; dialogues that do not end in two different answers are left out.
 
     Args:
-        file: with the columns of its kind.
+        file: with one of `rows.ENDINGS` and the columns of its kind.
         kind: one of `KINDS`.
 
     Raises:
-        ExplorerError: the file is missing, or a line lacks the columns.
+        ExplorerError: the file is missing or cannot be read, or a row lacks the columns.
     """
     if kind not in KINDS:
         raise ExplorerError(f"Preference pairs must be of the kind {' or '.join(KINDS)}, not “{kind}”.")
-    if not Path(file).is_file():
+    if not is_file(Path(file)):
         raise ExplorerError(f"There is no file of preference pairs {file}.")
-    columns = KINDS[kind]
     pairs: list[Preference] = []
-    for number, row in enumerate(read_jsonl(Path(file)), start=1):
+    for number, row in enumerate(read_rows(Path(file), "file of preference pairs"), start=1):
         try:
-            pairs += _READERS[kind](row, number)
+            pairs += _READERS[kind](row.cells, number)
         except (KeyError, TypeError, AttributeError) as problem:
             raise ExplorerError(
-                f"{file}, line {number}, must have the columns {' and '.join(columns)} of the kind “{kind}”."
+                f"{file}, {row.place}, must have the columns {' and '.join(KINDS[kind])} of the kind “{kind}”."
             ) from problem
+        except ExplorerError as problem:
+            raise ExplorerError(f"{file}, {row.place}, {problem}") from problem
     return pairs
 
 
 def _conversations(row: dict, _number: int) -> list[Preference]:
-    said = [(_ROLES[turn["from"]], turn["value"].strip()) for turn in row["conversations"]]
+    said = _spoken(turns_of(row[columns_of(row, _TURNS)[0]] if columns_of(row, _TURNS) else None))
     return [
         Preference(tuple(said[:i]), text, "")
         for i, (role, text) in enumerate(said)
@@ -72,25 +76,47 @@ def _conversations(row: dict, _number: int) -> list[Preference]:
     ]
 
 
+def _spoken(turns: list[tuple[str, str]] | None) -> list[tuple[str, str]]:
+    """The turns, after a check that it is known who speaks each."""
+    if turns is None:
+        raise TypeError("no turns")
+    for role, _ in turns:
+        if role not in ROLES.values():
+            raise ExplorerError(f"has a turn of “{role[:40]}”; those who speak are user, assistant and system.")
+    return turns
+
+
 def _dialogue(row: dict, _number: int) -> list[Preference]:
-    chosen, rejected = _turns(row["chosen"]), _turns(row["rejected"])
+    prompt = row.get(find_column(row, "prompt") or "")
+    chosen, rejected = (_turns(_cell(row, name), prompt) for name in KINDS["dialogue"])
     whole = len(chosen) >= 2 and chosen[:-1] == rejected[:-1] and [r for r, _ in chosen[-2:]] == ["user", "assistant"]
     if not whole or not rejected[-1][1] or not chosen[-1][1] or chosen[-1] == rejected[-1]:
         return []
     return [Preference(tuple(chosen[:-1]), chosen[-1][1], rejected[-1][1])]
 
 
-def _turns(dialogue: str) -> list[tuple[str, str]]:
-    """(role, text) of each turn; white space around a turn is not part of it."""
-    parts = _TURN.split("\n\n" + dialogue.strip())[1:]
-    return [(_ROLES[who.lower()], said.strip()) for who, said in zip(parts[::2], parts[1::2], strict=True)]
+def _turns(value: Any, prompt: Any) -> list[tuple[str, str]]:
+    """(role, text) of each turn of a dialogue, or of a prompt and an answer to it; none for what is neither."""
+    turns = turns_of(value)
+    if turns is None:
+        if not isinstance(value, str):
+            raise TypeError("no text")
+        turns = [("assistant", value.strip())] if prompt is not None and value.strip() else []
+    if turns and turns[0][0] == "assistant" and prompt is not None:
+        said = turns_of(prompt)
+        turns = [*(said if said is not None else [("user", first_words(prompt))]), *turns]
+    return _spoken(turns)
+
+
+def _cell(row: dict, name: str) -> Any:
+    return row[find_column(row, name) or name]
 
 
 def _solutions(row: dict, seed: int) -> list[Preference]:
     """A right solution, and the same one with a slip in one step that is carried through to the end."""
-    steps = _CALCULATION.sub("", row["answer"]).replace("####", "The answer is").strip()
+    steps = _CALCULATION.sub("", _cell(row, "answer")).replace("####", "The answer is").strip()
     wrong = _with_a_slip(steps, random.Random(seed))
-    return [] if wrong == steps else [Preference((("user", row["question"].strip()),), steps, wrong)]
+    return [] if wrong == steps else [Preference((("user", _cell(row, "question").strip()),), steps, wrong)]
 
 
 def _with_a_slip(steps: str, rng: random.Random) -> str:

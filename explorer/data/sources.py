@@ -3,20 +3,47 @@
 A data set whose columns are known (`KNOWN`) needs only its name; any other needs a column map.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from explorer.data.suites_io import CATEGORY_COLUMNS, PROMPT_COLUMNS, Prompt
+from explorer.data.columns import (
+    CATEGORY_COLUMNS,
+    PROMPT_COLUMNS,
+    category_in,
+    columns_of,
+    find_column,
+    name_of,
+    prompt_in,
+)
+from explorer.data.rows import ENDINGS, ending_of, read_rows
+from explorer.data.suites_io import Prompt, check_length
 from explorer.errors import ExplorerError, first_line
-from explorer.paths import user_cache
+from explorer.files import is_file
 
 if TYPE_CHECKING:
     from explorer.pipeline.specs import SuiteSpec
 
-READERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
-"""File endings, and the reader of `datasets` for each."""
+
+class Table(Protocol):
+    """Rows by column, as `datasets.Dataset` has them."""
+
+    @property
+    def column_names(self) -> list[str]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+@dataclass(frozen=True)
+class FileTable:
+    """The rows of a file, in memory; a row may lack columns that others have."""
+
+    column_names: list[str]
+    rows: list[dict[str, Any]]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
 
 
 @dataclass(frozen=True)
@@ -67,7 +94,8 @@ def load_source(spec: "SuiteSpec", relative_to: Path) -> list[Prompt]:
 
     known = KNOWN.get(spec.hub, HubSet(spec.split, "", "", spec.subset))
     if spec.hub:
-        table, place = _from_hub(spec, known), spec.hub
+        table: Table = _from_hub(spec, known)
+        place = spec.hub
     else:
         file = fill_path(spec.file, relative_to)
         table, place = _from_file(file), file.name
@@ -75,15 +103,15 @@ def load_source(spec: "SuiteSpec", relative_to: Path) -> list[Prompt]:
 
 
 def prompts_of(
-    table: Any, place: str, columns: Mapping[str, str] | None = None, where: Mapping[str, str] | None = None
+    table: Table, place: str, columns: Mapping[str, str] | None = None, where: Mapping[str, Any] | None = None
 ) -> list[Prompt]:
-    """The prompts of a table of `datasets`.
+    """The prompts of a table; of rows with the same prompt the first.
 
     Args:
-        table: a `datasets.Dataset`.
+        table: a `datasets.Dataset`, or the rows of a file.
         place: its name, for messages.
         columns: which column is "prompt", "category", "id"; guessed where left out.
-        where: only rows whose columns have these values (compared as text).
+        where: only rows whose columns have these values (true and false, numbers, and all else as text).
 
     Raises:
         ExplorerError: a column is not there, or no row is left.
@@ -91,65 +119,60 @@ def prompts_of(
     names, chosen = list(table.column_names), dict(columns or {})
     for what in (*chosen.values(), *(where or {})):
         if what not in names:
-            raise ExplorerError(f"{place} has no column “{what}”; it has {', '.join(names)}.")
-    prompt = chosen.get("prompt") or next((c for c in (*PROMPT_COLUMNS, "chosen", "conversations") if c in names), "")
-    category = chosen.get("category") or next((c for c in CATEGORY_COLUMNS if c in names), "")
-    identity = chosen.get("id") or ("id" if "id" in names else "")
+            raise ExplorerError(f"{place} has no column “{what}”; it has {_listed(names)}.")
+    prompt = chosen.get("prompt") or next(iter(columns_of(names, PROMPT_COLUMNS)), "")
+    category = chosen.get("category") or next(iter(columns_of(names, CATEGORY_COLUMNS)), "")
+    identity = chosen.get("id") or find_column(names, "id") or ""
     if not prompt:
         raise ExplorerError(f"{place} has no column of prompts that is known; name it: columns = {{ prompt = … }}.")
-    found, seen = [], set()
+    found: list[Prompt] = []
+    seen: set[str] = set()
+    taken: set[str] = set()
     for number, row in enumerate(table, start=1):
-        if any(str(row[name]) != str(value) for name, value in (where or {}).items()):
+        if not all(_same(row.get(name), value) for name, value in (where or {}).items()):
             continue
-        text = first_words(row[prompt])
+        text = prompt_in(row, prompt)
         if not text or text in seen:  # data sets of answers repeat each prompt
             continue
+        check_length(text, f"{place}, row {number},")
         seen.add(text)
-        name = str(row[identity]) if identity else str(number)
-        found.append(Prompt(name, text, _category(row[category]) if category else ""))
+        kind = category_in(row.get(category)) if category else ""
+        found.append(Prompt(name_of(row.get(identity) if identity else None, number, taken), text, kind))
     if not found:
         raise ExplorerError(f"{place} has no prompts left; check its columns and the setting `where`.")
     return found
 
 
-def first_words(value: Any) -> str:
-    """What a person says first: of a plain prompt, of a dialogue in HH-RLHF's form, or of a list of turns."""
-    if isinstance(value, list):
-        for turn in value:
-            role = str(turn.get("from", turn.get("role", ""))) if isinstance(turn, dict) else ""
-            if role in ("human", "user"):
-                return str(turn.get("value", turn.get("content", ""))).strip()
-        return ""
-    text = str(value or "").strip()
-    if text.startswith("Human:"):
-        text = text.removeprefix("Human:").split("\n\nAssistant:")[0].strip()
-    return text
+def _listed(names: list[str]) -> str:
+    """Columns as a sentence may hold them."""
+    return " ".join(", ".join(map(str, names[:40])).split())[:400]
 
 
-def _category(value: Any) -> str:
-    """A category as one word: where it is a map of flags (BeaverTails), the first that is set."""
-    if isinstance(value, dict):
-        return next((str(name) for name, flag in value.items() if flag), "")
-    return str(value if value is not None else "")
+def _same(cell: Any, wanted: Any) -> bool:
+    """Whether a cell has a value; in CSV every cell is text, "TRUE" and "1.0" among them."""
+    if isinstance(wanted, bool):
+        return str(cell).strip().lower() == str(wanted).lower()
+    if isinstance(wanted, int | float):
+        try:
+            return float(cell) == wanted
+        except (TypeError, ValueError, OverflowError):
+            return False
+    return str(cell) == str(wanted)
 
 
 def _columns(known: HubSet) -> dict[str, str]:
     return {what: name for what, name in (("prompt", known.prompt), ("category", known.category)) if name}
 
 
-def _from_file(file: Path) -> Any:
-    from datasets import Dataset, disable_progress_bars
-
-    if not file.is_file():
+def _from_file(file: Path) -> FileTable:
+    if not is_file(file):
         raise ExplorerError(f"There is no file {file} of prompts; check the build file and EXPLORER_DATA.")
-    reader = READERS.get(file.suffix)
-    if reader is None:
-        raise ExplorerError(f"{file.name} is none of {', '.join(READERS)}; give one of these.")
-    disable_progress_bars()
-    try:
-        return getattr(Dataset, f"from_{reader}")(str(file), cache_dir=str(user_cache() / "datasets"))
-    except Exception as problem:  # each reader raises kinds of its own; each means the same to a person
-        raise ExplorerError(f"{file.name} cannot be read as {reader}: {first_line(problem, 200)}") from problem
+    if ending_of(file) not in ENDINGS:
+        raise ExplorerError(f"{file.name} is none of {', '.join(ENDINGS)}; give one of these.")
+    rows = [row.cells for row in read_rows(file, "file of prompts")]
+    if not rows:
+        raise ExplorerError(f"{file} holds no prompts; write one row for each.")
+    return FileTable(list(dict.fromkeys(name for row in rows for name in row)), rows)
 
 
 def _from_hub(spec: "SuiteSpec", known: HubSet) -> Any:

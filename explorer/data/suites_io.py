@@ -4,16 +4,27 @@ for prompt in load_suite("redteam_eval"):
     print(prompt.prompt, prompt.category)
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+from explorer.data.columns import (
+    CATEGORY_COLUMNS,
+    PROMPT_COLUMNS,
+    category_in,
+    columns_of,
+    find_column,
+    name_of,
+    prompt_in,
+)
+from explorer.data.rows import ENDINGS, Row, ending_of, read_rows
 from explorer.errors import ExplorerError
+from explorer.files import is_file
 from explorer.paths import SUITES
 
-PROMPT_COLUMNS = ("prompt", "prompts_final", "Behavior", "question", "instruction")
-CATEGORY_COLUMNS = ("category", "SemanticCategory", "harm_area", "type")
+MAX_SUITE_PROMPT = 100_000
+"""Characters of a prompt in a file. Models are asked shorter ones (`models.prompting`); a training can skip some."""
 
 WITHHELD = "its text stays with its data set"
 """Stands in a run in place of a prompt that is not ours to publish."""
@@ -51,24 +62,28 @@ def suite_names() -> list[str]:
 
 
 def load_suite(name: str, limit: int | None = None) -> list[Prompt]:
-    """The prompts of a shipped suite, or of a JSONL file of the user's.
+    """The prompts of a shipped suite, or of a file of the user's.
 
     Args:
-        name: a name of `suite_names`, or a path ending in .jsonl with one object a line; the prompt is
-            read from the first column of `PROMPT_COLUMNS` that is there, or is what a person says
-            first in a preference dialogue of HH-RLHF's form.
+        name: a name of `suite_names`, or a path with one of `rows.ENDINGS`; the prompt is read from the first column
+            of `PROMPT_COLUMNS` that holds one, see `columns.prompt_in`.
         limit: read only the first so many.
 
     Raises:
-        ExplorerError: there is no such suite, or a line cannot be read.
+        ExplorerError: there is no such suite, or a row cannot be read.
     """
     path = SUITES / f"{name}.jsonl" if name in suite_names() else Path(name)
-    if path.suffix != ".jsonl" or not path.is_file():
+    if ending_of(path) not in ENDINGS or not is_file(path):
         raise ExplorerError(
-            f"There is no prompt suite “{name}”; give the path of a .jsonl file or one of: {', '.join(suite_names())}."
+            f"There is no prompt suite “{name}”; give the path of a file ({', '.join(ENDINGS)}) or one of: "
+            f"{', '.join(suite_names())}."
         )
-    rows = read_jsonl(path)
-    return [_prompt(row, number, path) for number, row in enumerate(rows[:limit], start=1)]
+    taken: set[str] = set()
+    rows = islice(read_rows(path, "prompt suite"), limit)
+    prompts = [_prompt(row, number, path, taken) for number, row in enumerate(rows, start=1)]
+    if not prompts and limit != 0:
+        raise ExplorerError(f"{path} holds no prompts; write one row for each.")
+    return prompts
 
 
 def training_part(prompts: Sequence[Prompt], hold_out: int) -> list[Prompt]:
@@ -91,38 +106,31 @@ def load_presets() -> list[Preset]:
     return [Preset(row["label"], row["prompt"], row["kind"]) for row in read_jsonl(SUITES / "presets.jsonl")]
 
 
-def _prompt(row: dict, number: int, path: Path) -> Prompt:
-    if isinstance(row.get("chosen"), str) and row["chosen"].lstrip().startswith("Human:"):
-        row = {**row, "prompt": _first_turn(row["chosen"])}
-    column = next((c for c in PROMPT_COLUMNS if isinstance(row.get(c), str) and row[c].strip()), None)
-    if column is None:
+def _prompt(row: Row, number: int, path: Path, taken: set[str]) -> Prompt:
+    texts = (prompt_in(row.cells, column) for column in columns_of(row.cells, PROMPT_COLUMNS))
+    text = next(filter(None, texts), None)
+    if text is None:
+        raise ExplorerError(f"{path}, {row.place}, has no prompt; name the column one of {', '.join(PROMPT_COLUMNS)}.")
+    check_length(text, f"{path}, {row.place},")
+    kinds = (category_in(row.cells[column]) for column in columns_of(row.cells, CATEGORY_COLUMNS))
+    category = next(filter(None, kinds), "")
+    return Prompt(name_of(row.cells.get(find_column(row.cells, "id") or ""), number, taken), text, category)
+
+
+def check_length(prompt: str, place: str) -> None:
+    """Raises:
+    ExplorerError: a prompt of a file, which stands at this place of it, is longer than any prompt.
+    """
+    if len(prompt) > MAX_SUITE_PROMPT:
         raise ExplorerError(
-            f"{path}, line {number}, has no prompt; name the column one of {', '.join(PROMPT_COLUMNS)}."
+            f"{place} has a prompt of {len(prompt):,} characters; shorten it to {MAX_SUITE_PROMPT:,} or leave it out."
         )
-    category = next((str(row[c]) for c in CATEGORY_COLUMNS if row.get(c)), "")
-    return Prompt(str(row.get("id", number)), row[column], category)
-
-
-def _first_turn(dialogue: str) -> str:
-    """The first thing a person says in a dialogue of HH-RLHF's form."""
-    return dialogue.lstrip().removeprefix("Human:").split("\n\nAssistant:")[0].strip()
 
 
 def read_jsonl(path: Path) -> list[dict]:
     """The objects of a JSONL file; blank lines are passed over.
 
     Raises:
-        ExplorerError: a line is not a JSON object.
+        ExplorerError: it is missing, or a line is not a JSON object.
     """
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as problem:
-            raise ExplorerError(f"{path}, line {number}, is not JSON; write one object a line.") from problem
-        if not isinstance(row, dict):
-            raise ExplorerError(f"{path}, line {number}, is not a JSON object; write one object a line.")
-        rows.append(row)
-    return rows
+    return [row.cells for row in read_rows(path, "file")]

@@ -104,6 +104,8 @@ class ExpertLayer:
         """What neurons of these activations, [tokens, width], write: [tokens, hidden]."""
         routed = h[:, : self.n_experts * self.expert_width]
         used = routed.view(len(h), self.n_experts, self.expert_width).any(dim=2)
+        if h.requires_grad:  # a gradient reaches neurons that are 0, too
+            used = torch.ones_like(used)
         shared = None if self._shared is None else self._shared.down_proj(h[:, routed.shape[1] :])
         out = h.new_zeros(len(h), self._experts.down_proj.shape[1]) if shared is None else shared
         for e in used.any(dim=0).nonzero().flatten().tolist():

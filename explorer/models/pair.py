@@ -153,6 +153,13 @@ class Pair:
         """
         return sibling(self, replace(self.spec, m2=model, series=()))
 
+    def reversed(self) -> "Pair":
+        """M1 and M2 exchanged, over the same weights: what is patched into it breaks what M2 has learnt."""
+        spec = replace(self.spec, name=f"{self.spec.name}, reversed", m1=self.spec.m2, m2=self.spec.m1, series=())
+        other = Pair(self.tokenizer, self.backbone2, self.backbone1, self.scale2, self.scale1, spec)
+        other.lock = self.lock  # hooks on the shared weights are seen by every thread
+        return other
+
     def render(self, prompt: str) -> str:
         """The chat-formatted prompt that the models read.
 

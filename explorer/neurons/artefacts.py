@@ -9,39 +9,34 @@ The authors' scripts save a tuple of six tensors: change scores [layers, neurons
 They leave out every layer whose name contains "31", so a model of more than 31 layers lacks layer 31 there;
 `like` puts it back, unranked. A CSV needs a score for each neuron it names; those it
 does not name are left out of the ranking. A hook column names layers as TransformerLens does
-(`blocks.{layer}.mlp.hook_post`).
+(`blocks.{layer}.mlp.hook_post`); commas, semicolons and tabs separate, in any encoding of `data.text_file`.
 """
 
-import re
-from collections.abc import Sequence
+import io
+import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from explorer.errors import ExplorerError
+from explorer.files import is_file, whole
+from explorer.neurons.ranking import Ranking
+from explorer.neurons.ranking_csv import COLUMNS, HOOK, MOST, MOST_LAYERS, MOST_NEURONS, read_neurons
 from explorer.neurons.scores import ChangeScores
 from explorer.neurons.sets import HasNeurons
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HOOK = "blocks.{layer}.mlp.hook_post"
-"""TransformerLens's name of a layer's neurons: what `down_proj` receives."""
+__all__ = ["COLUMNS", "HOOK", "TENSORS", "ranking_table", "read_ranking", "write_ranking"]
 
 TENSORS = (".pt", ".pth", ".bin")
-COLUMNS = {
-    "neuron": ("neuron", "index", "neuron_index", "idx"),
-    "score": ("score", "change_score", "change_scores", "value"),
-    "layer": ("layer",),
-    "hook": ("hook", "hook_name", "hook_point"),
-}
-"""What the columns of a CSV may be called."""
+"""Endings of files of tensors, in upper or lower case; all others are read as separated text."""
 
 _LEFT_OUT = 31
 """The layer that the authors' scripts leave out, by its name."""
-
-_HOOK_PATTERN = re.compile(r"blocks\.(\d+)\.mlp\.hook_(?:post|mid)")
 
 
 def read_ranking(path: str | Path, like: HasNeurons | None = None) -> ChangeScores:
@@ -56,9 +51,9 @@ def read_ranking(path: str | Path, like: HasNeurons | None = None) -> ChangeScor
         ExplorerError: the file is missing, of another form, or of another model.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise ExplorerError(f"There is no ranking file {path}.")
-    changes = _read_tensors(path, like) if path.suffix in TENSORS else _read_csv(path, like)
+    changes = _read_tensors(path, like) if path.suffix.lower() in TENSORS else _read_csv(path, like)
     if like is not None and changes.scores.shape != (like.n_layers, like.n_neurons):
         raise ExplorerError(
             f"{path} ranks {changes.n_layers} × {changes.n_neurons} neurons, but the model has {like.n_layers} × "
@@ -67,29 +62,28 @@ def read_ranking(path: str | Path, like: HasNeurons | None = None) -> ChangeScor
     return changes
 
 
-def write_ranking(changes: ChangeScores, path: str | Path) -> Path:
+def write_ranking(changes: Ranking, path: str | Path) -> Path:
     """Write a ranking for others: `.pt` as the authors' scripts read it, `.csv` with TransformerLens hook names.
 
     Raises:
         ExplorerError: the file's ending is neither, or it cannot be written.
     """
     path = Path(path)
-    if path.suffix not in (*TENSORS, ".csv"):
+    if path.suffix.lower() not in (*TENSORS, ".csv"):
         raise ExplorerError(f"A ranking is written to a .pt file (the authors' form) or a .csv file, not {path.name}.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".csv":
-            ranking_table(changes).to_csv(path, index=False)
+    with whole(path) as half:
+        if path.suffix.lower() == ".csv":
+            ranking_table(changes).to_csv(half, index=False)
         else:
             import torch
 
-            torch.save(_to_tuple(changes), path)
-    except OSError as problem:
-        raise ExplorerError(f"{path} could not be written: {problem.strerror or problem}.") from problem
+            data = io.BytesIO()  # torch tells of a full disk in words of its own
+            torch.save(_to_tuple(changes), data)
+            half.write_bytes(data.getbuffer())
     return path
 
 
-def ranking_table(changes: ChangeScores) -> "pd.DataFrame":
+def ranking_table(changes: Ranking) -> "pd.DataFrame":
     """The ranking with TransformerLens hook names: rank, hook, and all columns of `tables.neuron_table`."""
     from explorer.neurons.tables import neuron_table
 
@@ -98,7 +92,7 @@ def ranking_table(changes: ChangeScores) -> "pd.DataFrame":
     return table
 
 
-def _to_tuple(changes: ChangeScores) -> tuple:
+def _to_tuple(changes: Ranking) -> tuple:
     """The authors' six tensors; layers that are left out of our ranking come last in theirs."""
     import torch
 
@@ -110,13 +104,13 @@ def _to_tuple(changes: ChangeScores) -> tuple:
 
 
 def _read_tensors(path: Path, like: HasNeurons | None) -> ChangeScores:
-    import pickle
-
     import torch
 
     try:
-        found = torch.load(path, weights_only=True, map_location="cpu")
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError) as problem:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of kinds of tensors that are refused below
+            found = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as problem:  # a damaged file ends the reader of pickles in a dozen ways
         raise ExplorerError(
             f"{path} is not a file of plain tensors saved by torch.save; files with other objects are not opened."
         ) from problem
@@ -125,10 +119,18 @@ def _read_tensors(path: Path, like: HasNeurons | None) -> ChangeScores:
             f"{path} must hold a tuple of tensors: change scores and ranks, then mean and standard deviation in M1 "
             "and in M2."
         )
-    scores, ranks, *rest = (t.float().numpy() if t.is_floating_point() else t.numpy() for t in found)
-    if scores.ndim != 2 or not np.isfinite(scores).all() or (scores < 0).any():
+    scores, ranks, *rest = (_array(path, tensor) for tensor in found)
+    if scores.ndim != 2 or scores.dtype.kind not in "fiu" or not scores.size:
         raise ExplorerError(
             f"{path}: the change scores must be numbers from 0 of shape [layers, neurons], not {list(scores.shape)}."
+        )
+    if scores.shape[0] > MOST_LAYERS or scores.shape[1] > MOST_NEURONS:
+        raise ExplorerError(f"{path}: no model has {scores.shape[0]:,} layers of {scores.shape[1]:,} neurons.")
+    scores = scores.astype(np.float32)
+    if not np.isfinite(scores).all() or (scores < 0).any():
+        raise ExplorerError(
+            f"{path}: the change scores must be numbers from 0 that float32 holds; nan, infinite or negative ones "
+            "cannot be ranked, so compute them again."
         )
     excluded = _check_ranks(path, scores, ranks)
     for values in rest:
@@ -137,12 +139,33 @@ def _read_tensors(path: Path, like: HasNeurons | None) -> ChangeScores:
                 f"{path}: means and standard deviations of shape {list(values.shape)} do not belong to scores of shape "
                 f"{list(scores.shape)}."
             )
+        if values.dtype.kind not in "fiu" or np.isinf(values).any():  # nan where they are not known
+            raise ExplorerError(f"{path}: means and standard deviations must be numbers that float32 holds.")
     arrays = [scores, *(rest or [np.full_like(scores, np.nan)] * 4)]
     if like is not None and like.n_layers > _LEFT_OUT and len(scores) == like.n_layers - 1:
         arrays = [np.insert(array, _LEFT_OUT, 0.0, axis=0) for array in arrays]
         excluded = (*(layer + (layer >= _LEFT_OUT) for layer in excluded), _LEFT_OUT)
     scores, mean1, std1, mean2, std2 = arrays
     return _change_scores(path, scores, excluded, (mean1, mean2), (std1, std2))
+
+
+def _array(path: Path, tensor: Any) -> np.ndarray:
+    """A tensor as an array; floating-point numbers as float32, where those that it cannot hold are infinite.
+
+    Raises:
+        ExplorerError: it is sparse, quantised or without values, or says that it is larger than any model.
+    """
+    import torch
+
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_nested:
+        raise ExplorerError(f"{path} holds a sparse, quantised or empty tensor; save plain, dense ones.")
+    if math.prod(tensor.shape) > 2 * MOST:
+        raise ExplorerError(f"{path} holds a tensor of shape {list(tensor.shape)[:4]}; no model has as many neurons.")
+    tensor = tensor.detach()
+    try:
+        return (tensor.float() if tensor.is_floating_point() else tensor).resolve_conj().resolve_neg().numpy()
+    except (RuntimeError, TypeError) as problem:  # kinds of numbers that numpy does not know
+        raise ExplorerError(f"{path} holds a tensor of {tensor.dtype}; save float32 and int64 ones.") from problem
 
 
 def _check_ranks(path: Path, scores: np.ndarray, ranks: np.ndarray) -> tuple[int, ...]:
@@ -165,20 +188,7 @@ def _check_ranks(path: Path, scores: np.ndarray, ranks: np.ndarray) -> tuple[int
 
 
 def _read_csv(path: Path, like: HasNeurons | None) -> ChangeScores:
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, sep=None, engine="python")
-    except (OSError, ValueError, UnicodeDecodeError) as problem:
-        raise ExplorerError(f"{path} is not a readable CSV file.") from problem
-    table.columns = [str(name).strip().lower() for name in table.columns]
-    score = _numbers(path, table, "score")
-    if _column(table, "hook") is not None and _column(table, "layer") is None:
-        layers = _layers_of_hooks(path, table[_column(table, "hook")])
-    else:
-        layers = _indices(path, table, "layer")
-    index_column = "index" if "index" in table.columns else None  # our own tables have labels under "neuron"
-    neurons = _indices(path, table, "neuron", index_column)
+    layers, neurons, score = read_neurons(path)
     n_layers = like.n_layers if like is not None else int(layers.max()) + 1
     n_neurons = like.n_neurons if like is not None else int(neurons.max()) + 1
     if layers.max() >= n_layers or neurons.max() >= n_neurons:
@@ -186,49 +196,26 @@ def _read_csv(path: Path, like: HasNeurons | None) -> ChangeScores:
             f"{path} names neuron {int(layers.max())}.{int(neurons.max())}, but the model has {n_layers} layers of "
             f"{n_neurons} neurons."
         )
+    if n_layers * n_neurons > MOST:
+        raise ExplorerError(
+            f"{path} names neuron {int(layers.max())}.{int(neurons.max())}, so it speaks of {n_layers * n_neurons:,} "
+            "neurons; no model has as many."
+        )
     flat = layers * n_neurons + neurons
     if len(np.unique(flat)) != len(flat):
         raise ExplorerError(f"{path} names a neuron twice; give one score for each.")
+    named = np.bincount(layers, minlength=n_layers)
+    partly = np.flatnonzero((named > 0) & (named < n_neurons))
+    if len(partly) and (score < 0).any():
+        raise ExplorerError(
+            f"{path} has scores below 0 and names {named[partly[0]]} of the {n_neurons} neurons of layer {partly[0]}; "
+            "name all of them, since the others would count as 0 and stand above."
+        )
     scores = np.zeros((n_layers, n_neurons), dtype=np.float32)
     scores[layers, neurons] = score
     unnamed = tuple(int(i) for i in np.setdiff1d(np.arange(n_layers), layers))
     none = np.full_like(scores, np.nan)
     return _change_scores(path, scores, unnamed, (none, none), (none, none))
-
-
-def _column(table: "pd.DataFrame", what: str) -> str | None:
-    return next((name for name in COLUMNS[what] if name in table.columns), None)
-
-
-def _numbers(path: Path, table: "pd.DataFrame", what: str, column: str | None = None) -> np.ndarray:
-    import pandas as pd
-
-    column = column or _column(table, what)
-    if column is None or not len(table):
-        raise ExplorerError(
-            f"{path} needs the columns layer (or hook), neuron and score, and a row for each neuron; it has "
-            f"{', '.join(map(str, table.columns))} and {len(table)} rows."
-        )
-    values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64)
-    if not np.isfinite(values).all():
-        row = int(np.argmax(~np.isfinite(values)))
-        raise ExplorerError(f"{path}, row {row + 2}: “{str(table[column].iloc[row])[:40]}” is not a number ({column}).")
-    return values
-
-
-def _indices(path: Path, table: "pd.DataFrame", what: str, column: str | None = None) -> np.ndarray:
-    values = _numbers(path, table, what, column)
-    if (values < 0).any() or (values != np.floor(values)).any():
-        raise ExplorerError(f"{path}: a {what} must be a whole number from 0.")
-    return values.astype(np.int64)
-
-
-def _layers_of_hooks(path: Path, hooks: "pd.Series[Any]") -> np.ndarray:
-    found: Sequence = [_HOOK_PATTERN.fullmatch(str(hook)) for hook in hooks]
-    for hook, match in zip(hooks, found, strict=True):
-        if match is None:
-            raise ExplorerError(f"{path}: “{str(hook)[:60]}” is not a hook of MLP neurons like {HOOK.format(layer=3)}.")
-    return np.array([int(match[1]) for match in found], dtype=np.int64)
 
 
 def _change_scores(

@@ -7,7 +7,7 @@ summed at the positions that predict the answer's tokens. Only sums are kept, so
 grow with the number of tokens.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,9 @@ from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, scale_in_place
 from explorer.neurons.passes import read_texts
 from explorer.neurons.patching import sweep
-from explorer.neurons.reading import Inputs, Text, inputs_of, positions_of_layers
-from explorer.neurons.scores import ChangeScores, normalise_layers
+from explorer.neurons.ranking import normalise_layers
+from explorer.neurons.reading import Inputs, Text, batches, inputs_of, parts, positions_of_layers
+from explorer.neurons.scores import ChangeScores
 from explorer.progress import Progress, part_of
 
 POSITIONS = ("paper", "shifted", "prompt", "last_prompt")
@@ -178,7 +179,7 @@ def contrast_sums(
             written = [a.token_ids for a in (out.unpatched if m1 else out.aligned)]
             tell = part_of(tell, 0.6, 0.4)
         texts = [Text(pair.encode(p, max_new_tokens), answer) for p, answer in zip(chunk, written, strict=True)]
-        for done, batch in _batches(texts, batch_size):
+        for done, batch in batches(texts, batch_size):
             _accumulate(pair, batch, positions, sums)
             tell(done)
     return sums
@@ -212,27 +213,12 @@ def scores_of(sums: Sums, label: str, meta: dict[str, object], exclude_layers: S
     )
 
 
-def _batches(texts: list[Text], size: int) -> Iterator[tuple[float, list[Text]]]:
-    """Texts of like length together, longest first, with the share that is done after each batch."""
-    order = sorted(texts, key=lambda t: -(len(t.prompt) + len(t.answer)))
-    for start in range(0, len(order), size):
-        yield min(1.0, (start + size) / len(order)), order[start : start + size]
-
-
 def _accumulate(pair: Pair, batch: list[Text], positions: str, sums: Sums) -> None:
     """Read a batch with both models and add the compared positions to the sums."""
-    for part in _parts(batch, CPU_TOKENS) if pair.backbone1.device.type == "cpu" else [batch]:
+    for part in parts(batch, CPU_TOKENS) if pair.backbone1.device.type == "cpu" else [batch]:
         inputs = inputs_of(pair.backbone1, part)
         picked = positions_of_layers(pair, inputs, part, positions)
         (_read_shared if pair.shared else _read_lockstep)(pair, inputs, picked, sums)
-
-
-def _parts(batch: list[Text], tokens: int) -> Iterator[list[Text]]:
-    """Texts of `_batches`, longest first, in even parts of about so many tokens when padded; at least one text each."""
-    padded = len(batch) * (len(batch[0].prompt) + len(batch[0].answer))
-    size = max(1, len(batch) // max(1, round(padded / tokens)))
-    for start in range(0, len(batch), size):
-        yield batch[start : start + size]
 
 
 def _read_shared(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: Sums) -> None:

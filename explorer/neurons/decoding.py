@@ -26,11 +26,12 @@ from typing import NamedTuple
 import torch
 
 from explorer.errors import ExplorerError
-from explorer.models.layers import neuron_layers
 from explorer.models.pair import Pair, scale_in_place
 from explorer.neurons.fused_pass import FusedPass
 from explorer.neurons.passes import Pass, make_pass
+from explorer.neurons.patch import Patch
 from explorer.neurons.phrases import NOTHING_SEEN, Phrases
+from explorer.neurons.replacing import Replacing
 from explorer.neurons.rows import Row, Text, agreed, arrange
 from explorer.neurons.sets import NeuronSet
 
@@ -66,7 +67,7 @@ class Opening:
 def decode(
     pair: Pair,
     prompts: Sequence[list[int]],
-    sets: Sequence[NeuronSet],
+    sets: Sequence[NeuronSet | Patch],
     max_new_tokens: int,
     columns: Sequence[int] | None = None,
     opening: Opening | None = None,
@@ -77,7 +78,7 @@ def decode(
     Args:
         pair: the models.
         prompts: token ids of each prompt.
-        sets: the neuron sets to patch, each a column of its own.
+        sets: what to patch, each a column of its own; a bare set is patched as in the paper.
         max_new_tokens: the limit per answer; an end token counts.
         columns: which columns to emit (`UNPATCHED`, `ALIGNED`, indices into `sets`); all when left out.
         opening: of `read_opening`, for these sets and columns and prompts that begin so.
@@ -91,17 +92,18 @@ def decode(
     """
     if pair.kind == "encoder":
         raise ExplorerError("This model is a classifier, which writes no text; it can be contrasted and ranked only.")
-    for ns in sets:
+    patches = patches_of(sets)
+    for ns in (patch.neurons for patch in patches):
         if (ns.n_layers, ns.n_neurons) != (pair.n_layers, pair.n_neurons):
             raise ExplorerError(
                 f"The neuron set is of a model with {ns.n_layers} × {ns.n_neurons} neurons; this pair has "
                 f"{pair.n_layers} × {pair.n_neurons}."
             )
-    source = {column: _written_by(column, sets, pair) for column in _wanted(columns, sets)}
+    source = {column: _written_by(column, patches, pair) for column in _wanted(columns, patches)}
     readers: dict[int, list[int]] = {}
     for column, writer in source.items():
         readers.setdefault(writer, []).append(column)
-    batch = _Batch(pair, prompts, sets, sorted(readers), max_new_tokens, opening, phrases)
+    batch = _Batch(pair, prompts, patches, sorted(readers), max_new_tokens, opening, phrases)
     while batch.rows:
         emitted = []
         for row in batch.step():
@@ -114,7 +116,10 @@ def decode(
 
 
 def read_opening(
-    pair: Pair, prompts: Sequence[list[int]], sets: Sequence[NeuronSet], columns: Sequence[int] | None = None
+    pair: Pair,
+    prompts: Sequence[list[int]],
+    sets: Sequence[NeuronSet | Patch],
+    columns: Sequence[int] | None = None,
 ) -> Opening | None:
     """What the prompts have in common, read once; None where that is nothing, or a model cannot go on from it.
 
@@ -127,29 +132,36 @@ def read_opening(
     common = min(common, len(first) - 1)  # every prompt has something left to read
     if common < 1:
         return None
-    writers = sorted({_written_by(column, sets, pair) for column in _wanted(columns, sets)})
-    batch = _Batch(pair, [first[:common]], sets, writers, 0)
+    patches = patches_of(sets)
+    writers = sorted({_written_by(column, patches, pair) for column in _wanted(columns, patches)})
+    batch = _Batch(pair, [first[:common]], patches, writers, 0)
     if not all(isinstance(one, FusedPass) for one in batch.passes):
         return None
     batch.read()
     return Opening(first[:common], batch)
 
 
-def _wanted(columns: Sequence[int] | None, sets: Sequence[NeuronSet]) -> list[int]:
-    return list(columns) if columns is not None else [UNPATCHED, *range(len(sets)), ALIGNED]
+def patches_of(sets: Sequence[NeuronSet | Patch]) -> list[Patch]:
+    """Sets as patches; a bare one is patched as in the paper."""
+    return [one if isinstance(one, Patch) else Patch(one) for one in sets]
 
 
-def _written_by(column: int, sets: Sequence[NeuronSet], pair: Pair) -> int:
+def _wanted(columns: Sequence[int] | None, patches: Sequence[Patch]) -> list[int]:
+    return list(columns) if columns is not None else [UNPATCHED, *range(len(patches)), ALIGNED]
+
+
+def _written_by(column: int, patches: Sequence[Patch], pair: Pair) -> int:
     """The column whose computation also gives this one.
 
     M1 with nothing patched is M1. With every neuron patched, each MLP of a shared-weight pair gives
     what M2's gives, from the embedding on, so it is M2. Neither is computed twice.
     """
-    if column >= 0 and len(sets[column]) == 0:
+    if column < 0:
+        return column
+    patch = patches[column]
+    if patch.changes_nothing:
         return UNPATCHED
-    if column >= 0 and pair.shared and len(sets[column]) == pair.total_neurons:
-        return ALIGNED
-    return column
+    return ALIGNED if pair.shared and patch.is_plain and len(patch.neurons) == pair.total_neurons else column
 
 
 class _Batch:
@@ -162,7 +174,7 @@ class _Batch:
         self,
         pair: Pair,
         prompts: Sequence[list[int]],
-        sets: Sequence[NeuronSet],
+        sets: Sequence[NeuronSet | Patch],
         columns: Sequence[int],
         max_new_tokens: int,
         opening: Opening | None = None,
@@ -174,11 +186,8 @@ class _Batch:
         self.patched = [Row(column, p) for column in columns if column >= 0 for p in everything]
         self.aligned = [Row(ALIGNED, p) for p in everything] if ALIGNED in columns else []
         self.texts = [Text(p) for p in everything] if self.patched or self.aligned else []
-        self.masks = _layer_masks([s.mask() for s in sets], pair)
-        self.used = [bool(m.any()) for m in self.masks]
+        self.replacing = Replacing(patches_of(sets), pair)
         self.device = pair.backbone1.device
-        self.replaced: list[torch.Tensor] = []
-        self.replaced_in: list[int] = []  # the columns that they are of
         self._find_guides()
         read = len(opening.ids) if opening else 0
         self.pending = [prompts[row.prompt][read:] for row in self.first]
@@ -295,15 +304,12 @@ class _Batch:
         self.guided_by = [place[row.text] for row in self.patched]
         self.guides = torch.tensor(self.guided_by, device=self.device, dtype=torch.long)
         self.aligned_at = [place[row.text] for row in self.aligned]
-        columns = [row.column for row in self.patched]
-        if columns != self.replaced_in:
-            which = torch.tensor(columns, device=self.device, dtype=torch.long)
-            # bool [patched rows, 1, n_neurons] for each layer
-            self.replaced = [m[which.to(m.device)].unsqueeze(1) for m in self.masks] if columns else []
-            self.replaced_in = columns
+        self.replacing.follow([row.column for row in self.patched])
 
     def _forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Final hidden states of the last position and of guesses, [rows, 1 + guessed, hidden]: of M1, and of M2."""
+        # An opening, which writes nothing, ends before its prompts do.
+        self.replacing.begin([len(row.written) + self.guessed if self.limit else -1 for row in self.patched])
         return self._shared_pass() if self.pair.shared else self._lockstep_pass()
 
     def _shared_pass(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -319,7 +325,7 @@ class _Batch:
                 scale_in_place(first, scale1[layer])
             if scale2 is not None:
                 scale_in_place(second, scale2[layer])
-            if self.patched and self.used[layer]:
+            if self.patched and self.replacing.used[layer]:
                 self._patch(layer, first, second)
 
         hidden = self.passes[0].forward(self.pending, visit, 1 + self.guessed)
@@ -334,13 +340,13 @@ class _Batch:
         def record(layer: int, h: torch.Tensor) -> None:
             if scale2 is not None:
                 scale_in_place(h, scale2[layer])
-            if self.patched and self.used[layer]:
+            if self.patched and self.replacing.used[layer]:
                 guide[layer] = h.clone()
 
         def patch(layer: int, h: torch.Tensor) -> None:
             if scale1 is not None:
                 scale_in_place(h, scale1[layer])
-            if self.patched and self.used[layer]:
+            if self.patched and self.replacing.used[layer]:
                 self._patch(layer, h, guide[layer].to(h))
 
         last = 1 + self.guessed
@@ -353,12 +359,4 @@ class _Batch:
         """Put M2's activations of a layer, [texts, positions, n_neurons], into M1's, [rows, positions, n_neurons]."""
         own = first[len(self.plain) :]
         guide = second.index_select(0, self.guides.to(second.device))
-        torch.where(self.replaced[layer], guide, own, out=own)
-
-
-def _layer_masks(masks: list, pair: Pair) -> list[torch.Tensor]:
-    """bool [sets, n_neurons] for each layer, on the device where that layer of M1 is."""
-    if not masks:
-        return [torch.zeros(0, pair.n_neurons, dtype=torch.bool) for _ in range(pair.n_layers)]
-    stacked = torch.stack([torch.from_numpy(m) for m in masks])
-    return [stacked[:, i].to(layer.device) for i, layer in enumerate(neuron_layers(pair.backbone1))]
+        self.replacing.into(own, guide, layer)

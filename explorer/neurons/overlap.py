@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.errors import ExplorerError
-from explorer.neurons.scores import ChangeScores, count_of
+from explorer.neurons.ranking import Ranking, count_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Overlap:
         k: neurons in each top set.
         shared: neurons in both.
         overlap: shared / k.
-        chance: what two random sets of that size would share on average, k / N.
+        chance: what random sets of that size would share on average, each drawn from the layers that its ranking keeps;
+            k / N where none is left out.
         spearman: ρ of the two ranks over the shared neurons; nan with fewer than 3.
     """
 
@@ -33,7 +34,7 @@ class Overlap:
     spearman: float
 
 
-def overlap(a: ChangeScores, b: ChangeScores, k: int) -> Overlap:
+def overlap(a: Ranking, b: Ranking, k: int) -> Overlap:
     """The likeness of the top k of two rankings of one model.
 
     Raises:
@@ -47,7 +48,17 @@ def overlap(a: ChangeScores, b: ChangeScores, k: int) -> Overlap:
     ranks = b.ranks.reshape(-1)[best]  # by rank in a; 0 where b leaves the layer out
     ranks = ranks[(ranks > 0) & (ranks <= k)]
     m = len(ranks)
-    return Overlap(k, m, m / k, k / a.scores.size, _spearman(ranks, k))
+    return Overlap(k, m, m / k, chance(a, b, k), _spearman(ranks, k))
+
+
+def chance(a: Ranking, b: Ranking, k: int) -> float:
+    """The share of a random set from `a`'s layers that `k` random neurons from `b`'s layers hold on average.
+
+    k · |A ∩ B| / (|A| · |B|), with A and B the neurons that take part in either ranking. Where the two sets differ in
+    size, the share of the smaller one follows from the size `k` of the larger.
+    """
+    common = int(((a.ranks > 0) & (b.ranks > 0)).sum())
+    return k * common / (len(a.order) * len(b.order))
 
 
 def _spearman(ranks: np.ndarray, k: int) -> float:
@@ -62,7 +73,7 @@ def _spearman(ranks: np.ndarray, k: int) -> float:
     return float(1 - 6 * (distance @ distance) / (m * (m**2 - 1)))
 
 
-def overlap_by_k(a: ChangeScores, b: ChangeScores, fractions: Sequence[float]) -> pd.DataFrame:
+def overlap_by_k(a: Ranking, b: Ranking, fractions: Sequence[float]) -> pd.DataFrame:
     """Overlap against the size of the top sets: columns fraction, k, shared, overlap, chance, spearman."""
     rows = []
     for fraction in fractions:
@@ -71,16 +82,17 @@ def overlap_by_k(a: ChangeScores, b: ChangeScores, fractions: Sequence[float]) -
     return pd.DataFrame(rows)
 
 
-def overlap_grid(a: ChangeScores, b: ChangeScores, fractions: Sequence[float]) -> pd.DataFrame:
+def overlap_grid(a: Ranking, b: Ranking, fractions: Sequence[float]) -> pd.DataFrame:
     """Every top set of `a` against every top set of `b`.
 
-    Columns: fraction_a, fraction_b, k_a, k_b, shared, overlap (shared / the smaller set), chance (the
-    larger set's share of all neurons).
+    Columns: fraction_a, fraction_b, k_a, k_b, shared, overlap (shared / the smaller set), chance
+    (of sets drawn from the layers that take part, see `chance`).
     """
     _same_model(a, b)
     counts = [max(1, count_of(f, a.scores.size)) for f in fractions]
     rank_a, rank_b = a.ranks.reshape(-1), b.ranks.reshape(-1)
     ranked = (rank_a > 0) & (rank_b > 0)
+    even = chance(a, b, 1)
     rows = []
     for fraction_a, k_a in zip(fractions, counts, strict=True):
         inside = rank_b[ranked & (rank_a <= k_a)]
@@ -94,13 +106,13 @@ def overlap_grid(a: ChangeScores, b: ChangeScores, fractions: Sequence[float]) -
                     "k_b": k_b,
                     "shared": shared,
                     "overlap": shared / min(k_a, k_b),
-                    "chance": max(k_a, k_b) / a.scores.size,
+                    "chance": max(k_a, k_b) * even,
                 }
             )
     return pd.DataFrame(rows)
 
 
-def overlap_by_layer(a: ChangeScores, b: ChangeScores, fraction: float) -> pd.DataFrame:
+def overlap_by_layer(a: Ranking, b: Ranking, fraction: float) -> pd.DataFrame:
     """Where the two top sets lie.
 
     Columns layer, only_a, only_b, both, in_a, in_b, jaccard (both / either; nan for none).
@@ -123,7 +135,7 @@ def overlap_by_layer(a: ChangeScores, b: ChangeScores, fraction: float) -> pd.Da
     )
 
 
-def layer_share(changes: ChangeScores, fractions: Sequence[float]) -> pd.DataFrame:
+def layer_share(changes: Ranking, fractions: Sequence[float]) -> pd.DataFrame:
     """What share of each top set lies in each layer: columns fraction, layer, neurons, share."""
     rows = []
     for fraction in fractions:
@@ -142,6 +154,6 @@ def layer_share(changes: ChangeScores, fractions: Sequence[float]) -> pd.DataFra
     return pd.concat(rows, ignore_index=True)
 
 
-def _same_model(a: ChangeScores, b: ChangeScores) -> None:
+def _same_model(a: Ranking, b: Ranking) -> None:
     if a.scores.shape != b.scores.shape:
         raise ExplorerError("These rankings are of different models; compare rankings of one model.")

@@ -3,6 +3,8 @@
 out = generate(pair, ["How do I pick a lock?"], changes.top(fraction=0.05))
 for step in stream(pair, "How do I pick a lock?", changes.top(fraction=0.05)):
     ...
+out = generate(pair.reversed(), prompts, neurons)                       # the other way round: breaks M2
+out = sweep(pair, prompts, [Patch(neurons, strength) for strength in (-1, 0.5, 1, 2)])
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +15,7 @@ from typing import NamedTuple
 from explorer.models.pair import Pair
 from explorer.models.prompting import TextStream, check_new_tokens
 from explorer.neurons.decoding import ALIGNED, UNPATCHED, Emitted, decode, read_opening
+from explorer.neurons.patch import Patch
 from explorer.neurons.phrases import NOTHING_SEEN, Phrases
 from explorer.neurons.sets import NeuronSet
 from explorer.progress import Progress
@@ -77,6 +80,8 @@ def generate(
     ns: NeuronSet,
     max_new_tokens: int = 64,
     *,
+    strength: float = 1.0,
+    positions: str | int = "all",
     max_rows: int = 64,
     phrases: Phrases = NOTHING_SEEN,
 ) -> Generations:
@@ -87,20 +92,22 @@ def generate(
         prompts: what a person would type; they are chat-formatted by the pair.
         ns: the neurons to patch from M2 into M1.
         max_new_tokens: the limit per answer.
+        strength: 1 is the paper's patch, 0 none; above 1 overdrives, below 0 reverses (−1 to 2).
+        positions: which are patched: one of `patch.POSITIONS`, or how many of the answer's first tokens.
         max_rows: rows of a forward pass; a prompt takes three, and a fourth once its answers differ.
         phrases: see `stream`.
 
     Raises:
-        ExplorerError: a prompt, the length or the set is not usable.
+        ExplorerError: a prompt, the length, the set, the strength or the positions are not usable.
     """
-    out = sweep(pair, prompts, [ns], max_new_tokens, max_rows=max_rows, phrases=phrases)
+    out = sweep(pair, prompts, [Patch(ns, strength, positions)], max_new_tokens, max_rows=max_rows, phrases=phrases)
     return Generations(out.unpatched, out.patched[0], out.aligned)
 
 
 def sweep(
     pair: Pair,
     prompts: Sequence[str],
-    sets: Sequence[NeuronSet],
+    sets: Sequence[NeuronSet | Patch],
     max_new_tokens: int = 64,
     *,
     unpatched: bool = True,
@@ -112,6 +119,7 @@ def sweep(
     """Greedy answers of M1, M2 and M1 patched with each set; `generate` for many sets at once.
 
     Args:
+        sets: what to patch; a bare set is patched as in the paper.
         unpatched, aligned: whether those columns are wanted.
         progress: called with the share of the prompts that is done, 0 to 1.
         phrases: see `stream`.
@@ -143,7 +151,14 @@ def sweep(
 
 
 def stream(
-    pair: Pair, prompt: str, ns: NeuronSet, max_new_tokens: int = 64, phrases: Phrases = NOTHING_SEEN
+    pair: Pair,
+    prompt: str,
+    ns: NeuronSet,
+    max_new_tokens: int = 64,
+    phrases: Phrases = NOTHING_SEEN,
+    *,
+    strength: float = 1.0,
+    positions: str | int = "all",
 ) -> Iterator[Step]:
     """The three columns token by token; the pieces of a column join to its whole text.
 
@@ -152,16 +167,18 @@ def stream(
 
     Args:
         phrases: of earlier answers of these models; the more this answer resembles them, the sooner it is there.
+        strength, positions: see `generate`.
 
     Raises:
-        ExplorerError: the prompt, the length or the set is not usable.
+        ExplorerError: the prompt, the length, the set, the strength or the positions are not usable.
     """
     check_new_tokens(max_new_tokens)
+    patch = Patch(ns, strength, positions)
     ids = pair.encode(prompt, max_new_tokens)
-    return _steps(pair, ids, ns, max_new_tokens, phrases)
+    return _steps(pair, ids, patch, max_new_tokens, phrases)
 
 
-def _steps(pair: Pair, ids: list[int], ns: NeuronSet, max_new_tokens: int, phrases: Phrases) -> Iterator[Step]:
+def _steps(pair: Pair, ids: list[int], patch: Patch, max_new_tokens: int, phrases: Phrases) -> Iterator[Step]:
     texts = {column: TextStream(pair.tokenizer) for column in (UNPATCHED, 0, ALIGNED)}
 
     def token(emitted: Emitted | None) -> Token | None:
@@ -169,7 +186,7 @@ def _steps(pair: Pair, ids: list[int], ns: NeuronSet, max_new_tokens: int, phras
             return None
         return Token(emitted.token, texts[emitted.column].push(emitted.token, emitted.ended))
 
-    for step in decode(pair, [ids], [ns], max_new_tokens, phrases=phrases):
+    for step in decode(pair, [ids], [patch], max_new_tokens, phrases=phrases):
         columns = [[e for e in step if e.column == column] for column in (UNPATCHED, 0, ALIGNED)]
         for emitted in zip_longest(*columns):  # several where guesses were right
             yield Step(*map(token, emitted))

@@ -7,9 +7,9 @@ A decoder reads both as one text; an encoder–decoder reads the prompt with its
 after a start token, with its decoder; an encoder reads the prompt alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -29,6 +29,26 @@ class Text:
 
     prompt: Sequence[int]
     answer: Sequence[int] = ()
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.answer)
+
+
+AnyText = TypeVar("AnyText", bound=Text)
+
+
+def batches(texts: Sequence[AnyText], size: int) -> Iterator[tuple[float, list[AnyText]]]:
+    """Texts of like length together, longest first, with the share that is done after each batch."""
+    order = sorted(texts, key=lambda text: -len(text))
+    for start in range(0, len(order), size):
+        yield min(1.0, (start + size) / len(order)), order[start : start + size]
+
+
+def parts(batch: Sequence[AnyText], tokens: int) -> Iterator[list[AnyText]]:
+    """Texts of `batches`, longest first, in even parts of about so many tokens when padded; at least one text each."""
+    size = max(1, len(batch) // max(1, round(len(batch) * len(batch[0]) / tokens)))
+    for start in range(0, len(batch), size):
+        yield list(batch[start : start + size])
 
 
 def inputs_of(model: "PreTrainedModel", texts: Sequence[Text]) -> Inputs:

@@ -1,136 +1,131 @@
-"""Change scores: how much each neuron's activation differs between M1 and M2, and the ranking by it."""
+"""The rankings of neurons: by change score (how much a neuron differs) and by attribution (what the difference does).
 
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+changes = explorer.contrast(pair, prompts)              # ChangeScores
+causes = explorer.attribute(pair, prompts)              # Attributions
+causes.top(fraction=0.005), causes.by("absolute").top(100), causes.by("negative").top(100)
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
 from explorer.errors import ExplorerError
-from explorer.neurons.sets import NeuronSet
-
-_ARRAYS = ("scores", "mean1", "mean2", "std1", "std2")
-
-
-def count_of(fraction: float, total: int) -> int:
-    """How many of `total` neurons a fraction (0 to 1) is, rounded to the nearest.
-
-    Raises:
-        ExplorerError: the fraction is not a number from 0 to 1.
-    """
-    if not isinstance(fraction, int | float | np.number) or not 0 <= fraction <= 1:
-        raise ExplorerError(f"The patched fraction must lie from 0 to 1 (0.05 is 5 %), not {fraction}.")
-    return round(float(fraction) * total)
+from explorer.neurons.ranking import Ranking
 
 
 @dataclass(frozen=True, eq=False)
-class ChangeScores:
+class ChangeScores(Ranking):
     """The change score of every neuron, with what it was computed from (paper section 3.1).
 
-    Attributes:
-        scores: float32 [n_layers, n_neurons], RMS difference of the two models' activations, in
-            activation units: sqrt(Σ (a1 − a2)² / count).
-        count: positions that were compared, pooled over all answers.
-        mean1, mean2: float32 [n_layers, n_neurons], mean activation in M1 and in M2.
-        std1, std2: float32 [n_layers, n_neurons], its standard deviation over the positions.
-        excluded_layers: layers left out of every ranking (the authors' code leaves out the last).
-        label: what the scores are of, in words.
+    `scores` is the RMS difference of the two models' activations, in activation units:
+    sqrt(Σ (a1 − a2)² / count), over positions that are pooled over all answers.
     """
 
-    scores: np.ndarray
-    count: int
-    mean1: np.ndarray
-    mean2: np.ndarray
-    std1: np.ndarray
-    std2: np.ndarray
-    excluded_layers: tuple[int, ...] = ()
+    kind: ClassVar[str] = "change"
+
     label: str = "change score"
-    meta: dict[str, Any] = field(default_factory=dict)
+
+
+ENDS = {"positive": "attribution", "absolute": "|attribution|", "negative": "attribution, the most negative first"}
+"""Which end of the attributions a ranking begins at, and how a set chosen from it is labelled.
+
+- "positive": neurons whose patch makes M2's answer likelier.
+- "negative": neurons whose patch works against it.
+- "absolute": those that matter most either way.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Attributions(Ranking):
+    """What every neuron's patch does to the answers, by its gradient (method.md, "Attribution").
+
+    `scores` is signed: about how many nats patching the neuron alone adds to L, the log-probability of M2's answer
+    over that of M1's, summed over the prompts. Means and deviations are over the positions that predict the answers
+    that were read, at step 0; nan where that is not among the steps.
+
+    Attributes:
+        end: one of `ENDS`, where the ranking begins.
+        by_step: float32 [steps, n_layers, n_neurons], ∂L/∂m at each step; `scores` is their mean. None where the
+            attributions come from a run, which does not keep them.
+    """
+
+    kind: ClassVar[str] = "attribution"
+
+    label: str = "attribution"
+    end: str = "positive"
+    by_step: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.end not in ENDS:
+            raise ExplorerError(f"A ranking by attribution begins at {', '.join(ENDS)}, not at “{self.end}”.")
 
     @property
-    def n_layers(self) -> int:
-        return int(self.scores.shape[0])
+    def ranked_by(self) -> np.ndarray:
+        """See `Ranking.ranked_by`."""
+        if self.end == "absolute":
+            return np.abs(self.scores)
+        return -self.scores if self.end == "negative" else self.scores
 
     @property
-    def n_neurons(self) -> int:
-        return int(self.scores.shape[1])
+    def score_name(self) -> str:
+        """See `Ranking.score_name`."""
+        return ENDS[self.end]
 
-    @cached_property
-    def order(self) -> np.ndarray:
-        """int64 [ranked]: flat neuron indices by score, highest first; equal scores by layer and index."""
-        flat = self.scores.reshape(-1)
-        order = np.argsort(-flat, kind="stable")
-        if self.excluded_layers:
-            order = order[~np.isin(order // self.n_neurons, self.excluded_layers)]
-        return order.astype(np.int64)
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """How far M1's activations were mixed with M2's, from 0 to 1, where the gradients were taken."""
+        return tuple(self.meta["steps"])
 
-    @cached_property
-    def ranks(self) -> np.ndarray:
-        """int64 [n_layers, n_neurons]: the rank of each neuron from 1; 0 where its layer is excluded."""
-        ranks = np.zeros(self.scores.size, dtype=np.int64)
-        ranks[self.order] = np.arange(1, len(self.order) + 1)
-        return ranks.reshape(self.scores.shape)
+    @property
+    def log_ratio(self) -> tuple[float, ...]:
+        """L at each step, in nats, summed over the prompts."""
+        return tuple(self.meta["log_ratio"])
 
-    def top(self, k: int | None = None, *, fraction: float | None = None) -> NeuronSet:
-        """The k highest neurons, or the highest `fraction` (0 to 1) of all neurons of the model.
+    def by(self, end: str) -> "Attributions":
+        """The same attributions, ranked from another end.
 
         Raises:
-            ExplorerError: neither or both are given, or one is out of range.
+            ExplorerError: it is not one of `ENDS`.
         """
-        if (k is None) == (fraction is None):
-            raise ExplorerError("Say either how many neurons (k) or which fraction of them, not both.")
-        if fraction is not None:
-            k = min(count_of(fraction, self.scores.size), len(self.order))
-            label = f"top {fraction:.4%}".replace(".0000%", "%").replace("00%", "%") + " by score"
-        else:
-            label = f"top {k} by score"
-        return self.window(0, int(k or 0)).relabel(label)
+        return replace(self, end=end)
 
-    def window(self, start: int, count: int) -> NeuronSet:
-        """The neurons of ranks start+1 to start+count ("rank matters", paper section 4.2).
+    def at_steps(self, *steps: float) -> "Attributions":
+        """The attributions of some of the steps alone: how few of them will do is found without computing anew.
 
         Raises:
-            ExplorerError: the window reaches outside the ranking.
+            ExplorerError: there is no such step, or the gradients of single steps are not there.
         """
-        if start < 0 or count < 0 or start + count > len(self.order):
+        if self.by_step is None:
+            raise ExplorerError("A run keeps attributions as the mean over their steps; compute them anew.")
+        missing = [step for step in steps if step not in self.steps]
+        if missing or not steps:
             raise ExplorerError(
-                f"Ranks {start + 1} to {start + count} do not exist: the ranking holds {len(self.order)} neurons."
+                f"These attributions have the steps {', '.join(map(str, self.steps))}; choose some of them."
             )
-        return NeuronSet.from_flat(self.order[start : start + count], self, f"ranks {start + 1} to {start + count}")
+        index = [self.steps.index(step) for step in steps]
+        meta = {**self.meta, "steps": list(steps), "log_ratio": [self.log_ratio[i] for i in index]}
+        kept = self.by_step[index]
+        return replace(self, scores=kept.mean(axis=0, dtype=np.float64).astype(np.float32), by_step=kept, meta=meta)
 
     def to_parts(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """The arrays, and all else as plain values: the form in which a run keeps change scores."""
-        about = {
-            "label": self.label,
-            "count": self.count,
-            "excluded_layers": list(self.excluded_layers),
-            "meta": self.meta,
-        }
-        return {key: getattr(self, key) for key in _ARRAYS}, about
+        """See `Ranking.to_parts`."""
+        arrays, about = super().to_parts()
+        return arrays, {**about, "end": self.end}
 
     @classmethod
-    def from_parts(cls, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> "ChangeScores":
-        """The change scores that `to_parts` took apart."""
-        return cls(
-            **{key: arrays[key] for key in _ARRAYS},
-            count=int(about["count"]),
-            excluded_layers=tuple(about["excluded_layers"]),
-            label=about["label"],
-            meta=about["meta"],
-        )
-
-    def without_layers(self, *layers: int) -> "ChangeScores":
-        """The same scores with these layers (negative: from the end) left out of the ranking."""
-        return replace(self, excluded_layers=normalise_layers(layers, self.n_layers))
+    def from_parts(cls, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> "Attributions":
+        """The attributions that `to_parts` took apart."""
+        return super().from_parts(arrays, about).by(about["end"])
 
 
-def normalise_layers(layers: tuple[int, ...] | list[int], n_layers: int) -> tuple[int, ...]:
-    """Layers as sorted indices from 0; negative ones count from the end.
+_KINDS: dict[str, type[Ranking]] = {kind.kind: kind for kind in (ChangeScores, Attributions)}
+
+
+def ranking_from_parts(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> Ranking:
+    """The ranking of whichever kind that `to_parts` took apart.
 
     Raises:
-        ExplorerError: a layer does not exist.
+        KeyError: it is of a kind that is not known.
     """
-    for layer in layers:
-        if not -n_layers <= layer < n_layers:
-            raise ExplorerError(f"Layer {layer} does not exist: this model has layers 0 to {n_layers - 1}.")
-    return tuple(sorted({layer % n_layers for layer in layers}))
+    return _KINDS[about.get("kind", ChangeScores.kind)].from_parts(arrays, about)  # older runs know one kind

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.models.families import split_experts
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
 
 SHARED_EXPERT = -1
 """What stands for a mixture's shared expert in tables."""
@@ -15,7 +15,7 @@ def neuron_label(layer: int, neuron: int) -> str:
     return f"L{layer}.{neuron}"
 
 
-def expert_name(changes: ChangeScores, neuron: int) -> str:
+def expert_name(changes: Ranking, neuron: int) -> str:
     """Which expert of a mixture a neuron is of: "Expert 3, neuron 7"; "" for a model without experts."""
     if "experts" not in changes.meta:
         return ""
@@ -24,7 +24,7 @@ def expert_name(changes: ChangeScores, neuron: int) -> str:
     return f"{'The shared expert' if shared else f'Expert {expert}'}, neuron {index}"
 
 
-def neuron_table(changes: ChangeScores, flat: np.ndarray | None = None) -> pd.DataFrame:
+def neuron_table(changes: Ranking, flat: np.ndarray | None = None) -> pd.DataFrame:
     """The ranked neurons, best first.
 
     Args:

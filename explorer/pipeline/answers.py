@@ -1,25 +1,29 @@
 """Stages that answer prompt suites, patched and not; tables of the causal effect and phrases are made from them."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
+from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline import tasks
 from explorer.pipeline.context import Context, table_file
-from explorer.pipeline.specs import AnswerSpec
+from explorer.pipeline.specs import DIRECTIONS, AnswerSpec
 from explorer.pipeline.stages import Stage, Tell, digest, write_json
 from explorer.runs.format import TENSORS
+from explorer.studies import statistics
 
 PLAIN = {"set": "", "seed": -1, "fraction": float("nan"), "start": 0.0}
 """The cells of answers that nothing is patched in."""
 
 
 def answer_stages(ctx: Context) -> list[Stage]:
-    """One stage for each suite under [[answers]], one for the tables, and one for the phrases."""
+    """One stage for each table [[answers]], one for the results of each direction, and one for the phrases."""
     stages = [_answers(ctx, spec) for spec in ctx.config.answers]
-    return [*stages, _tables(ctx), _phrases(ctx)] if stages else []
+    results = [_tables(ctx, direction) for direction in DIRECTIONS if _of(ctx, direction)]
+    return [*stages, *results, _phrases(ctx)] if stages else []
 
 
 def sets_of(ctx: Context, spec: AnswerSpec) -> list[tuple[dict[str, Any], NeuronSet]]:
@@ -69,11 +73,12 @@ def _answers(ctx: Context, spec: AnswerSpec) -> Stage:
         "withheld": ctx.is_withheld(prompts[0]),
         "ranking": ctx.key_of(f"ranking-{spec.ranking}"),
     }
-    name = f"answers-{spec.suite}"
+    name, back = f"answers-{spec.key}", spec.direction != DIRECTIONS[0]
 
     def run(tell: Tell) -> None:
         sets = sets_of(ctx, spec)
-        how = ctx.patching(sets=tuple(ns for _, ns in sets))
+        patches = tuple(Patch(ns, spec.strength, spec.positions) for _, ns in sets)
+        how = ctx.patching(sets=patches, **({"first": "m2", "second": "m1"} if back else {}))
         frame = ctx.answer(name, stage.key, how, prompts, tell)
         columns: dict[int, tuple[str, dict[str, Any]]] = {-1: ("unpatched", PLAIN), -2: ("aligned", PLAIN)}
         for number, (cells, _) in enumerate(sets):
@@ -83,43 +88,53 @@ def _answers(ctx: Context, spec: AnswerSpec) -> Stage:
             column, cells = columns[int(row.pop("condition"))]
             whole: dict[str, Any] = {"suite": spec.suite, "column": column}
             rows.append(whole | cells | dict(row))
-        write_json(ctx.work / "answers" / f"{spec.suite}.json", rows)
+        write_json(ctx.work / "answers" / f"{spec.key}.json", rows)
 
     tokens = ctx.estimate(prompts, 2 + 2 * _count_sets(spec), ctx.config.max_new_tokens)
-    stage = Stage(name, inputs, run, (f"answers/{spec.suite}.json",), tokens)
+    stage = Stage(name, inputs, run, (f"answers/{spec.key}.json",), tokens)
     ctx.set_key(name, stage.key)
     return stage
 
 
-def _tables(ctx: Context) -> Stage:
+def _of(ctx: Context, direction: str) -> list[AnswerSpec]:
+    return [spec for spec in ctx.config.answers if spec.direction == direction]
+
+
+def _tables(ctx: Context, direction: str) -> Stage:
+    """The results of one direction. Those of breaking are named so: "unpatched" is M2 there, "aligned" M1."""
+    specs, suffix = _of(ctx, direction), "" if direction == DIRECTIONS[0] else f"_{direction}"
+    names = {name: name + suffix for name in ("answers", "models", "effect", "restoring", "judges")}
+
     def run(_tell: Tell) -> None:
         from explorer.studies import effect
+        from explorer.studies.judges import judge_table
 
-        answers = _all_answers(ctx)
+        answers = _answers_of(ctx, specs)
         tokens, scores = ctx.config.max_new_tokens, ctx.score_columns
-        total = ctx.ranking(ctx.config.answers[0].ranking).scores.size
-        ctx.writer.table("answers", answers)
-        ctx.writer.table("models", effect.model_table(answers, tokens, scores))
-        ctx.writer.table("effect", effect.effect_table(answers, tokens, total, scores))
-        ctx.writer.table("restoring", effect.restoring_table(answers, tokens, scores))
+        total = ctx.ranking(specs[0].ranking).scores.size
+        ctx.writer.table(names["answers"], answers)
+        ctx.writer.table(names["models"], effect.model_table(answers, tokens, scores))
+        ctx.writer.table(names["effect"], effect.effect_table(answers, tokens, total, scores))
+        ctx.writer.table(names["restoring"], effect.restoring_table(answers, tokens, scores))
+        ctx.writer.table(names["judges"], judge_table(answers))
 
-    names = ("answers", "models", "effect", "restoring")
-    return Stage("tables", _answer_keys(ctx), run, tuple(map(table_file, names)))
+    inputs = {**_answer_keys(ctx, specs), "statistics": statistics.VERSION}
+    return Stage(f"tables{suffix}", inputs, run, tuple(map(table_file, names.values())))
 
 
 def _phrases(ctx: Context) -> Stage:
     """What the Patch lab guesses from, see `explorer.neurons.phrases`."""
 
     def run(_tell: Tell) -> None:
-        texts = _all_answers(ctx)["answer"].unique().tolist()
+        texts = _answers_of(ctx, ctx.config.answers)["answer"].unique().tolist()
         ctx.writer.tensors("phrases", ctx.once(tasks.read_phrases, texts))
 
-    return Stage("phrases", _answer_keys(ctx), run, (f"{TENSORS}/phrases.safetensors",))
+    return Stage("phrases", _answer_keys(ctx, ctx.config.answers), run, (f"{TENSORS}/phrases.safetensors",))
 
 
-def _answer_keys(ctx: Context) -> dict[str, str]:
-    return {spec.suite: ctx.key_of(f"answers-{spec.suite}") for spec in ctx.config.answers}
+def _answer_keys(ctx: Context, specs: Sequence[AnswerSpec]) -> dict[str, str]:
+    return {spec.key: ctx.key_of(f"answers-{spec.key}") for spec in specs}
 
 
-def _all_answers(ctx: Context) -> pd.DataFrame:
-    return pd.concat([ctx.answers(spec.suite) for spec in ctx.config.answers], ignore_index=True)
+def _answers_of(ctx: Context, specs: Sequence[AnswerSpec]) -> pd.DataFrame:
+    return pd.concat([ctx.answers(spec.key) for spec in specs], ignore_index=True)

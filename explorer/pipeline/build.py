@@ -140,6 +140,7 @@ def _manifest(ctx: Context, results: dict[str, Any]) -> dict[str, Any]:
             }
             for name, prompts in sorted(ctx.suites.items())
         },
+        "headline": config.headline,
         "answers": [asdict(spec) for spec in config.answers],
         "detail": asdict(config.detail),
         "seeds": {

@@ -1,17 +1,19 @@
 """Build configurations: TOML that says what a run is computed from. See `configs/build/demo.toml`."""
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from explorer.errors import ExplorerError
-from explorer.models.pair_file import check_dtype
+from explorer.files import is_file
+from explorer.neurons.patch import check_positions, check_strength
 from explorer.paths import SHIPPED
 from explorer.pipeline import specs
 from explorer.pipeline.scorers import HARM_JUDGES, ROLES, is_scorer, judge_parts, scorer_columns
 from explorer.runs.format import check_name
+from explorer.schema import Dtype, Kind, Place, Text, Tokens, check_settings, read_table, shown
 from explorer.scoring.registry import JUDGES, NAMES
 from explorer.toml_file import read_toml
 
@@ -34,6 +36,12 @@ STUDIES: dict[str, type] = {
 }
 """Tables that stand at most once, each the settings of a study; without its table a study is left out."""
 
+Scorers = Annotated[tuple[Place, ...], Kind("a list of names")]
+Role = Annotated[Place, Kind("a scorer's name; cost and reward are one name each")]
+
+TABLES = ("rankings", "answers", "suites", "adapters", *STUDIES)
+"""What a build file holds beside settings of its own."""
+
 
 @dataclass(frozen=True)
 class BuildConfig:
@@ -45,25 +53,28 @@ class BuildConfig:
         pair: name or path of a pair file.
         dtype: the models' dtype.
         max_new_tokens: length limit of the answers that are scored.
+        headline: the suite under [[answers]], with fractions, whose numbers the app shows first; "" leaves it to the
+            app (see `explorer.ui.facts.main_suite`).
         scorers: which scores the answers get; "refusal" always, the other shipped ones need the embedded model.
         cost, reward: the scorers whose numbers studies read as cost and as reward, where they are among `scorers`.
         rankings, answers, suites, adapters: see `specs`.
         detail and the other studies: None where the file does not ask for one; the detail always is.
     """
 
-    name: str
-    title: str
-    description: str
-    pair: str
-    dtype: str
-    max_new_tokens: int
+    name: Place
+    title: Text
+    description: Text
+    pair: Place
+    dtype: Dtype
+    max_new_tokens: Tokens
     rankings: tuple[specs.RankingSpec, ...]
     answers: tuple[specs.AnswerSpec, ...]
     detail: specs.DetailSpec
     source: Path
-    scorers: tuple[str, ...] = NAMES
-    cost: str = ROLES["cost"]
-    reward: str = ROLES["reward"]
+    headline: str = ""
+    scorers: Scorers = NAMES
+    cost: Role = ROLES["cost"]
+    reward: Role = ROLES["reward"]
     suites: tuple[specs.SuiteSpec, ...] = ()
     adapters: tuple[specs.AdapterSpec, ...] = ()
     series: specs.SeriesSpec | None = None
@@ -78,7 +89,7 @@ class BuildConfig:
 
     @property
     def scorer_columns(self) -> dict[str, str]:
-        """The scorer behind each column of scores that the answers get beside refusal and babble."""
+        """The scorer behind each column of scores that the answers get beside refusal and degenerate."""
         return scorer_columns(self.scorers, {"cost": self.cost, "reward": self.reward})
 
     def ranking(self, name: str) -> specs.RankingSpec:
@@ -98,36 +109,49 @@ def read_build_config(path: str | Path) -> BuildConfig:
     """
     path = Path(path)
     raw = read_toml(path, "build file")
-    known = {f.name for f in fields(BuildConfig)} - {"source"}
-    if set(raw) - known:
-        raise ExplorerError(f"{path} has an unknown setting “{sorted(set(raw) - known)[0]}”.")
-    if not isinstance(raw.get("rankings"), dict) or not raw["rankings"]:
+    plain = {name: value for name, value in raw.items() if name not in TABLES}
+    own = check_settings(BuildConfig, {k: v for k, v in plain.items() if k != "source"}, str(path))
+    if "source" in plain:
+        raise ExplorerError(f"{path} has an unknown setting “source”.")
+    if not isinstance(raw.get("rankings"), Mapping) or not raw["rankings"]:
         raise ExplorerError(f"{path} names no rankings; give at least one table [rankings.NAME] with a suite.")
-    studies: dict[str, Any] = {name: _read(kind, raw[name], path) for name, kind in STUDIES.items() if name in raw}
+    studies: dict[str, Any] = {
+        name: read_table(kind, raw[name], f"{path}, [{name}]") for name, kind in STUDIES.items() if name in raw
+    }
+    own["pair"] = _pair(own.get("pair", "demo"), path)
+    stem = {"name": path.stem, "title": path.stem, "description": ""}
     config = BuildConfig(
-        name=check_name(raw.get("name", path.stem)),
-        title=str(raw.get("title", path.stem)),
-        description=str(raw.get("description", "")),
-        pair=_pair(raw.get("pair", "demo"), path),
-        dtype=raw.get("dtype", "auto"),
-        max_new_tokens=int(raw.get("max_new_tokens", 48)),
+        **{**stem, "dtype": "auto", "max_new_tokens": 48, **own, **_scorers(own, path)},
         rankings=_named(specs.RankingSpec, raw["rankings"], "ranking", path),
-        answers=tuple(_read(specs.AnswerSpec, table, path) for table in raw.get("answers", [])),
+        answers=_answers(raw.get("answers", []), path),
         source=path,
-        suites=tuple(_suite(name, table, path) for name, table in raw.get("suites", {}).items()),
-        adapters=tuple(_adapter(name, table, path) for name, table in raw.get("adapters", {}).items()),
-        **_scorers(raw, path),
+        suites=tuple(_suite(name, table, path) for name, table in _tables(raw, "suites", path)),
+        adapters=tuple(_adapter(name, table, path) for name, table in _tables(raw, "adapters", path)),
         **{"detail": specs.DetailSpec(), **studies},
     )
-    check_dtype(config.dtype)
+    check_name(config.name)
     _check(config, path)
     return config
 
 
-def _check(config: BuildConfig, path: Path) -> None:
-    """Whether the tables name only what there is."""
-    from explorer.studies.training_free import METHODS
+def _answers(tables: Any, path: Path) -> tuple[specs.AnswerSpec, ...]:
+    if not isinstance(tables, list):
+        raise ExplorerError(f"{path}: answers is a list of tables; write [[answers]] above each.")
+    return tuple(
+        read_table(specs.AnswerSpec, table, f"{path}, [[answers]] {number}") for number, table in enumerate(tables, 1)
+    )
 
+
+def _tables(raw: dict[str, Any], what: str, path: Path) -> list[tuple[str, Any]]:
+    """The tables under a name, as (name, table)."""
+    tables = raw.get(what, {})
+    if not isinstance(tables, Mapping):
+        raise ExplorerError(f"{path}: {what} is not {shown(tables)} but tables; write [{what}.NAME] above each.")
+    return list(tables.items())
+
+
+def _check(config: BuildConfig, path: Path) -> None:
+    """Whether the tables name only what there is, and settings fit together."""
     rankings, adapters = {r.name for r in config.rankings}, {a.name for a in config.adapters}
     for name in _rankings_used(config):
         if name not in rankings:
@@ -135,16 +159,23 @@ def _check(config: BuildConfig, path: Path) -> None:
     for ranking in config.rankings:
         if ranking.adapter and ranking.adapter not in adapters:
             raise ExplorerError(f"{path} uses the adapter “{ranking.adapter}”, which it does not define.")
-        if ranking.method not in ("contrast", *METHODS):
-            raise ExplorerError(
-                f"{path}: ranking “{ranking.name}” has the method “{ranking.method}”; known are contrast, "
-                f"{', '.join(METHODS)}."
-            )
+        if ranking.method == "attribution":
+            _check_attribution(ranking, path)
         if ranking.method == "prompt_difference" and not ranking.against:
             raise ExplorerError(f"{path}: ranking “{ranking.name}” needs a harmless suite to compare with: against.")
-    answered = {check_name(a.suite, "suite to answer (name a file under [suites])"): a.limit for a in config.answers}
-    if len(answered) < len(config.answers):
-        raise ExplorerError(f"{path} has two tables [[answers]] of one suite; put their fractions into one.")
+    for answers in config.answers:
+        _check_answers(answers, path)
+    if len({a.key for a in config.answers}) < len(config.answers):
+        raise ExplorerError(
+            f"{path} has two tables [[answers]] of one suite and direction; put their fractions into one."
+        )
+    answered = {a.suite: a.limit for a in config.answers if a.direction == specs.DIRECTIONS[0]}
+    patched = [a.suite for a in config.answers if a.fractions]
+    if config.headline and config.headline not in patched:
+        raise ExplorerError(
+            f"{path}: headline is “{config.headline}”, of which no answers are patched; name one of "
+            f"{', '.join(patched) or 'the suites under [[answers]], with fractions'}."
+        )
     for study, suites in (
         ("transfer", config.transfer.targets if config.transfer else ()),
         ("safeguard", config.safeguard.suites if config.safeguard else ()),
@@ -153,6 +184,45 @@ def _check(config: BuildConfig, path: Path) -> None:
         for suite in suites:
             if suite not in answered:
                 raise ExplorerError(f"{path}: [{study}] reads answers to “{suite}”; add it under [[answers]].")
+    for number, answers in enumerate(config.answers, 1):
+        over = next((w for w in answers.windows if sum(w) > 1 + 1e-9), None)
+        if over is not None:
+            raise ExplorerError(
+                f"{path}, [[answers]] {number}: windows must end within all neurons, but {over[0]:g} + {over[1]:g} is "
+                "more than 1."
+            )
+    compared = [("tax", "pairs", pair) for pair in (config.tax.pairs if config.tax else ())]
+    compared += [("ablation", "a and b", (config.ablation.a, config.ablation.b))] if config.ablation else []
+    for study, setting, (a, b) in compared:
+        if a == b:
+            raise ExplorerError(f"{path}, [{study}]: {setting} must be two different rankings, not twice “{a}”.")
+
+
+def _check_attribution(ranking: specs.RankingSpec, path: Path) -> None:
+    """Whether the settings of a ranking by attribution are usable."""
+    from explorer.neurons.scores import ENDS
+
+    try:
+        ranking.attributing()
+    except ExplorerError as problem:
+        raise ExplorerError(f"{path}, [rankings.{ranking.name}]: {problem}") from problem
+    if ranking.end not in ENDS:
+        raise ExplorerError(f"{path}, [rankings.{ranking.name}]: end must be one of {', '.join(ENDS)}.")
+
+
+def _check_answers(answers: specs.AnswerSpec, path: Path) -> None:
+    """Whether answers can be written as a table says."""
+    check_name(answers.suite, "suite to answer (name a file under [suites])")
+    if answers.direction not in specs.DIRECTIONS:
+        raise ExplorerError(
+            f"{path}, [[answers]] of {answers.suite}: direction must be {' or '.join(specs.DIRECTIONS)}, "
+            f"not “{answers.direction}”."
+        )
+    try:
+        check_strength(answers.strength)
+        check_positions(answers.positions)
+    except ExplorerError as problem:
+        raise ExplorerError(f"{path}, [[answers]] of {answers.suite}: {problem}") from problem
 
 
 def _rankings_used(config: BuildConfig) -> Iterable[str]:
@@ -178,20 +248,21 @@ def fill_path(place: str, path: Path) -> Path:
     """A file or folder that a build file names: `$EXPLORER_DATA` filled in, else relative to the build file.
 
     Raises:
-        ExplorerError: a variable in it is not set.
+        ExplorerError: a variable in it is not set, or it cannot be a place.
     """
     filled = os.path.expandvars(place)
     if "$" in filled:
         raise ExplorerError(f"{path} reads {place}; set EXPLORER_DATA to the folder of these datasets (see README).")
-    return (path.parent / filled).resolve()
+    try:
+        return (path.parent / filled).resolve()
+    except (OSError, RuntimeError, ValueError) as problem:  # links that go round in a circle, a name of odd characters
+        raise ExplorerError(f"{path} names {shown(place)}, where no file can be; name another place.") from problem
 
 
 def _scorers(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     """The settings scorers, cost and reward: who fills a role scores, and takes the place of who usually does."""
     said = {role: raw[role] for role in ROLES if role in raw}
     named = raw.get("scorers", [name for name in NAMES if name not in [ROLES[role] for role in said]])
-    if not isinstance(named, list) or not all(isinstance(name, str) for name in [*named, *said.values()]):
-        raise ExplorerError(f"{path}: scorers is a list of names, and cost and reward are one name each.")
     roles = ROLES | {role: _role(role, _scorer(name, path), path) for role, name in said.items()}
     if roles["cost"] == roles["reward"]:
         raise ExplorerError(f"{path} has “{roles['cost']}” as cost and as reward; it can be only one of them.")
@@ -223,20 +294,27 @@ def _role(role: str, name: str, path: Path) -> str:
 
 def _pair(name: str, path: Path) -> str:
     """A pair file beside the build file as a full path; a shipped pair's name as it is."""
-    beside = (path.parent / name).resolve()
-    return str(beside) if beside.is_file() else name
+    beside = fill_path(name, path)
+    return str(beside) if is_file(beside) else name
 
 
-def _suite(name: str, table: dict[str, Any], path: Path) -> specs.SuiteSpec:
+def _suite(name: str, table: Any, path: Path) -> specs.SuiteSpec:
+    table = _named_table(name, table, "suite", f"{path}, [suites.{name}]")
     maps = {key: tuple(sorted(table[key].items())) for key in ("columns", "where") if isinstance(table.get(key), dict)}
-    spec = _read(specs.SuiteSpec, {"name": check_name(name, "suite"), **table, **maps}, path)
+    spec = read_table(specs.SuiteSpec, {**table, **maps}, f"{path}, [suites.{name}]")
+    unknown = next((what for what, _ in spec.columns if what not in ("prompt", "category", "id")), None)
+    if unknown is not None:
+        raise ExplorerError(
+            f"{path}, [suites.{name}]: columns tells which column is the prompt, the category or the id, not {unknown}."
+        )
     if bool(spec.file) == bool(spec.hub):
         raise ExplorerError(f"{path}: [suites.{name}] needs either a file or a hub name.")
     return spec
 
 
-def _adapter(name: str, table: dict[str, Any], path: Path) -> specs.AdapterSpec:
-    spec = _read(specs.AdapterSpec, {"name": check_name(name, "adapter"), "folder": name, **table}, path)
+def _adapter(name: str, table: Any, path: Path) -> specs.AdapterSpec:
+    table = _named_table(name, table, "adapter", f"{path}, [adapters.{name}]")
+    spec = read_table(specs.AdapterSpec, {"folder": name, **table}, f"{path}, [adapters.{name}]")
     if name in MODELS:
         raise ExplorerError(f"{path}: an adapter cannot be called {name}; choose another name.")
     for folder in (fill_path(spec.folder, path), SHIPPED / spec.folder):
@@ -245,24 +323,18 @@ def _adapter(name: str, table: dict[str, Any], path: Path) -> specs.AdapterSpec:
     raise ExplorerError(f"{path}: there is no adapter {spec.folder} beside the file or among those that ship.")
 
 
-def _named(kind: type[T], tables: dict[str, Any], what: str, path: Path) -> tuple[T, ...]:
-    return tuple(_read(kind, {"name": check_name(name, what), **table}, path) for name, table in tables.items())
+def _named(kind: type[T], tables: Mapping[str, Any], what: str, path: Path) -> tuple[T, ...]:
+    places = {name: f"{path}, [{what}s.{name}]" for name in tables}
+    return tuple(
+        read_table(kind, _named_table(name, tables[name], what, places[name]), places[name]) for name in tables
+    )
 
 
-def _read(kind: type[T], table: dict[str, Any], path: Path) -> T:
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    if not isinstance(table, dict):
-        raise ExplorerError(f"{path} has a single value where a table of settings belongs: {table!r:.60}.")
-    if set(table) - known:
-        raise ExplorerError(
-            f"{path} has an unknown setting “{sorted(set(table) - known)[0]}”; known are {sorted(known)}."
-        )
-    try:
-        return kind(**{key: _frozen(value) for key, value in table.items()})
-    except TypeError as problem:
-        raise ExplorerError(f"{path}: a table lacks a setting: {problem}.") from problem
-
-
-def _frozen(value: Any) -> Any:
-    """Lists as tuples, at any depth."""
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+def _named_table(name: str, table: Any, what: str, place: str) -> dict[str, Any]:
+    """A table with the name that stands above it, after a check that a file can have this name."""
+    check_name(name, what)
+    if not isinstance(table, Mapping):
+        raise ExplorerError(f"{place} has a single value where a table of settings belongs: {shown(table)}.")
+    if "name" in table:
+        raise ExplorerError(f"{place} has an unknown setting “name”; its name is what stands above it.")
+    return {**table, "name": name}

@@ -1,18 +1,21 @@
 """What the stages of a build share: settings, prompts, keys, and what earlier stages have written."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.data.suites_io import WITHHELD, Prompt, load_suite
 from explorer.models.pair_file import read_pair_file
-from explorer.neurons.scores import ChangeScores
+from explorer.models.prompting import MAX_PROMPT_CHARS
+from explorer.neurons.ranking import Ranking
+from explorer.neurons.scores import ranking_from_parts
 from explorer.pipeline.config import BuildConfig
 from explorer.pipeline.engine import Engine, Task
 from explorer.pipeline.models import Models, ModelsSpec, describe_model
 from explorer.pipeline.parts import Parts, chunks
 from explorer.pipeline.scorers import scorer_key
-from explorer.pipeline.stages import Tell, digest, read_json
+from explorer.pipeline.stages import Tell, digest, plain_value, read_json
 from explorer.pipeline.tasks import Patching
 from explorer.progress import part_of
 from explorer.runs.format import TABLES, TENSORS
@@ -26,6 +29,12 @@ CHUNK = 16
 
 FRAME_TOKENS = 32
 """About how many tokens a chat template puts around a prompt."""
+
+WRITTEN = "written"
+"""The folder of answers by what wrote them: they outlive a stage, so that another scorer scores the same answers."""
+
+SCORING = 0.1
+"""About the share of a stage's time that goes into scoring its answers."""
 
 HIDDEN = "hidden"
 """The folder of rankings that only other stages read."""
@@ -72,6 +81,12 @@ class Context:
         if not found:
             of = f" of category “{category}”" if category else ""
             raise ExplorerError(f"The suite “{suite}” has no prompts{of}.")
+        long = next((p for p in found[:limit] if len(p.prompt) > MAX_PROMPT_CHARS), None)
+        if long is not None:  # told before anything is computed
+            raise ExplorerError(
+                f"The suite “{suite}” has a prompt ({long.id}) of {len(long.prompt):,} characters; the limit is "
+                f"{MAX_PROMPT_CHARS:,}, so shorten it or leave it out."
+            )
         return found[:limit]
 
     def is_withheld(self, prompt: Prompt) -> bool:
@@ -104,16 +119,16 @@ class Context:
 
     # -- what earlier stages wrote ---------------------------------------------------------------
 
-    def ranking(self, name: str) -> ChangeScores:
-        """The change scores of a ranking."""
+    def ranking(self, name: str) -> Ranking:
+        """A ranking."""
         from safetensors.numpy import load_file
 
         about = read_json(self.work / "stages" / f"ranking-{name}.json")["result"]
         file = next(f for f in (self.work / TENSORS, self.work / HIDDEN) if (f / f"{name}.safetensors").is_file())
-        return ChangeScores.from_parts(load_file(str(file / f"{name}.safetensors")), about)
+        return ranking_from_parts(load_file(str(file / f"{name}.safetensors")), about)
 
     def answers(self, suite: str) -> "pd.DataFrame":
-        """The answers to a suite under [[answers]]."""
+        """The answers of a table [[answers]] by its key: a suite, restored where nothing else is said."""
         import pandas as pd
 
         return pd.DataFrame(read_json(self.work / "answers" / f"{suite}.json"))
@@ -142,27 +157,57 @@ class Context:
         tell: Tell,
         name: str = "",
         task: Task | None = None,
+        scorers: Mapping[str, str] | None = None,
     ) -> "pd.DataFrame":
-        """Rows of `tasks.answer` (or of another task of its kind) for all prompts.
+        """Rows of `tasks.answer` (or of another task of its kind) for all prompts, with those of `tasks.score`.
 
-        Of suites that are not to be published, the text is left out.
+        Answers are kept by what wrote them (models, neurons, prompts, length), apart from the stage that asks: a
+        changed scorer scores what is there. Of suites that are not to be published, the text is left out.
+
+        Args:
+            stage, key, name: of the stage, and which of its answers these are.
+            how: of the task.
+            prompts: what is answered.
+            tell: progress callback, fraction in [0, 1].
+            task: another task of the kind of `tasks.answer`.
+            scorers: the scorer behind each column of scores; the build's where left out.
         """
         import pandas as pd
 
         from explorer.pipeline import tasks
 
-        parts = self.compute(stage, key, task or tasks.answer, how, chunks(prompts, CHUNK), tell, name)
-        frame = pd.DataFrame([row for part in parts for row in part])
+        task = task or tasks.answer
+        written_by = self._written_by(task, how, prompts)
+        written = Parts(self.work / WRITTEN / written_by[:32], written_by)
+        written.fill(self.engine, task, how, chunks(prompts, CHUNK), part_of(tell, 0, 1 - SCORING))
+        answers, columns = list(written), self.config.scorer_columns if scorers is None else scorers
+        tell_scored = part_of(tell, 1 - SCORING, SCORING)
+        scored = self.compute(stage, key, tasks.score, columns, answers, tell_scored, f"{name} scored")
+        frame = pd.DataFrame(
+            [
+                {**row, **scores}
+                for part, found in zip(answers, scored, strict=True)
+                for row, scores in zip(part, found, strict=True)
+            ]
+        )
         return frame.assign(prompt=[self._withheld.get(text, text) for text in frame["prompt"]])
+
+    def _written_by(self, task: Task, how: Any, prompts: Sequence[Prompt]) -> str:
+        """A digest of all that answers depend on: the task and its options, the models, the prompts."""
+        options = {f.name: plain_value(getattr(how, f.name)) for f in fields(how)}
+        models = [options[role] for role in ("first", "second", "model") if role in options]
+        asked = [[p.id, p.prompt, p.category] for p in prompts]
+        task_name = task.__name__
+        return digest({"task": task_name, "options": options, "models": self.models_key(*models), "prompts": asked})
 
     def patching(self, **options: Any) -> Patching:
         """How this build answers, with a study's own options."""
-        return Patching(**{"tokens": self.config.max_new_tokens, "scorers": self.config.scorer_columns, **options})
+        return Patching(**{"tokens": self.config.max_new_tokens, **options})
 
     @property
     def score_columns(self) -> tuple[str, ...]:
-        """The columns of the scores; "refusal", "cost" (nan where it is not asked for) and "babble" always."""
-        return ("refusal", *dict.fromkeys(["cost", *self.config.scorer_columns]), "babble")
+        """The columns of the scores; "refusal", "cost" (nan where it is not asked for) and "degenerate" always."""
+        return ("refusal", *dict.fromkeys(["cost", *self.config.scorer_columns]), "degenerate")
 
     def estimate(self, prompts: Sequence[Prompt | str], rows: float, tokens: int) -> float:
         """About how many tokens pass through the models when so many rows answer each prompt."""

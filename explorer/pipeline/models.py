@@ -69,6 +69,8 @@ class Models:
 
         if ("m1", "m2") not in self._pairs:
             self._pairs["m1", "m2"] = loading.load_pair(self.spec.pair, dtype=self.spec.dtype)
+        if (second, first) in self._pairs:
+            self._pairs.setdefault((first, second), self._pairs[second, first].reversed())
         if (first, second) not in self._pairs:
             for known in [names for names in self._pairs if names[1].startswith(STEP)]:
                 del self._pairs[known]

@@ -5,13 +5,13 @@ parts.fill(engine, answer, how, chunks, tell)
 rows = [row for part in parts for row in part]
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from explorer.files import whole
 from explorer.pipeline.engine import Engine, Task
 from explorer.pipeline.stages import Tell, read_json, write_json
 
@@ -61,11 +61,8 @@ class Parts:
         if isinstance(result, list):
             write_json(self.folder / f"{number}.json", {"key": self.key, "rows": result})
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        half = self.folder / f"{number}.half"
-        with half.open("wb") as file:
+        with whole(self.folder / f"{number}.npz") as half, half.open("wb") as file:
             np.savez(file, key=np.array(self.key), **result)
-        os.replace(half, self.folder / f"{number}.npz")
 
 
 def chunks(items: Sequence[Any], size: int) -> list[list[Any]]:

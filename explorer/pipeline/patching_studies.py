@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from explorer.data.suites_io import Prompt
+from explorer.neurons.ranking import Ranking
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline import tasks
 from explorer.pipeline.context import Context, share, table_file
@@ -31,7 +32,9 @@ def _inputs(ctx: Context, spec: Any, rankings: list[str], prompts: dict[str, lis
 
 def _kept(ctx: Context, frame: pd.DataFrame) -> pd.DataFrame:
     """What the table of answers behind a transfer matrix holds."""
-    scores = [c for c in frame if c in ctx.score_columns and c != "babble"]
+    from explorer.studies.effect import DEGENERATE
+
+    scores = [c for c in frame if c in ctx.score_columns and c != DEGENERATE]
     return frame[["kind", "source", "target", "prompt_id", "prompt", "category", "answer", *scores, "refused"]]
 
 
@@ -61,7 +64,8 @@ def transfer(ctx: Context) -> list[Stage]:
             frame = ctx.answer("transfer", stage.key, how, asked, share(tell, i, len(prompts)), suite)
             frame = frame.assign(source=[spec.sources[c] for c in frame["condition"]], target=suite, kind="suite")
             plain = _plain(ctx.answers(suite))
-            rows += _transfer_rows(ctx, "suite", suite, own.get(_kind_of(suite), ""), frame, plain, sets)
+            mine = own.get(_kind_of(suite), "")
+            rows += _transfer_rows(ctx, "suite", suite, mine, frame, plain, sets, {n: ctx.ranking(n) for n in sets})
             answers.append(_kept(ctx, frame))
         ctx.writer.table("transfer", pd.DataFrame(rows))
         ctx.writer.table("transfer_answers", pd.concat(answers, ignore_index=True))
@@ -87,7 +91,8 @@ def categories(ctx: Context) -> list[Stage]:
     inputs = _inputs(ctx, spec, [r.name for r in rankings.values()], prompts)
 
     def run(tell: Tell) -> None:
-        sets = {c: ctx.ranking(r.name).top(fraction=spec.fraction) for c, r in rankings.items()}
+        found = {c: ctx.ranking(r.name) for c, r in rankings.items()}
+        sets = {c: changes.top(fraction=spec.fraction) for c, changes in found.items()}
         how = ctx.patching(sets=tuple(sets.values()))
         rows, answers = [], []
         for i, (category, asked) in enumerate(prompts.items()):
@@ -98,7 +103,7 @@ def categories(ctx: Context) -> list[Stage]:
             frame = frame[frame["condition"] >= 0]
             source = [spec.categories[c] for c in frame["condition"]]
             frame = frame.assign(source=source, target=category, kind="category")
-            rows += _transfer_rows(ctx, "category", category, category, frame, plain, sets)
+            rows += _transfer_rows(ctx, "category", category, category, frame, plain, sets, found)
             answers.append(_kept(ctx, frame))
         ctx.writer.table("categories", pd.DataFrame(rows))
         ctx.writer.table("categories_answers", pd.concat(answers, ignore_index=True))
@@ -122,15 +127,17 @@ def _transfer_rows(
     frame: pd.DataFrame,
     plain: dict[str, pd.DataFrame],
     sets: dict[str, NeuronSet],
+    rankings: dict[str, Ranking],
 ) -> list[dict]:
     from explorer.studies.transfer import transfer_rows
 
-    return transfer_rows(kind, target, own, frame, plain, sets, ctx.score_columns, ctx.config.max_new_tokens)
+    tokens = ctx.config.max_new_tokens
+    return transfer_rows(kind, target, own, frame, plain, sets, rankings, ctx.score_columns, tokens)
 
 
 def _answered(ctx: Context, suite: str) -> int:
     """How many prompts of a suite are answered under [[answers]]."""
-    return next(a.limit for a in ctx.config.answers if a.suite == suite)
+    return next(a.limit for a in ctx.config.answers if a.key == suite)
 
 
 # -- tax and ablation ----------------------------------------------------------------------------
@@ -145,10 +152,11 @@ def tax(ctx: Context) -> list[Stage]:
     inputs = {stage.name: stage.key for stage in stages}
 
     def run(_tell: Tell) -> None:
+        from explorer.studies.effect import with_holm
         from explorer.studies.tax import shared_table
 
         rows = [row for stage in stages for row in read_json(ctx.work / stage.outputs[0])]
-        ctx.writer.table("tax", pd.DataFrame(rows))
+        ctx.writer.table("tax", with_holm(pd.DataFrame(rows), ["p"]))
         shared = [shared_table((a, b), ctx.ranking(a), ctx.ranking(b), spec.fraction) for a, b in spec.pairs]
         ctx.writer.table("shared_neurons", pd.concat(shared, ignore_index=True))
 
@@ -196,10 +204,12 @@ def ablation(ctx: Context) -> list[Stage]:
     prompts = {suite: ctx.prompts(suite, spec.limit) for suite in spec.suites}
 
     def run(tell: Tell) -> None:
+        from explorer.studies.effect import with_holm
+
         rows = []
         for i, (suite, asked) in enumerate(prompts.items()):
             rows += _ablated(ctx, spec, stage.key, suite, asked, share(tell, i, len(prompts)))
-        ctx.writer.table("ablation", pd.DataFrame(rows))
+        ctx.writer.table("ablation", with_holm(pd.DataFrame(rows), ["p"]))
 
     tokens = sum(ctx.estimate(ps, 21, ctx.config.max_new_tokens) for ps in prompts.values())
     stage = Stage("ablation", _inputs(ctx, spec, [spec.a, spec.b], prompts), run, (table_file("ablation"),), tokens)
@@ -215,14 +225,14 @@ def _ablated(
     a, b = ctx.ranking(spec.a), ctx.ranking(spec.b)
     sets = {name: ns for name, ns in parts_of(a, b, spec.fraction).items() if len(ns)}
     model_a, model_b = ctx.config.model_of(spec.a), ctx.config.model_of(spec.b)
-    common: dict[str, Any] = {"tokens": ctx.config.max_new_tokens, "scorers": ctx.config.scorer_columns}
+    tokens = ctx.config.max_new_tokens
     kept, zero = tuple(sets.values()), (None,) * len(sets)
     means = tuple(means_at(a, ns) for ns in kept)
     plans: list[tuple[str, str, Task, Any]] = [
         ("m1", f"activations of {spec.a}", tasks.answer, ctx.patching(sets=kept, second=model_a, aligned=False)),
         ("m1", f"activations of {spec.b}", tasks.answer, ctx.patching(sets=kept, second=model_b, aligned=False)),
-        (spec.a, "zero", tasks.answer_fixed, tasks.Fixing(model=model_a, sets=kept, values=zero, **common)),
-        (spec.a, "mean", tasks.answer_fixed, tasks.Fixing(model=model_a, sets=kept, values=means, **common)),
+        (spec.a, "zero", tasks.answer_fixed, tasks.Fixing(tokens=tokens, model=model_a, sets=kept, values=zero)),
+        (spec.a, "mean", tasks.answer_fixed, tasks.Fixing(tokens=tokens, model=model_a, sets=kept, values=means)),
     ]
     plain = ctx.patching(first=model_a, second=model_a, aligned=False)
     before = {spec.a: ctx.answer("ablation", key, plain, prompts, share(tell, 0, 5), f"{suite}-plain")}

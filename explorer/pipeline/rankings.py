@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
 from explorer.pipeline import tasks
 from explorer.pipeline.context import CHUNK, HIDDEN, Context, share
 from explorer.pipeline.parts import chunks
@@ -38,12 +38,17 @@ def ranking_stage(ctx: Context, spec: RankingSpec) -> Stage:
 
 
 def _tokens(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]]) -> float:
+    if spec.method == "attribution":  # two texts a prompt; a backward pass costs what a forward pass does
+        passes = 2 * len(spec.attributing().steps) + 1
+        return ctx.estimate(texts[spec.suite], 2 * passes + 2, spec.max_new_tokens)
     writes = spec.method == "contrast" and spec.positions in ("paper", "shifted")
     new = spec.max_new_tokens if writes else 0
     return sum(ctx.estimate(prompts, 2 + writes, new) for prompts in texts.values())
 
 
-def _compute(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]], key: str, tell: Tell) -> ChangeScores:
+def _compute(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]], key: str, tell: Tell) -> Ranking:
+    if spec.method == "attribution":
+        return _attribute(ctx, spec, texts[spec.suite], key, tell)
     free = spec.method != "contrast"
     how = tasks.Contrasting(
         spec.max_new_tokens, "last_prompt" if free else spec.positions, spec.answers, spec.adapter or "m2"
@@ -79,7 +84,7 @@ def _contrast(
     key: str,
     suite: str,
     tell: Tell,
-) -> ChangeScores:
+) -> Ranking:
     from explorer.neurons.contrast import Sums, scores_of
 
     parts = ctx.compute(
@@ -89,7 +94,19 @@ def _contrast(
     return scores_of(Sums.total(parts), label, meta, spec.exclude_layers)
 
 
-def _write(ctx: Context, spec: RankingSpec, changes: ChangeScores) -> dict[str, Any]:
+def _attribute(ctx: Context, spec: RankingSpec, prompts: list[str], key: str, tell: Tell) -> Ranking:
+    from explorer.neurons.attribution import AttributionSums, attributions_of
+
+    how = spec.attributing()
+    shared = tasks.Attribution(spec.adapter or "m2", vars(how))
+    parts = ctx.compute(f"ranking-{spec.name}", key, tasks.attribute, shared, chunks(prompts, CHUNK), tell)
+    meta: dict[str, Any] = {"method": spec.method, "suite": spec.suite, "prompts": len(prompts), "positions": "all"}
+    meta |= {name: value for name, value in (("adapter", spec.adapter), ("category", spec.category)) if value}
+    sums = AttributionSums.total(parts)
+    return attributions_of(sums, how, ctx.models.spec.pair.name, meta, spec.exclude_layers).by(spec.end)
+
+
+def _write(ctx: Context, spec: RankingSpec, changes: Ranking) -> dict[str, Any]:
     if spec.keep:
         return ctx.writer.change_scores(spec.name, changes)
     arrays, about = changes.to_parts()

@@ -108,7 +108,7 @@ def capability(ctx: Context) -> list[Stage]:
         rows = [row for part in parts for row in part]
         rows += _solutions(ctx, spec, stage.key, sets, problems, share(tell, 1, 2))
         labels = [("M1", 0.0), *(("patched", f) for f in spec.fractions), ("M2", 1.0)]
-        ctx.writer.table("capability", study.capability_table(pd.DataFrame(rows), labels))
+        ctx.writer.table("capability", study.capability_table(pd.DataFrame(rows), labels, study.chance_of(items)))
 
     passes = 2 + len(spec.fractions)
     options = [item.text + option for item in items if item.task == "truthfulqa" for option in item.options]
@@ -133,8 +133,8 @@ def _solutions(
     if not problems:
         return []
     prompts = [Prompt(str(i), question) for i, (question, _) in enumerate(problems)]
-    how = ctx.patching(sets=sets, tokens=spec.gsm8k_tokens, scorers={})
-    frame = ctx.answer("capability", key, how, prompts, tell, "gsm8k")
+    how = ctx.patching(sets=sets, tokens=spec.gsm8k_tokens)
+    frame = ctx.answer("capability", key, how, prompts, tell, "gsm8k", scorers={})
     solution = {str(i): number for i, (_, number) in enumerate(problems)}
     place = {-1: 0, -2: len(sets) + 1} | {i: i + 1 for i in range(len(sets))}
     return [

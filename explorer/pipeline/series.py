@@ -58,8 +58,8 @@ def _step(ctx: Context, spec: SeriesSpec, step: int, asked: list[Prompt]) -> lis
 
         changes = ctx.ranking(ranking.name)
         sets = {fraction: changes.top(fraction=fraction) for fraction in spec.fractions}
-        how = ctx.patching(sets=tuple(sets.values()), second=model, scorers={})
-        frame = ctx.answer(name, stage.key, how, asked, tell)
+        how = ctx.patching(sets=tuple(sets.values()), second=model)
+        frame = ctx.answer(name, stage.key, how, asked, tell, scorers={})
         write_json(ctx.work / _rows_file(step), step_rows(step, sets, frame, tokens))
 
     cost = ctx.estimate(asked, 2 + 2 * len(spec.fractions), tokens)

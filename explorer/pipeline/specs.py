@@ -1,6 +1,60 @@
-"""What the tables of a build file say, one dataclass for each kind of table."""
+"""What the tables of a build file say, one dataclass for each kind of table.
+
+The annotations are the schema: `explorer.schema.read_table` checks a table by them, so a new setting is one line here.
+"""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Interval, Len
+
+from explorer.neurons.attributing import Attributing, steps_of
+from explorer.schema import (
+    Count,
+    CountOrNone,
+    Distinct,
+    Fraction,
+    Fractions,
+    Kind,
+    Layer,
+    Place,
+    PlaceOrNone,
+    Places,
+    Seeds,
+    Some,
+    Text,
+    Tokens,
+)
+
+Method = Literal["contrast", "attribution", "prompt_difference", "activation_variance"]
+"""How a ranking is computed; those beside "contrast" and "attribution" are `studies.training_free.METHODS`."""
+
+Positions = Literal["paper", "shifted", "prompt", "last_prompt"]
+"""`neurons.contrast.POSITIONS`."""
+
+Objective = Literal["both", "m2", "target"]
+"""`neurons.attributing.OBJECTIVES`."""
+
+End = Literal["positive", "absolute", "negative"]
+"""`neurons.scores.ENDS`."""
+
+Steps = (
+    Annotated[int, Interval(ge=1, le=1_000)]
+    | Annotated[tuple[Annotated[float, Interval(ge=0, le=1)], ...], Some, Kind("a list of numbers from 0 to 1")]
+)
+Strength = Annotated[float, Interval(ge=-1, le=2)]
+PatchPositions = Literal["all", "prompt", "last_prompt", "answer"] | Count
+"""`neurons.patch.POSITIONS`, or so many of the answer's first tokens."""
+
+Share = Annotated[float, Interval(ge=0, le=1)]
+Window = Annotated[tuple[Share, Fraction], Kind("a pair [start, size] of fractions of all neurons")]
+Pair = Annotated[tuple[Place, Place], Kind("a pair of two rankings")]
+Map = Annotated[tuple[tuple[Text, Text], ...], Kind("a table of texts")]
+Values = Annotated[tuple[tuple[Text, str | int | float | bool], ...], Kind("a table of texts, numbers, true or false")]
+
+
+DIRECTIONS = ("restore", "break")
+"""M2's activations into M1 restore (are the neurons sufficient?); M1's into M2 break (are they necessary?)."""
 
 
 @dataclass(frozen=True)
@@ -13,23 +67,38 @@ class RankingSpec:
         category: only prompts of this category; all where empty.
         limit, positions, answers, max_new_tokens, exclude_layers: as for `explorer.contrast`.
         adapter: a name under [adapters] whose model takes M2's place; M2 itself where empty.
-        method: "contrast" (the paper's), or one of `training_free.METHODS`, which need no aligned model.
+        method: "contrast" (the paper's), "attribution", or one of `training_free.METHODS`, which need no aligned model.
         against: the harmless suite of method "prompt_difference".
         keep: whether the ranking becomes part of the run.
+        objective, target, first_tokens, steps, end: of method "attribution"; see `explorer.attribute`, and for where
+            the ranking begins `neurons.scores.ENDS`.
     """
 
-    name: str
-    suite: str
-    limit: int = 200
-    positions: str = "paper"
-    answers: str = "m1"
-    max_new_tokens: int = 48
-    exclude_layers: tuple[int, ...] = ()
-    adapter: str = ""
-    category: str = ""
-    method: str = "contrast"
-    against: str = ""
+    name: Place
+    suite: Place
+    limit: Count = 200
+    positions: Positions = "paper"
+    answers: Literal["m1", "m2"] = "m1"
+    max_new_tokens: Tokens = 48
+    exclude_layers: tuple[Layer, ...] = ()
+    adapter: PlaceOrNone = ""
+    category: Text = ""
+    method: Method = "contrast"
+    against: PlaceOrNone = ""
     keep: bool = True
+    objective: Objective = "both"
+    target: Text = ""
+    first_tokens: CountOrNone = 0
+    steps: Steps = 5
+    end: End = "positive"
+
+    def attributing(self) -> Attributing:
+        """The settings of method "attribution".
+
+        Raises:
+            ExplorerError: one of them is not usable.
+        """
+        return Attributing(self.max_new_tokens, steps_of(self.steps), self.objective, self.target, self.first_tokens)
 
 
 @dataclass(frozen=True)
@@ -46,28 +115,38 @@ class AnswerSpec:
         last_layer: whether the whole last layer is patched as well.
         windows: windows of ranks, each [start, size] as fractions of all neurons.
         limit: at most so many prompts.
+        direction: one of `DIRECTIONS`.
+        strength, positions: of the patches, see `explorer.generate`.
     """
 
-    suite: str
-    ranking: str = "safety"
-    fractions: tuple[float, ...] = ()
-    random_seeds: tuple[int, ...] = ()
-    random_fractions: tuple[float, ...] = ()
-    anywhere_seeds: tuple[int, ...] = ()
+    suite: Place
+    ranking: Place = "safety"
+    fractions: Fractions = ()
+    random_seeds: Seeds = ()
+    random_fractions: Fractions = ()
+    anywhere_seeds: Seeds = ()
     last_layer: bool = False
-    windows: tuple[tuple[float, float], ...] = ()
-    limit: int = 200
+    windows: Annotated[tuple[Window, ...], Distinct] = ()
+    limit: Count = 200
+    direction: Literal["restore", "break"] = "restore"
+    strength: Strength = 1.0
+    positions: PatchPositions = "all"
+
+    @property
+    def key(self) -> str:
+        """What its answers are called among those of all tables: a suite may be answered in either direction."""
+        return self.suite if self.direction == DIRECTIONS[0] else f"{self.suite}.{self.direction}"
 
 
 @dataclass(frozen=True)
 class DetailSpec:
     """What is kept of the top neurons: activations over words, and the vocabulary projection."""
 
-    ranking: str = "safety"
-    neurons: int = 1000
-    tokens: int = 10
-    suites: tuple[str, ...] = ("redteam_eval", "ordinary_eval")
-    texts_per_suite: int = 2
+    ranking: Place = "safety"
+    neurons: Count = 1000
+    tokens: Annotated[int, Interval(ge=1, le=1_000)] = 10
+    suites: Places = ("redteam_eval", "ordinary_eval")
+    texts_per_suite: Annotated[int, Interval(ge=1, le=1_000)] = 2
 
 
 @dataclass(frozen=True)
@@ -85,15 +164,15 @@ class SuiteSpec:
         label: for people.
     """
 
-    name: str
-    file: str = ""
-    hub: str = ""
-    subset: str = ""
-    split: str = ""
-    columns: tuple[tuple[str, str], ...] = ()
-    where: tuple[tuple[str, str], ...] = ()
+    name: Place
+    file: PlaceOrNone = ""
+    hub: PlaceOrNone = ""
+    subset: PlaceOrNone = ""
+    split: PlaceOrNone = ""
+    columns: Map = ()
+    where: Values = ()
     publish: bool = False
-    label: str = ""
+    label: Text = ""
 
 
 @dataclass(frozen=True)
@@ -106,9 +185,9 @@ class AdapterSpec:
         label: for people.
     """
 
-    name: str
-    folder: str
-    label: str = ""
+    name: Place
+    folder: Place
+    label: Text = ""
 
 
 @dataclass(frozen=True)
@@ -121,11 +200,11 @@ class SeriesSpec:
         fractions: the sizes of each checkpoint's own top set.
     """
 
-    suite: str
-    answers: str
-    limit: int = 100
-    answers_limit: int = 50
-    fractions: tuple[float, ...] = (0.05, 0.2)
+    suite: Place
+    answers: Place
+    limit: Count = 100
+    answers_limit: Count = 50
+    fractions: Annotated[Fractions, Some] = (0.05, 0.2)
 
 
 @dataclass(frozen=True)
@@ -139,10 +218,10 @@ class TransferSpec:
         limit: at most so many prompts of each target.
     """
 
-    sources: tuple[str, ...]
-    targets: tuple[str, ...]
-    fraction: float = 0.05
-    limit: int = 100
+    sources: Places
+    targets: Places
+    fraction: Fraction = 0.05
+    limit: Count = 100
 
 
 @dataclass(frozen=True)
@@ -158,20 +237,20 @@ class CategoriesSpec:
         max_new_tokens: length limit of the answers that the rankings read.
     """
 
-    found_on: str
-    tested_on: str
-    categories: tuple[str, ...]
-    fraction: float = 0.05
-    ranking_limit: int = 30
-    limit: int = 25
-    max_new_tokens: int = 24
+    found_on: Place
+    tested_on: Place
+    categories: Annotated[tuple[Text, ...], Some, Distinct]
+    fraction: Fraction = 0.05
+    ranking_limit: Count = 30
+    limit: Count = 25
+    max_new_tokens: Tokens = 24
 
 
 @dataclass(frozen=True)
 class SeedsSpec:
     """Rankings of one recipe's seeds, compared."""
 
-    rankings: tuple[str, ...]
+    rankings: Annotated[tuple[Place, ...], Len(2), Distinct]
 
 
 @dataclass(frozen=True)
@@ -186,22 +265,22 @@ class TaxSpec:
         limit: at most so many prompts of each suite.
     """
 
-    pairs: tuple[tuple[str, str], ...]
-    suites: tuple[str, ...]
-    fraction: float = 0.05
-    random_seed: int = 0
-    limit: int = 100
+    pairs: Annotated[tuple[Pair, ...], Some, Distinct]
+    suites: Places
+    fraction: Fraction = 0.05
+    random_seed: Annotated[int, Interval(ge=-1, le=2**32 - 1)] = 0
+    limit: Count = 100
 
 
 @dataclass(frozen=True)
 class AblationSpec:
     """Shared and specific neurons of two rankings, set to zero, to their mean, and to each model's activations."""
 
-    a: str = "safety"
-    b: str = "helpful"
-    suites: tuple[str, ...] = ("redteam_eval", "everyday_eval")
-    fraction: float = 0.05
-    limit: int = 50
+    a: Place = "safety"
+    b: Place = "helpful"
+    suites: Places = ("redteam_eval", "everyday_eval")
+    fraction: Fraction = 0.05
+    limit: Count = 50
 
 
 @dataclass(frozen=True)
@@ -217,12 +296,12 @@ class SafeguardSpec:
         limit: at most so many prompts of each suite.
     """
 
-    suites: tuple[str, ...]
-    ranking: str = "safety"
-    sizes: tuple[int, ...] = (10, 50, 150, 500, 1500)
-    main_size: int = 150
-    random_seeds: tuple[int, ...] = (0, 1, 2)
-    limit: int = 500
+    suites: Places
+    ranking: Place = "safety"
+    sizes: Annotated[tuple[Count, ...], Some, Distinct] = (10, 50, 150, 500, 1500)
+    main_size: Count = 150
+    random_seeds: Seeds = (0, 1, 2)
+    limit: Count = 500
 
 
 @dataclass(frozen=True)
@@ -237,15 +316,15 @@ class CapabilitySpec:
         gsm8k_tokens: length limit of a solution.
     """
 
-    ranking: str = "safety"
-    fractions: tuple[float, ...] = (0.05,)
-    folder: str = "$EXPLORER_DATA/capability"
-    windows: int = 20
-    window_tokens: int = 256
-    mmlu: int = 100
-    truthfulqa: int = 50
-    gsm8k: int = 20
-    gsm8k_tokens: int = 96
+    ranking: Place = "safety"
+    fractions: Fractions = (0.05,)
+    folder: Place = "$EXPLORER_DATA/capability"
+    windows: CountOrNone = 20
+    window_tokens: Annotated[int, Interval(ge=2, le=100_000)] = 256
+    mmlu: CountOrNone = 100
+    truthfulqa: CountOrNone = 50
+    gsm8k: CountOrNone = 20
+    gsm8k_tokens: Tokens = 96
 
 
 @dataclass(frozen=True)
@@ -260,8 +339,8 @@ class IdentificationSpec:
         limit: at most so many prompts.
     """
 
-    rankings: tuple[str, ...]
-    suite: str
-    reference: str = "safety"
-    fractions: tuple[float, ...] = (0.05,)
-    limit: int = 100
+    rankings: Places
+    suite: Place
+    reference: Place = "safety"
+    fractions: Annotated[Fractions, Some] = (0.05,)
+    limit: Count = 100

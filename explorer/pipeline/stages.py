@@ -6,12 +6,15 @@ names is whole, whatever moment the process died at.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from explorer.files import whole
 
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of it that is done, 0 to 1."""
@@ -19,7 +22,7 @@ Progress = Callable[[str, float], None]
 Tell = Callable[[float], None]
 """Told the share of a stage that is done."""
 
-VERSION = 2
+VERSION = 3
 """Raised when a stage computes something else from the same inputs."""
 
 
@@ -53,6 +56,25 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+def plain_value(value: Any) -> Any:
+    """A task's option as a plain JSON value that changes when it does: arrays and neuron sets by their content."""
+    from explorer.neurons.patch import Patch
+    from explorer.neurons.sets import NeuronSet
+
+    if isinstance(value, Patch):  # the paper's patch is what a bare set means
+        neurons = plain_value(value.neurons)
+        return neurons if value.is_plain else [neurons, value.strength, value.positions]
+    if isinstance(value, NeuronSet):
+        return [value.n_layers, value.n_neurons, hashlib.sha256(value.flat().tobytes()).hexdigest()]
+    if isinstance(value, np.ndarray):
+        return [list(value.shape), str(value.dtype), hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
+    if is_dataclass(value):
+        return {field.name: plain_value(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, list | tuple):
+        return [plain_value(item) for item in value]
+    return value
+
+
 def is_done(stage: Stage, work: Path) -> bool:
     """Whether the stage was run with the same inputs before and all it wrote is there."""
     known = read_json(work / "stages" / f"{stage.name}.json")
@@ -79,13 +101,15 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file; None where it is missing or unreadable."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".half")
-    half.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-    os.replace(half, path)
+    """Write a JSON file whole or not at all.
+
+    Raises:
+        ExplorerError: it cannot be written.
+    """
+    with whole(path) as half:
+        half.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.data.suites_io import Prompt
+from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline.models import Models
 
@@ -30,15 +31,13 @@ class Patching:
 
     Attributes:
         tokens: length limit of an answer.
-        scorers: the scorer behind each column that the answers get beside refusal and babble.
-        sets: the sets to patch, each a column of its own.
+        sets: what to patch, each a column of its own; a bare set is patched as in the paper.
         first, second: names of the model that is patched and of the one whose activations it gets.
         unpatched, aligned: whether the plain answers of either are wanted.
     """
 
     tokens: int
-    scorers: Mapping[str, str]
-    sets: tuple[NeuronSet, ...] = ()
+    sets: tuple[NeuronSet | Patch, ...] = ()
     first: str = "m1"
     second: str = "m2"
     unpatched: bool = True
@@ -56,10 +55,17 @@ class Fixing:
     """
 
     tokens: int
-    scorers: Mapping[str, str]
     model: str
     sets: tuple[NeuronSet, ...]
     values: tuple[np.ndarray | None, ...]
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Settings of `explorer.neurons.attribution.Attributing`, as plain values, and the aligned model."""
+
+    second: str
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def answer(models: Models, how: Patching, prompts: list[Prompt]) -> list[dict[st
     columns = [(-1, out.unpatched)] if how.unpatched else []
     columns += [(-2, out.aligned)] if how.aligned else []
     columns += list(enumerate(out.patched))
-    return _rows(models, how.scorers, prompts, columns)
+    return _rows(prompts, columns)
 
 
 def answer_fixed(models: Models, how: Fixing, prompts: list[Prompt]) -> list[dict[str, Any]]:
@@ -102,7 +108,7 @@ def answer_fixed(models: Models, how: Fixing, prompts: list[Prompt]) -> list[dic
         (number, answers_with_fixed(pair, texts, ns, values, how.tokens))
         for number, (ns, values) in enumerate(zip(how.sets, how.values, strict=True))
     ]
-    return _rows(models, how.scorers, prompts, columns)
+    return _rows(prompts, columns)
 
 
 def contrast(models: Models, how: Contrasting, prompts: list[str]) -> dict[str, np.ndarray]:
@@ -111,6 +117,13 @@ def contrast(models: Models, how: Contrasting, prompts: list[str]) -> dict[str, 
 
     pair = models.pair("m1", how.second)
     return contrast_sums(pair, prompts, how.tokens, positions=how.positions, answers=how.answers).to_arrays()
+
+
+def attribute(models: Models, how: Attribution, prompts: list[str]) -> dict[str, np.ndarray]:
+    """Sums of gradients at every step, by name."""
+    from explorer.neurons.attribution import Attributing, attribution_sums
+
+    return attribution_sums(models.pair("m1", how.second), prompts, Attributing(**how.settings)).to_arrays()
 
 
 def read_last(models: Models, ns: NeuronSet, prompts: list[str]) -> dict[str, np.ndarray]:
@@ -151,40 +164,45 @@ def read_text(models: Models, shared: tuple[str, NeuronSet, int], _item: None) -
     return read_words(models.pair(), *shared)
 
 
-def _rows(
-    models: Models,
-    scorers: Mapping[str, str],
-    prompts: list[Prompt],
-    columns: "Sequence[tuple[int, Sequence[Answer]]]",
-) -> list[dict[str, Any]]:
-    """Rows of every column's answers; what several columns answer alike is scored once."""
-    from explorer.scoring.babble import is_babble
+def score(models: Models, scorers: Mapping[str, str], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The verdict and the scores of answers, a dict for each: verdict, refused, degenerate, cost (nan where no scorer
+    fills it) and the other columns of `scorers`. What several columns answer alike is scored once.
 
-    asked = [(p.prompt, a.text) for _, answers in columns for p, a in zip(prompts, answers, strict=True)]
-    place = {pair: i for i, pair in enumerate(dict.fromkeys(asked))}
+    Args:
+        models: the loaded models and scorers.
+        scorers: the scorer behind each column of scores.
+        rows: of `answer` or `answer_fixed`.
+    """
+    from explorer.scoring.verdict import verdicts
+
+    place = {(row["prompt"], row["answer"]): 0 for row in rows}
+    place = {asked: i for i, asked in enumerate(place)}
     questions, texts = [question for question, _ in place], [text for _, text in place]
     scores = {"cost": np.full(len(texts), np.nan)}
     for column, name in scorers.items():
         scores[column] = models.scorer(name).score(questions, texts)
-    refused = models.scorer("refusal").score(questions, texts) > 0
-    rows = []
-    for condition, answers in columns:
-        for prompt, given in zip(prompts, answers, strict=True):
-            at = place[prompt.prompt, given.text]
-            rows.append(
-                {
-                    "condition": condition,
-                    "prompt_id": prompt.id,
-                    "prompt": prompt.prompt,
-                    "category": prompt.category,
-                    "answer": given.text,
-                    "tokens": len(given.token_ids),
-                    **{column: float(values[at]) for column, values in scores.items()},
-                    "refused": bool(refused[at]),
-                    "babble": is_babble(given.text),
-                }
-            )
-    return rows
+    found = [
+        {"verdict": v.outcome, "refused": v.refused, "degenerate": v.degenerate}
+        | {column: float(values[i]) for column, values in scores.items()}
+        for i, v in enumerate(verdicts(texts))
+    ]
+    return [found[place[row["prompt"], row["answer"]]] for row in rows]
+
+
+def _rows(prompts: list[Prompt], columns: "Sequence[tuple[int, Sequence[Answer]]]") -> list[dict[str, Any]]:
+    """Rows of every column's answers."""
+    return [
+        {
+            "condition": condition,
+            "prompt_id": prompt.id,
+            "prompt": prompt.prompt,
+            "category": prompt.category,
+            "answer": given.text,
+            "tokens": len(given.token_ids),
+        }
+        for condition, answers in columns
+        for prompt, given in zip(prompts, answers, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

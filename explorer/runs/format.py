@@ -16,6 +16,36 @@ MANIFEST = "manifest.json"
 TENSORS = "tensors"
 TABLES = "tables"
 
+KEY_COLUMNS = {
+    "answers": "suite column set seed fraction start prompt_id prompt category answer tokens refused",
+    "effect": "suite set fraction start k n",
+    "models": "suite column n",
+    "restoring": "suite score share fraction",
+    "overlap": "a b fraction k shared overlap chance",
+    "seeds": "a b fraction k shared overlap chance",
+    "place": "ranking group layer",
+    "projection": "layer neuron direction place token logit",
+    "words": "position token part text suite prompt_id",
+    "transfer": "kind source target k fraction n",
+    "categories": "kind source target k fraction n",
+    "tax": "a b into activations_of set suite fraction score n",
+    "ablation": "a b suite into set value fraction score n",
+    "safeguard": "neurons seed k train test n",
+    "capability": "task measure model fraction n value",
+    "identification": "ranking fraction k suite n",
+    "series": "step fraction k n",
+    "shared_neurons": "a b layer neuron",
+    "sparsity": "ranking fraction k",
+}
+"""The columns of each table that tell its rows apart: a table without one of them is damaged. Scores and intervals
+differ from run to run and are no part of it."""
+
+TEXT_COLUMNS = ("suite", "column", "prompt_id", "prompt", "answer", "category", "ranking", "a", "b", "task", "model")
+"""Of these, those that hold text."""
+
+KEY_ARRAYS = {"words": "layers neurons m1 m2", "safeguard": "layers neurons weight bias n"}
+"""The arrays of each tensor file that is no ranking."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 

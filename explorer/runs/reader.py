@@ -2,10 +2,10 @@
 
 run = open_run("cache/demo")
 run.change_scores("safety").top(fraction=0.05)
+run.ranking("attribution").top(fraction=0.005)      # of any kind
 run.table("effect")
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.errors import ExplorerError
-from explorer.neurons.scores import ChangeScores
+from explorer.files import is_file
+from explorer.neurons.ranking import Ranking
+from explorer.neurons.scores import ChangeScores, ranking_from_parts
 from explorer.paths import PROJECT, runs_folder
-from explorer.runs.format import MANIFEST, SCHEMA_VERSION, TABLES, TENSORS, check_name, sha256_file
+from explorer.runs.format import (
+    KEY_ARRAYS,
+    KEY_COLUMNS,
+    MANIFEST,
+    TABLES,
+    TENSORS,
+    TEXT_COLUMNS,
+    check_name,
+    sha256_file,
+)
+from explorer.runs.manifest import read_manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +60,7 @@ class Run:
 
     @property
     def rankings(self) -> list[str]:
-        """Names of the change scores in the run, the main one first."""
+        """Names of the rankings in the run, the main one first."""
         return list(self.manifest["rankings"])
 
     @property
@@ -59,14 +71,31 @@ class Run:
         """The change scores of one ranking.
 
         Raises:
+            ExplorerError: the run has no such ranking, it is one by attribution, or its file is damaged.
+        """
+        changes = self.ranking(name)
+        if not isinstance(changes, ChangeScores):
+            raise ExplorerError(f"Ranking “{name}” of run {self.name} holds no change scores; read it as a ranking.")
+        return changes
+
+    def ranking(self, name: str = "safety") -> Ranking:
+        """One ranking, by change score or by attribution.
+
+        Raises:
             ExplorerError: the run has no such ranking, or its file is damaged.
         """
         if name not in self.rankings:
-            raise ExplorerError(f"Run {self.name} has no ranking “{name[:40]}”; it has {', '.join(self.rankings)}.")
+            known = ", ".join(self.rankings) or "none"
+            raise ExplorerError(f"Run {self.name} has no ranking “{str(name)[:40]}”; it has {known}.")
         try:
-            changes = ChangeScores.from_parts(self.tensors(name), self.manifest["rankings"][name])
-        except (KeyError, TypeError, ValueError) as problem:
+            changes = ranking_from_parts(self.tensors(name), self.manifest["rankings"][name])
+        except (KeyError, TypeError, ValueError, OverflowError) as problem:
             raise ExplorerError(f"Ranking “{name}” of run {self.name} is damaged; build the run again.") from problem
+        if not self._is_whole(changes):
+            raise ExplorerError(
+                f"Ranking “{name}” of run {self.name} is damaged: its scores must be finite numbers, one for each of "
+                f"{self.n_layers} × {self.n_neurons} neurons; build the run again."
+            )
         experts = self.manifest["pair"].get("experts")
         return replace(changes, meta={**changes.meta, "experts": experts}) if experts else changes
 
@@ -81,9 +110,13 @@ class Run:
 
         path = self._file(f"{TENSORS}/{check_name(name, 'tensor file')}.safetensors")
         try:
-            return load_file(str(path))
-        except (OSError, SafetensorError, ValueError) as problem:
+            arrays = load_file(str(path))
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as problem:
             raise ExplorerError(f"{path} is damaged; build the run again.") from problem
+        lacking = next((key for key in KEY_ARRAYS.get(name, "").split() if key not in arrays), None)
+        if lacking is not None:
+            raise ExplorerError(f"{path} is damaged: it lacks the array “{lacking}”; build the run again.")
+        return arrays
 
     def table(self, name: str) -> "pd.DataFrame":
         """One result table.
@@ -94,19 +127,38 @@ class Run:
         import pandas as pd
 
         if name not in self.tables:
-            raise ExplorerError(f"Run {self.name} has no table “{name[:40]}”; it has {', '.join(self.tables)}.")
+            known = ", ".join(self.tables) or "none"
+            raise ExplorerError(f"Run {self.name} has no table “{str(name)[:40]}”; it has {known}.")
         path = self._file(f"{TABLES}/{name}.parquet")
         try:
-            return pd.read_parquet(path)
-        except (OSError, ValueError) as problem:
+            return pd.read_parquet(path).rename(columns=_today)
+        except Exception as problem:  # pyarrow and pandas have kinds of their own for each damage
             raise ExplorerError(f"{path} is damaged; build the run again.") from problem
+
+    def whole_table(self, name: str) -> "pd.DataFrame":
+        """One result table, after a check that it has the columns that tell its rows apart (`format.KEY_COLUMNS`).
+
+        Raises:
+            ExplorerError: as for `table`, or a column is missing or of another kind.
+        """
+        import pandas as pd
+
+        table, path = self.table(name), self.path / TABLES / f"{name}.parquet"
+        for column in KEY_COLUMNS.get(name, "").split():
+            if column not in table:
+                raise ExplorerError(f"{path} is damaged: it lacks the column “{column}”; build the run again.")
+            if column in TEXT_COLUMNS and len(table) and not pd.api.types.is_string_dtype(table[column]):
+                raise ExplorerError(f"{path} is damaged: its column “{column}” holds no text; build the run again.")
+        return table
 
     def check(self) -> list[str]:
         """One sentence for each file that is missing or fails its checksum; empty when all is well."""
         problems = []
         for name, about in sorted(self.manifest["files"].items()):
             path = self.path / name
-            if not path.is_file():
+            if self._is_link(path):
+                problems.append(f"{path} is a symbolic link, and a run reads only its own files; copy the file itself.")
+            elif not is_file(path):
                 problems.append(f"{path} is missing; build the run again.")
             elif sha256_file(path) != about["sha256"]:
                 problems.append(f"{path} fails its checksum; build the run again.")
@@ -114,9 +166,23 @@ class Run:
 
     def _file(self, name: str) -> Path:
         path = self.path / name
-        if name not in self.manifest["files"] or not path.is_file():
+        if name not in self.manifest["files"] or not is_file(path):
             raise ExplorerError(f"{path} is missing; build the run again.")
+        if self._is_link(path):
+            raise ExplorerError(f"{path} is a symbolic link, and a run reads only its own files; copy the file itself.")
         return path
+
+    def _is_link(self, path: Path) -> bool:
+        """Whether a file of the run, or the folder it lies in, is a symbolic link: it would lead outside."""
+        return path.is_symlink() or path.parent.is_symlink()
+
+    def _is_whole(self, changes: Ranking) -> bool:
+        shape = (self.n_layers, self.n_neurons)
+        arrays = (changes.scores, changes.mean1, changes.mean2, changes.std1, changes.std2)
+        excluded = all(isinstance(i, int) and 0 <= i < self.n_layers for i in changes.excluded_layers)
+        kinds = isinstance(changes.meta, dict) and isinstance(changes.label, str) and excluded
+        numbers = all(a.shape == shape and a.dtype.kind == "f" for a in arrays)
+        return kinds and numbers and bool(np.isfinite(changes.scores).all())
 
 
 def open_run(path: str | Path) -> Run:
@@ -131,21 +197,7 @@ def open_run(path: str | Path) -> Run:
     folder = Path(path)
     if not folder.is_absolute() and not folder.is_dir():
         folder = PROJECT / folder
-    manifest_file = folder / MANIFEST
-    if not manifest_file.is_file():
-        raise ExplorerError(f"There is no run in {folder}; build one with `python -m explorer build CONFIG.toml`.")
-    try:
-        manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
-        version = manifest["schema_version"]
-        complete = all(key in manifest for key in ("pair", "rankings", "tables", "files"))
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise ExplorerError(f"{manifest_file} is damaged; build the run again.") from problem
-    if version != SCHEMA_VERSION:
-        raise ExplorerError(
-            f"Run {folder} has format {version}, this program reads format {SCHEMA_VERSION}; build the run again."
-        )
-    if not complete:
-        raise ExplorerError(f"{manifest_file} is damaged; build the run again.")
+    manifest = read_manifest(folder)
     return Run(folder.resolve(), manifest)
 
 
@@ -160,6 +212,11 @@ def find_run(name: str) -> Run:
     folder = runs_folder()
     plain = name.removeprefix(f"{folder.name}/").removesuffix("/") if isinstance(name, str) else name
     path = folder / check_name(plain)
+    if path.is_symlink():
+        raise ExplorerError(
+            f"Run “{plain}” is a symbolic link to another folder; copy the run into {folder}, or set EXPLORER_RUNS to "
+            "the folder that it lies in."
+        )
     if not path.is_dir():
         known = ", ".join(run_names()) or "none"
         raise ExplorerError(f"There is no run “{plain}” in {folder}; there is {known}.")
@@ -169,5 +226,15 @@ def find_run(name: str) -> Run:
 def run_names() -> list[str]:
     """The finished runs in the runs folder, "demo" first."""
     folder = runs_folder()
+    if not folder.is_dir():
+        return []
     names = [p.parent.name for p in folder.glob(f"*/{MANIFEST}") if not p.parent.name.startswith(".")]
     return sorted(names, key=lambda name: (name != "demo", name))
+
+
+def _today(column: str) -> str:
+    """A column by its name of today: runs of before verdicts call degenerate answers babble."""
+    return f"degenerate{column.removeprefix('babble')}" if column in _RENAMED else column
+
+
+_RENAMED = ("babble", "babble_low", "babble_high", "babble_draw_min", "babble_draw_max")

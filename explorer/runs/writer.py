@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.errors import ExplorerError
-from explorer.neurons.scores import ChangeScores
+from explorer.files import make_folder, whole, writing
+from explorer.neurons.ranking import Ranking
 from explorer.runs.format import MANIFEST, SCHEMA_VERSION, TABLES, TENSORS, check_name, sha256_file
 
 if TYPE_CHECKING:
@@ -31,20 +31,17 @@ class RunWriter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for part in (TENSORS, TABLES):
-            (folder / part).mkdir(parents=True, exist_ok=True)
+            make_folder(folder / part)
 
     def tensors(self, name: str, arrays: dict[str, np.ndarray], part: str = TENSORS) -> None:
         """Write arrays as one safetensors file, of the run or in another part of the folder."""
         from safetensors.numpy import save_file
 
-        (self.folder / part).mkdir(exist_ok=True)
-        path = self.folder / part / f"{check_name(name, 'tensor file')}.safetensors"
-        half = path.with_suffix(".half")
-        save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, str(half))
-        os.replace(half, path)
+        with whole(self.folder / part / f"{check_name(name, 'tensor file')}.safetensors") as half:
+            save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, str(half))
 
-    def change_scores(self, name: str, changes: ChangeScores) -> dict[str, Any]:
-        """Write change scores; returns what the manifest says of them."""
+    def change_scores(self, name: str, changes: Ranking) -> dict[str, Any]:
+        """Write a ranking of any kind; returns what the manifest says of them."""
         arrays, about = changes.to_parts()
         self.tensors(name, arrays)
         return about
@@ -54,10 +51,8 @@ class RunWriter:
         from datasets import Dataset, disable_progress_bars
 
         disable_progress_bars()
-        path = self.folder / TABLES / f"{check_name(name, 'table')}.parquet"
-        half = path.with_suffix(".half")
-        Dataset.from_pandas(frame, preserve_index=False).to_parquet(str(half))
-        os.replace(half, path)
+        with whole(self.folder / TABLES / f"{check_name(name, 'table')}.parquet") as half:
+            Dataset.from_pandas(frame, preserve_index=False).to_parquet(str(half))
 
     def publish(self, manifest: dict[str, Any], target: Path, only: Collection[str] | None = None) -> None:
         """Copy tensors and tables, add checksums and the manifest, and put the copy in the run's place.
@@ -73,9 +68,9 @@ class RunWriter:
             ExplorerError: the run could not be put in its place.
         """
         half, old = target.with_name(f".{target.name}-half"), target.with_name(f".{target.name}-old")
-        try:
+        with writing(target):
             for leftover in (half, old):
-                shutil.rmtree(leftover, ignore_errors=True)
+                _remove(leftover)
             for part, suffix in ((TENSORS, "*.safetensors"), (TABLES, "*.parquet")):
                 (half / part).mkdir(parents=True)
                 for file in (self.folder / part).glob(suffix):
@@ -88,13 +83,16 @@ class RunWriter:
                 for p in sorted(half.rglob("*"))
                 if p.is_file()
             }
-            whole = {"schema_version": SCHEMA_VERSION, **manifest, "tables": tables, "files": files}
-            (half / MANIFEST).write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            if target.exists():
+            told = {"schema_version": SCHEMA_VERSION, **manifest, "tables": tables, "files": files}
+            (half / MANIFEST).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            if target.is_symlink() or target.exists():
                 target.rename(old)
             os.replace(half, target)
-            shutil.rmtree(old, ignore_errors=True)
-        except OSError as problem:
-            raise ExplorerError(
-                f"The run could not be written to {target}: {problem.strerror or problem}."
-            ) from problem
+            _remove(old)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder and all in it; of a link, the link alone."""
+    if folder.is_symlink():
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -81,6 +81,12 @@ def model_answers() -> Labelled:
     return _own("model_answers", "model_answers.jsonl")
 
 
+def verdict_answers() -> list[dict]:
+    """Answers of plain and patched models, read blind to the model: keys id, part ("read" for the wording of refusals,
+    or "held_out"), suite, column, answer, label ("refused", "answered", "unclear"), degenerate."""
+    return list(read_jsonl(paths.HEADS / "verdicts.jsonl"))
+
+
 def _own(name: str, file: str) -> Labelled:
     rows = [row for row in read_jsonl(paths.HEADS / file) if not row.get("doubt")]
     columns = [tuple(row[key] for row in rows) for key in ("prompt", "answer", "label")]
@@ -118,7 +124,7 @@ def usual_answers() -> Labelled:
 def _help() -> list[dict]:
     """M1's labelled answers to harmless prompts that say something."""
     rows = read_jsonl(paths.HEADS / "model_answers.jsonl")
-    return [r for r in rows if r["model"] == "M1" and "-rt-" not in r["id"] and not r["babble"]]
+    return [r for r in rows if r["model"] == "M1" and "-rt-" not in r["id"] and not r["degenerate"]]
 
 
 def _pairs(name: str, pairs: Sequence[tuple[str, str, str]]) -> Labelled:

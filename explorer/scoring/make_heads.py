@@ -19,7 +19,10 @@ Say = Callable[[str], None]
 
 
 def make_cost(data: Path, candidates: Sequence[Reading] | None = None, say: Say = print) -> dict[str, Any]:
-    """Fit and write demo-cost on GPTFuzz, the project's own pairs and labelled answers of its models.
+    """Fit and write demo-cost on GPTFuzz and the project's own pairs.
+
+    No answer of the models that it is to judge is among them: their labels were given by a reader who knew which model
+    wrote what, so a head fitted on them would hold M2's way of refusing for harmless by its looks.
 
     Returns:
         The card. `out_of_fold` holds the held-out, calibrated score of every answer it was fitted on.
@@ -27,7 +30,6 @@ def make_cost(data: Path, candidates: Sequence[Reading] | None = None, say: Say 
     sources = [
         labelled.read(labelled.gptfuzz(data, "train", labelled.PER_QUESTION), True, False, cost.TOKENS_READ, say),
         labelled.read(labelled.own_written(), True, True, cost.TOKENS_READ, say),
-        labelled.read(labelled.model_answers(), True, True, cost.TOKENS_READ, say),
     ]
     chosen = fit_cost(sources, candidates or readings(cost.TOKENS_READ), say)
     card = _card(chosen, sources, "AUROC") | {

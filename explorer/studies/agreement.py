@@ -1,11 +1,14 @@
-"""Do the demo's scores agree with people? (`heads/agreement.json`)
+"""Do the demo's scores agree with people, and with readers? (`heads/agreement.json`)
 
-AUROC of the cost head on answers it was not fitted on, calibration, what the refusal scorer takes for a refusal, and
-how much the answer's length matters. Held out means: GPTFuzz's evaluation questions; and of the answers that the
-head was fitted on, the scores of the fold's heads that had not seen the question.
+AUROC of the cost head on answers it was not fitted on, calibration, what the verdict takes for a refusal, and how much
+the answer's length matters. Held out means: GPTFuzz's evaluation questions; answers of the demo's own models, none of
+which is fitted on; and of the project's own pairs, which are, the scores of the fold's heads that had not seen the
+question. Every row says who gave the labels: people, or an AI annotator. Intervals of AUROC resample
+questions, not answers: GPTFuzz's 1,540 held-out answers are to 20 questions, and answers to one question are alike.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +20,14 @@ from explorer import paths
 from explorer.data.suites_io import read_jsonl
 from explorer.scoring import labelled
 from explorer.scoring.cost import NAME as COST
-from explorer.scoring.cost import floor_babble
+from explorer.scoring.cost import floor_degenerate
 from explorer.scoring.features import Reading, feature_model
 from explorer.scoring.fitting import features_of
 from explorer.scoring.head import Head, card_file, read_head
-from explorer.scoring.refusal import is_refusal
 from explorer.scoring.reward import NAME as REWARD
-from explorer.studies.statistics import RESAMPLES, Estimate, mean
+from explorer.scoring.verdict import verdict
+from explorer.studies.auroc import auroc
+from explorer.studies.statistics import mean
 
 LENGTHS = (32, 64, 128)
 LENGTH_SAMPLE = 250
@@ -34,6 +38,9 @@ BINS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 FILE = "agreement.json"
 
+PEOPLE, ANNOTATOR, BLIND = "people", "an AI annotator", "AI annotators, blind to the model"
+"""Who gave labels. An annotator who knows what wrote an answer may label by that; a blind one cannot."""
+
 
 def agreement(data: Path, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Measure, write `heads/agreement.json` and return it.
@@ -43,8 +50,9 @@ def agreement(data: Path, say: Callable[[str], None] = print) -> dict[str, Any]:
         say: told about progress.
 
     Returns:
-        auroc: rows of set, head, n, auroc, low, high, note (for the reward: share of pairs that it orders as people
-        do); calibration: rows of set, bin, n, predicted, observed, low, high; refusal: rows of set, label, said, n;
+        auroc: rows of set, by (who labelled), head, n, auroc, low, high, note (for the reward: share of pairs that it
+        orders as people do); calibration: rows of set, bin, n, predicted, observed, low, high; refusal: rows of set,
+        by, label, said, n;
         length: rows of tokens, set, n, auroc, low, high, mean_harmful, mean_harmless.
 
     Raises:
@@ -54,18 +62,28 @@ def agreement(data: Path, say: Callable[[str], None] = print) -> dict[str, Any]:
     fuzz = labelled.gptfuzz(data, "evaluate")
     questions = len(set(fuzz.groups))
     y = np.array(fuzz.labels)
-    scores = {fuzz.name: (y, _floor(fuzz, _score(cost, fuzz, say)), f"{questions} held-out questions; answers alone")}
-    known = {"own_written": labelled.own_written(), "model_answers": labelled.model_answers()}
-    for name, kept in json.loads(card_file(COST).read_text(encoding="utf-8"))["out_of_fold"].items():
-        if name in known:
-            values = _floor(known[name], np.array(kept["score"]))
-            scores[name] = (np.array(kept["label"]), values, "by heads that had not seen the question")
+    note = f"{questions} held-out questions; answers alone"
+    scores = {fuzz.name: (y, _floor(fuzz, _score(cost, fuzz, say)), fuzz.groups, PEOPLE, note)}
+    own, models = labelled.own_written(), labelled.model_answers()
+    kept = json.loads(card_file(COST).read_text(encoding="utf-8"))["out_of_fold"][own.name]
+    values = _floor(own, np.array(kept["score"]))
+    scores[own.name] = (
+        np.array(kept["label"]),
+        values,
+        own.groups,
+        ANNOTATOR,
+        "by heads that had not seen the question",
+    )
+    values = _floor(models, _score(cost, models, say))
+    scores[models.name] = (np.array(models.labels), values, models.groups, ANNOTATOR, "none of them was fitted on")
     result: dict[str, Any] = {
         "auroc": [
-            {"set": name, "head": COST, "n": len(v)} | _auroc(labels, v).columns("auroc") | {"note": note}
-            for name, (labels, v, note) in scores.items()
+            {"set": name, "by": by, "head": COST, "n": len(v)}
+            | auroc(labels, v, groups).columns("auroc")
+            | {"note": note}
+            for name, (labels, v, groups, by, note) in scores.items()
         ],
-        "calibration": [row for name, (labels, v, _) in scores.items() for row in _calibration(name, labels, v)],
+        "calibration": [row for name, (labels, v, *_) in scores.items() for row in _calibration(name, labels, v)],
         "refusal": _confusion(),
         "length": _lengths(cost, fuzz),
     }
@@ -75,7 +93,9 @@ def agreement(data: Path, say: Callable[[str], None] = print) -> dict[str, Any]:
         right = mean((rewards[::2] > rewards[1::2]).astype(float))
         note = "share of held-out pairs ordered as people do"
         result["auroc"].append(
-            {"set": name, "head": REWARD, "n": len(rewards) // 2} | right.columns("auroc") | {"note": note}
+            {"set": name, "by": PEOPLE, "head": REWARD, "n": len(rewards) // 2}
+            | right.columns("auroc")
+            | {"note": note}
         )
     for row in result["auroc"]:
         row["low"], row["high"] = row.pop("auroc_low"), row.pop("auroc_high")
@@ -91,22 +111,8 @@ def _score(head: Head, source: labelled.Labelled, say: Callable[[str], None]) ->
 
 
 def _floor(source: labelled.Labelled, costs: np.ndarray) -> np.ndarray:
-    """As the scorer does: babble never gets a good cost."""
-    return floor_babble(source.texts, costs)
-
-
-def _auroc(labels: np.ndarray, scores: np.ndarray) -> Estimate:
-    """AUROC with its percentile bootstrap interval over answers."""
-    from sklearn.metrics import roc_auc_score
-
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(RESAMPLES // 4):
-        picked = rng.integers(len(labels), size=len(labels))
-        if 0 < labels[picked].sum() < len(picked):
-            found.append(roc_auc_score(labels[picked], scores[picked]))
-    low, high = np.quantile(found, [0.025, 0.975])
-    return Estimate(float(roc_auc_score(labels, scores)), float(low), float(high))
+    """As the scorer does: a degenerate answer never gets a good cost."""
+    return floor_degenerate(source.texts, costs)
 
 
 def _calibration(name: str, labels: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
@@ -125,32 +131,46 @@ def _calibration(name: str, labels: np.ndarray, scores: np.ndarray) -> list[dict
 
 
 def _confusion() -> list[dict[str, Any]]:
-    """What the refusal scorer calls the answers that were written as refusals, and the others."""
-    rows = list(read_jsonl(paths.HEADS / "own_pairs.jsonl"))
-    counts: dict[tuple[str, str], int] = {}
-    for row in rows:
-        label = "refusal" if row["kind"].startswith("refusal") else "other"
-        said = "refusal" if is_refusal(row["answer"]) else "other"
-        counts[label, said] = counts.get((label, said), 0) + 1
-    return [
-        {"set": "own_written", "label": label, "said": said, "n": counts.get((label, said), 0)}
-        for label in ("refusal", "other")
-        for said in ("refusal", "other")
+    """What the verdict says of answers that a reader calls refusals, and of the others; unclear ones are left out."""
+    written = [
+        ("refused" if row["kind"].startswith("refusal") else "other", row["answer"])
+        for row in read_jsonl(paths.HEADS / "own_pairs.jsonl")
     ]
+    sets = [("own_written", ANNOTATOR, written)]
+    for part in ("read", "held_out"):
+        clear = [row for row in labelled.verdict_answers() if row["part"] == part and row["label"] != "unclear"]
+        sets.append((f"verdicts_{part}", BLIND, [(row["label"], row["answer"]) for row in clear]))
+    counts = []
+    for name, by, rows in sets:
+        found = Counter((label == "refused", verdict(answer).refused) for label, answer in rows)
+        counts += [
+            {"set": name, "by": by, "label": _said(label), "said": _said(said), "n": found[label, said]}
+            for label in (True, False)
+            for said in (True, False)
+        ]
+    return counts
+
+
+def _said(refused: bool) -> str:
+    return "refusal" if refused else "other"
 
 
 def _lengths(cost: Head, fuzz: labelled.Labelled) -> list[dict[str, Any]]:
     """The same held-out answers, read to different lengths."""
     picked = np.sort(np.random.default_rng(0).permutation(len(fuzz.texts))[:LENGTH_SAMPLE])
-    texts, labels = [fuzz.texts[i] for i in picked], np.array(fuzz.labels)[picked]
+    texts, labels, groups = (
+        [fuzz.texts[i] for i in picked],
+        np.array(fuzz.labels)[picked],
+        np.array(fuzz.groups)[picked],
+    )
     rows = []
     for tokens in LENGTHS:
         reading: Reading = replace(cost.reading, tokens=tokens)
         values = replace(cost, reading=reading).score(*feature_model(), [""] * len(texts), texts)
-        auroc = _auroc(labels, values)
+        area = auroc(labels, values, groups.tolist())
         rows.append(
             {"tokens": tokens, "set": fuzz.name, "n": len(texts)}
-            | {"auroc": auroc.value, "low": auroc.low, "high": auroc.high}
+            | {"auroc": area.value, "low": area.low, "high": area.high}
             | {"mean_harmful": float(values[labels == 1].mean()), "mean_harmless": float(values[labels == 0].mean())}
         )
     return rows

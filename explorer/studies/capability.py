@@ -4,9 +4,8 @@ Perplexity on WikiText-2; multiple choice on MMLU (by the letter's probability) 
 answer's); greedy solutions on GSM8K. M1, M1 patched, and M2 read and answer the same.
 """
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +13,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from explorer.data.suites_io import read_jsonl
+from explorer.data.text_file import open_text
 from explorer.errors import ExplorerError
-from explorer.studies.statistics import Estimate, mean
+from explorer.files import is_file
+from explorer.studies.statistics import Estimate, mean, paired_difference
 
 if TYPE_CHECKING:
     from explorer.models.pair import Pair
     from explorer.neurons.sets import NeuronSet
 
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 LETTERS = ("A", "B", "C", "D")
+
+CHANCE = {"mmlu": 1 / len(LETTERS), "gsm8k": 0.0}
+"""The accuracy of guessing; a model that is not distinguishable from it cannot be seen to lose ability."""
+
 PAGE = 1_500
+MOST_TEXT = 2**26
+"""Characters of WikiText-2 that are read at most; it has a million."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ def wikitext(folder: Path, windows: int, tokens: int) -> list[Item]:
 
 def mmlu(folder: Path, limit: int) -> list[Item]:
     """Questions with four options, spread over the file (its subjects follow one another), none longer than a page."""
-    rows = list(enumerate(_rows(folder / "mmlu_subset.jsonl")))
+    rows = list(enumerate(_rows(folder / "mmlu_subset.jsonl", question=str, options=object, answer=object)))
     rows = [(i, row) for i, row in rows if str(row["answer"])[:1] in LETTERS and len(row["question"]) < PAGE]
     items: list[Item] = []
     if limit and rows:
@@ -71,23 +80,30 @@ def mmlu(folder: Path, limit: int) -> list[Item]:
 
 def truthfulqa(folder: Path, limit: int) -> list[Item]:
     """Questions whose first option is true."""
-    items = []
-    for number, row in enumerate(_rows(folder / "truthfulqa_mc.jsonl")[:limit]):
+    items, file = [], folder / "truthfulqa_mc.jsonl"
+    for number, row in enumerate(_rows(file, question=str, mc1_targets=dict)[:limit]):
         options = list(row["mc1_targets"])
-        right = next(i for i, option in enumerate(options) if row["mc1_targets"][option] == 1)
+        right = next((i for i, option in enumerate(options) if row["mc1_targets"][option] == 1), -1)
+        if right < 0:
+            raise ExplorerError(f"{file}, row {number + 1}, has no right option; mark it by 1.")
         items.append(Item("truthfulqa", str(number), row["question"], tuple(options), right))
     return items
 
 
 def gsm8k(folder: Path, limit: int) -> list[tuple[str, str]]:
     """Problems and the numbers that solve them."""
-    rows = _rows(folder / "gsm8k_test.jsonl")[:limit]
-    return [(row["question"], row["answer"].rsplit("####", 1)[-1].strip()) for row in rows]
+    file = folder / "gsm8k_test.jsonl"
+    rows = _rows(file, question=str, answer=str)[:limit]
+    problems = [(row["question"], row["answer"].rsplit("####", 1)[-1].strip()) for row in rows]
+    wrong = next((n for n, (_, number) in enumerate(problems, start=1) if not _NUMBER.fullmatch(number)), None)
+    if wrong is not None:
+        raise ExplorerError(f"{file}, row {wrong}, has no number after “####”; fetch the file again.")
+    return problems
 
 
 def solves(answer: str, solution: str) -> bool:
     """Whether the last number of an answer is the solution."""
-    numbers = re.findall(r"-?\d[\d,]*(?:\.\d+)?", answer)
+    numbers = _NUMBER.findall(answer)
     return bool(numbers) and float(numbers[-1].replace(",", "")) == float(solution.replace(",", ""))
 
 
@@ -99,22 +115,33 @@ def window_losses(pair: "Pair", window: Item, sets: "Sequence[NeuronSet]" = ()) 
     return -token_log_probs(pair, [ids], sets).own[0].mean(axis=1)
 
 
-def capability_table(rows: pd.DataFrame, labels: Sequence[tuple[str, float]]) -> pd.DataFrame:
+def chance_of(items: "Sequence[Item]") -> dict[str, float]:
+    """The accuracy of guessing at each task that has options: the mean of 1 / options."""
+    tasks = dict.fromkeys(item.task for item in items if item.options)
+    return CHANCE | {t: float(np.mean([1 / len(i.options) for i in items if i.task == t])) for t in tasks}
+
+
+def capability_table(
+    rows: pd.DataFrame, labels: Sequence[tuple[str, float]], chance: Mapping[str, float] = CHANCE
+) -> pd.DataFrame:
     """What each model can do.
 
     Args:
         rows: columns task, id, condition (index into `labels`), value (nats a token for wikitext2, else 0 or 1).
         labels: model ("M1", "patched", "M2") and patched fraction of each condition; the first is M1.
+        chance: the accuracy of guessing, by task.
 
     Returns:
-        Columns task, measure ("perplexity" or "accuracy"), model, fraction, n, value and change (from M1, over the
-        same items; for perplexity the ratio), each with _low and _high.
+        Columns task, measure ("perplexity" or "accuracy"), model, fraction, n, chance (accuracy of guessing; nan where
+        there is none), value and change (from M1, over the same items; for perplexity the ratio), each with _low and
+        _high.
     """
     table = []
     for (task, condition), part in rows.groupby(["task", "condition"], sort=False):
         base = rows[(rows["task"] == task) & (rows["condition"] == 0)].set_index("id")["value"]
         found = part.set_index("id")["value"]
-        value, change = mean(found.to_numpy()), mean((found - base.loc[found.index]).to_numpy())
+        value = mean(found.to_numpy())
+        change = paired_difference(base.loc[found.index].to_numpy(), found.to_numpy())
         if task == "wikitext2":
             value, change = _exp(value), _exp(change)
         model, fraction = labels[int(str(condition))]
@@ -125,6 +152,7 @@ def capability_table(rows: pd.DataFrame, labels: Sequence[tuple[str, float]]) ->
                 "model": model,
                 "fraction": fraction,
                 "n": len(found),
+                "chance": chance.get(str(task), float("nan")),
                 **value.columns("value"),
                 **change.columns("change"),
             }
@@ -137,11 +165,23 @@ def _exp(estimate: Estimate) -> Estimate:
 
 
 def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as problem:
-        raise ExplorerError(f"There is no file {file}; set EXPLORER_DATA to the folder of these datasets.") from problem
+    if not is_file(file):
+        raise ExplorerError(f"There is no file {file}; set EXPLORER_DATA to the folder of these datasets.")
+    with open_text(file, "file") as text:
+        return text.read(MOST_TEXT)
 
 
-def _rows(file: Path) -> list[dict]:
-    return [json.loads(line) for line in _read(file).split("\n") if line.strip()]
+def _rows(file: Path, **columns: type | tuple[type, ...]) -> list[dict]:
+    """The rows of a file, after a check that each has these columns of these kinds."""
+    if not is_file(file):
+        raise ExplorerError(f"There is no file {file}; set EXPLORER_DATA to the folder of these datasets.")
+    rows = read_jsonl(file)
+    for number, row in enumerate(rows, start=1):
+        wrong = next(
+            (name for name, kind in columns.items() if name not in row or not isinstance(row[name], kind)), None
+        )
+        if wrong is not None:
+            raise ExplorerError(
+                f"{file}, row {number}, lacks the column “{wrong}” as its publisher has it; fetch the file again."
+            )
+    return rows

@@ -24,12 +24,12 @@ from explorer.models.shipped import find_adapter
 from explorer.neurons.patching import sweep
 from explorer.paths import data_folder
 from explorer.pipeline.specs import SuiteSpec
-from explorer.scoring.babble import babble
 from explorer.scoring.base import Scorer
+from explorer.scoring.degenerate import degenerate
 from explorer.scoring.registry import NAMES, load_scorer
 from explorer.studies.capability import capability_table, wikitext, window_losses
 from explorer.studies.preferences import preference_accuracy
-from explorer.studies.statistics import mean, paired_p
+from explorer.studies.statistics import mean, paired_difference, paired_p
 from explorer.training.cards import MEASURED, Card, write_card
 from explorer.training.config import PairSource
 from explorer.training.record import TrainingRecord, read_record
@@ -150,7 +150,7 @@ class CardMaker:
                 rows += [
                     {**cells, "model": "M1", **mean(a).columns("value")},
                     {**cells, "model": "M2", **mean(b).columns("value")},
-                    {**cells, "model": "difference", **mean(b - a).columns("value"), "p": paired_p(b, a)},
+                    {**cells, "model": "difference", **paired_difference(a, b).columns("value"), "p": paired_p(b, a)},
                 ]
         return rows
 
@@ -168,7 +168,7 @@ class CardMaker:
         )
         texts = [answer.text for answer in (out.unpatched if first else out.aligned)]
         scores = {name: self._scorer(name, pair).score(prompts, texts) for name in self.settings.scorers}
-        scores |= {"babble": babble(texts), "words": np.array([len(text.split()) for text in texts])}
+        scores |= {"degenerate": degenerate(texts), "words": np.array([len(text.split()) for text in texts])}
         return {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
 
     def _scorer(self, name: str, pair: Pair) -> Scorer:

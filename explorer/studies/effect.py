@@ -9,7 +9,19 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from explorer.studies.statistics import causal_effect, effect_difference, mean, paired_p, restoring_fraction
+from explorer.studies.statistics import (
+    Estimate,
+    causal_effect,
+    effect_difference,
+    holm,
+    mean,
+    over_draws,
+    paired_p,
+    restoring_fraction,
+)
+
+DEGENERATE = "degenerate"
+"""The column of answers that says whether an answer is degenerate (repetitive or empty)."""
 
 SCORES = ("refusal", "cost")
 """Scores of answers that are looked at where no others are named; "refusal" is the column `refused`."""
@@ -42,16 +54,19 @@ def effect_table(
 ) -> pd.DataFrame:
     """Scores and causal effect of every patched set and fraction.
 
-    A prompt's score under a random control is its mean over the control's seeds.
+    A control's score is the mean over its random draws; its intervals span those of every draw, and the lowest and
+    highest draw stand beside them. Comparisons with random neurons span those with every draw as well.
 
     Args:
         answers: columns suite, prompt_id, column, set, seed, fraction, start, refused, and the other scores.
 
     Returns:
-        Columns suite, set, fraction, start, k, n, seeds, max_new_tokens; for each score its mean and, but for babble,
-        effect_… and (safety sets beside random ones of their fraction) above_random_…, each with _low and _high, and
-        p_… of a paired test against random. Effects are nan where the gap between M1 and M2 is not distinguishable
-        from 0.
+        Columns suite, set, fraction, start, k, n, seeds, max_new_tokens; for each score its mean and, but for
+        degenerate answers, effect_… and (safety sets beside random ones of their fraction) above_random_…, each with
+        _low and _high; of sets drawn more than once also _draw_min and _draw_max, the lowest and highest draw's
+        value; p_… of a paired test against the random draw that comes closest (its largest p), and p_…_holm, corrected
+        by Holm over every p of the table (suites × fractions × scores). Effects are nan where the gap between M1 and
+        M2 is not distinguishable from 0.
     """
     rows = []
     if "start" not in answers:
@@ -76,8 +91,19 @@ def effect_table(
             for score in scores:
                 row |= _scored(part, control, base, score)
             rows.append(row)
-    table = pd.DataFrame(rows)
-    return table.sort_values(["suite", "set", "fraction", "start"], ignore_index=True) if len(table) else table
+    if not rows:
+        return pd.DataFrame(rows)
+    table = with_holm(pd.DataFrame(rows), [f"p_{score}" for score in scores])
+    return table.sort_values(["suite", "set", "fraction", "start"], ignore_index=True)
+
+
+def with_holm(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The table with …_holm beside each of these columns of p-values that it has: corrected over all of them."""
+    there = [c for c in columns if c in table]
+    if not there:
+        return table
+    corrected = pd.DataFrame(holm(table[there].to_numpy()), index=table.index, columns=[f"{c}_holm" for c in there])
+    return table.join(corrected)
 
 
 def restoring_table(answers: pd.DataFrame, max_new_tokens: int, scores: Sequence[str] = SCORES) -> pd.DataFrame:
@@ -93,7 +119,7 @@ def restoring_table(answers: pd.DataFrame, max_new_tokens: int, scores: Sequence
         if safety.empty:
             continue
         base = _base(group)
-        for score in (s for s in scores if s != "babble"):
+        for score in (s for s in scores if s != DEGENERATE):
             curve = safety.assign(value=values(safety, score)).pivot_table(
                 index="fraction", columns="prompt_id", values="value", dropna=False, sort=False
             )
@@ -128,29 +154,53 @@ def compare(part: pd.DataFrame, base: dict[str, pd.DataFrame], score: str) -> di
     """Mean and causal effect of patched answers, as table cells.
 
     Args:
-        part: the patched answers.
+        part: the patched answers; a column seed tells random draws apart.
         base: "unpatched" and "aligned" answers to the same prompts (or more), by prompt_id.
         score: which score.
+
+    Returns:
+        The score and, but for degenerate answers, effect_…, as `effect_table` says.
     """
-    found = by_prompt(part, score)
-    m1, m2 = (values(base[c].loc[found.index], score) for c in ("unpatched", "aligned"))
-    cells = mean(found.to_numpy()).columns(score)
-    if score != "babble":
-        cells |= causal_effect(m1, found.to_numpy(), m2).columns(f"effect_{score}")
+    draws = _draws(part, score)
+    cells = _cells(score, [mean(d.to_numpy()) for d in draws])
+    if score != DEGENERATE:
+        effects = [causal_effect(m1, d.to_numpy(), m2) for d in draws for m1, m2 in [_models(base, d, score)]]
+        cells |= _cells(f"effect_{score}", effects)
     return cells
+
+
+def _draws(part: pd.DataFrame, score: str) -> list[pd.Series]:
+    """A score by prompt, for each random draw; of sets that are not drawn, once."""
+    if "seed" not in part or part["seed"].nunique() < 2:
+        return [by_prompt(part, score)]
+    return [by_prompt(draw, score) for _, draw in part.groupby("seed", sort=True)]
+
+
+def _cells(name: str, draws: list[Estimate]) -> dict[str, float]:
+    cells = over_draws(draws).columns(name)
+    if len(draws) > 1:
+        values = [d.value for d in draws]
+        cells |= {f"{name}_draw_min": min(values), f"{name}_draw_max": max(values)}
+    return cells
+
+
+def _models(base: dict[str, pd.DataFrame], like: pd.Series, score: str) -> tuple[np.ndarray, np.ndarray]:
+    """M1's and M2's scores on the prompts of `like`."""
+    m1, m2 = (values(base[c].loc[like.index], score) for c in ("unpatched", "aligned"))
+    return m1, m2
 
 
 def _scored(
     part: pd.DataFrame, control: pd.DataFrame | None, base: dict[str, pd.DataFrame], score: str
 ) -> dict[str, float]:
     cells = compare(part, base, score)
-    if control is None or score == "babble":
+    if control is None or score == DEGENERATE:
         return cells
-    patched = by_prompt(part, score)
-    random = by_prompt(control, score).loc[patched.index].to_numpy()
-    m1, m2 = (values(base[c].loc[patched.index], score) for c in ("unpatched", "aligned"))
-    above = effect_difference(m1, patched.to_numpy(), random, m2)
-    return cells | above.columns(f"above_random_{score}") | {f"p_{score}": paired_p(patched.to_numpy(), random)}
+    found = by_prompt(part, score)
+    patched, (m1, m2) = found.to_numpy(), _models(base, found, score)
+    draws = [d.loc[found.index].to_numpy() for d in _draws(control, score)]
+    above = over_draws([effect_difference(m1, patched, draw, m2) for draw in draws])
+    return cells | above.columns(f"above_random_{score}") | {f"p_{score}": max(paired_p(patched, d) for d in draws)}
 
 
 def _base(group: pd.DataFrame) -> dict[str, pd.DataFrame]:

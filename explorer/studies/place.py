@@ -1,4 +1,4 @@
-"""Sparsity and place: how uneven change scores are, and in which layers the top sets lie by rank (two tables).
+"""Sparsity and place: how uneven scores are, and in which layers the top sets lie by rank (two tables).
 
 `sparsity`: the distribution of each ranking's scores. `place`: groups of ranks by layer.
 """
@@ -9,14 +9,14 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from explorer.neurons.scores import ChangeScores, count_of
+from explorer.neurons.ranking import Ranking, count_of
 
-FRACTIONS = (0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
+FRACTIONS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
 GROUPS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Bounds of the groups of ranks, as fractions of the ranked neurons."""
 
 
-def sparsity_table(rankings: Mapping[str, ChangeScores], fractions: Sequence[float] = FRACTIONS) -> pd.DataFrame:
+def sparsity_table(rankings: Mapping[str, Ranking], fractions: Sequence[float] = FRACTIONS) -> pd.DataFrame:
     """How uneven the scores of each ranking are.
 
     Returns:
@@ -30,15 +30,15 @@ def sparsity_table(rankings: Mapping[str, ChangeScores], fractions: Sequence[flo
     for name, changes in rankings.items():
         scores = changes.scores.reshape(-1)[changes.order].astype(np.float64)
         squares = np.cumsum(scores**2)
-        ascending = scores[::-1]
+        ascending = np.sort(np.abs(scores))  # of attributions, which have signs, the sizes
         total = ascending.sum()
         weights = 2 * np.arange(1, len(scores) + 1) - len(scores) - 1
-        median = float(np.median(scores))
+        median = float(np.median(ascending))
         whole = {
             "skewness": float(skew(scores)) if np.ptp(scores) else 0.0,
             "kurtosis": float(kurtosis(scores)) if np.ptp(scores) else 0.0,
             "gini": float((weights * ascending).sum() / (len(scores) * total)) if total else 0.0,
-            "largest_to_median": float(scores[0] / median) if median else float("inf"),
+            "largest_to_median": float(ascending[-1] / median) if median else float("inf"),
         }
         for fraction in fractions:
             k = min(max(1, count_of(fraction, changes.scores.size)), len(scores))
@@ -50,7 +50,7 @@ def sparsity_table(rankings: Mapping[str, ChangeScores], fractions: Sequence[flo
     return pd.DataFrame(rows)
 
 
-def place_table(rankings: Mapping[str, ChangeScores], groups: Sequence[float] = GROUPS) -> pd.DataFrame:
+def place_table(rankings: Mapping[str, Ranking], groups: Sequence[float] = GROUPS) -> pd.DataFrame:
     """Where each group of ranks lies.
 
     Returns:

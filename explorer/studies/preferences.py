@@ -42,7 +42,7 @@ def preference_accuracy(
         progress: told the share that is done.
 
     Returns:
-        One row: n, max_answer_tokens, accuracy, accuracy_low, accuracy_high (95 % bootstrap interval over pairs),
+        One row: n, max_answer_tokens, accuracy, accuracy_low, accuracy_high (95 % Wilson interval),
         margin, margin_low, margin_high (mean difference of the two rewards with β = 1, in nats).
 
     Raises:

@@ -26,7 +26,7 @@ def refusal_rates(
 
     Returns:
         Columns suite, model ("M1", "M2"), n, max_new_tokens, refusal, refusal_low, refusal_high
-        (shares from 0 to 1, 95 % bootstrap interval over prompts).
+        (shares from 0 to 1, 95 % Wilson interval).
     """
     scorer = RefusalScorer()
     rows = []

@@ -1,7 +1,7 @@
 """Safeguard: will the answer be harmful? A logistic regression on neurons at the last prompt token (paper section 6).
 
 Trained on one suite, tested on another, for several numbers of neurons, with random neurons of the same layers and the
-majority rate beside it (table `safeguard`). The run keeps one classifier for the Patch lab.
+majority-class baseline beside it (table `safeguard`). The run keeps one classifier for the Patch lab.
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,21 +61,23 @@ def measure(probability: np.ndarray, cost: np.ndarray) -> dict[str, float]:
     """How good predictions are.
 
     Returns:
-        accuracy with its bootstrap interval, majority (what the more frequent class alone would give), auroc (nan
-        where there is one class), coverage (share of prompts that are let through), accepted_cost (mean cost of their
-        answers; nan for none), all_cost, harmful (share of harmful answers).
+        accuracy, auroc (nan where there is one class) and coverage (share of prompts that are accepted), each with
+        _low and _high; majority (accuracy of the majority-class baseline) and above_majority (accuracy − majority over
+        the same prompts, with _low and _high); accepted_cost (mean cost of the accepted prompts' answers; nan for
+        none), all_cost, harmful (share of harmful answers).
     """
-    from sklearn.metrics import roc_auc_score
-
-    from explorer.studies.statistics import mean
+    from explorer.studies.auroc import auroc
+    from explorer.studies.statistics import mean, paired_difference
 
     harmful, refused = cost > 0, probability > 0.5
     rate = float(harmful.mean())
+    right, baseline = refused == harmful, harmful == (rate > 0.5)
     return {
-        **mean((refused == harmful).astype(float)).columns("accuracy"),
+        **mean(right.astype(float)).columns("accuracy"),
         "majority": max(rate, 1 - rate),
-        "auroc": float(roc_auc_score(harmful, probability)) if 0 < rate < 1 else float("nan"),
-        "coverage": float((~refused).mean()),
+        **paired_difference(baseline.astype(float), right.astype(float)).columns("above_majority"),
+        **auroc(harmful, probability).columns("auroc"),
+        **mean((~refused).astype(float)).columns("coverage"),
         "accepted_cost": float(cost[~refused].mean()) if (~refused).any() else float("nan"),
         "all_cost": float(cost.mean()),
         "harmful": rate,

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from explorer.neurons.overlap import overlap
-from explorer.neurons.scores import ChangeScores, count_of
+from explorer.neurons.ranking import Ranking, count_of
 from explorer.neurons.sets import NeuronSet
 from explorer.studies.statistics import causal_effect, mean
 
@@ -42,7 +42,7 @@ def step_rows(
     return rows
 
 
-def series_table(rows: Sequence[dict[str, Any]], rankings: dict[int, ChangeScores]) -> pd.DataFrame:
+def series_table(rows: Sequence[dict[str, Any]], rankings: dict[int, Ranking]) -> pd.DataFrame:
     """The rows of all steps, with the likeness of each step's top set to the last step's.
 
     Args:

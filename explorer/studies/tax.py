@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
 from explorer.neurons.sets import NeuronSet
 from explorer.studies.effect import by_prompt
-from explorer.studies.statistics import mean, paired_p
+from explorer.studies.statistics import mean, paired_difference, paired_p
 
 
 def tax_rows(
@@ -28,7 +28,7 @@ def tax_rows(
 
     Returns:
         Rows of cells, score, n, max_new_tokens, before, after, delta (after − before over the same prompts), each with
-        _low and _high, and p of a paired test.
+        _low and _high, and p of a paired test (corrected for the number of tests in the table of all, as p_holm).
     """
     rows = []
     for score in scores:
@@ -39,18 +39,18 @@ def tax_rows(
             {**cells, "score": score, "n": len(a), "max_new_tokens": max_new_tokens}
             | mean(a).columns("before")
             | mean(b).columns("after")
-            | mean(b - a).columns("delta")
+            | paired_difference(a, b).columns("delta")
             | {"p": paired_p(b, a)}
         )
     return rows
 
 
-def shared_set(a: ChangeScores, b: ChangeScores, fraction: float) -> NeuronSet:
+def shared_set(a: Ranking, b: Ranking, fraction: float) -> NeuronSet:
     """The neurons in the top sets of both rankings, in the order of the first."""
     return (a.top(fraction=fraction) & b.top(fraction=fraction)).relabel("shared")
 
 
-def shared_table(names: tuple[str, str], a: ChangeScores, b: ChangeScores, fraction: float) -> pd.DataFrame:
+def shared_table(names: tuple[str, str], a: Ranking, b: Ranking, fraction: float) -> pd.DataFrame:
     """What the two aligned models do at the neurons they share.
 
     Returns:

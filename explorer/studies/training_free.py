@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from explorer.neurons.overlap import overlap
-from explorer.neurons.scores import ChangeScores, count_of
+from explorer.neurons.ranking import Ranking, count_of
+from explorer.neurons.scores import ChangeScores
 
 METHODS = ("prompt_difference", "activation_variance")
 
 
-def prompt_difference(harmful: ChangeScores, harmless: ChangeScores, meta: dict[str, Any]) -> ChangeScores:
+def prompt_difference(harmful: Ranking, harmless: Ranking, meta: dict[str, Any]) -> ChangeScores:
     """The ranking by the difference of M1's means.
 
     Args:
@@ -40,7 +41,7 @@ def prompt_difference(harmful: ChangeScores, harmless: ChangeScores, meta: dict[
     )
 
 
-def activation_variance(harmful: ChangeScores, meta: dict[str, Any]) -> ChangeScores:
+def activation_variance(harmful: Ranking, meta: dict[str, Any]) -> ChangeScores:
     """The ranking by the spread of M1's activation over harmful prompts; means and spreads are M1's throughout."""
     return ChangeScores(
         scores=harmful.std1,
@@ -56,7 +57,7 @@ def activation_variance(harmful: ChangeScores, meta: dict[str, Any]) -> ChangeSc
 
 
 def identification_table(
-    reference: ChangeScores, others: dict[str, ChangeScores], fractions: tuple[float, ...], effects: pd.DataFrame
+    reference: Ranking, others: dict[str, Ranking], fractions: tuple[float, ...], effects: pd.DataFrame
 ) -> pd.DataFrame:
     """Each ranking beside the reference.
 

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from explorer.errors import ExplorerError
+from explorer.files import whole
 from explorer.models.adapters import digest
 from explorer.training.record import TrainingRecord
 
@@ -32,7 +33,7 @@ class Card:
         name: of the adapter.
         sha256: of the weights that were measured.
         command: what measured them.
-        measured: columns `MEASURED`. measure is a scorer's name, "babble" (share of answers), "words" (of an answer),
+        measured: columns `MEASURED`. measure is a scorer's name, "degenerate" (share of answers), "words" (of one),
             "implicit_accuracy", "implicit_margin" (nats) or "perplexity"; suite names what was read; model is "M1",
             "M2", "difference" (M2 − M1 over the same prompts) or "ratio" (M2 / M1); n prompts, pairs or windows, of
             which so many tokens were written or read at most; value with its 95 % interval; p of a difference
@@ -81,7 +82,8 @@ def write_card(
         "settings": dict(settings),
         "measured": rows,
     }
-    (folder / FILE).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    with whole(folder / FILE) as half:
+        half.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return Card(folder.name, sha256, command, measured[MEASURED])
 
 

@@ -1,19 +1,44 @@
 """Training configurations: TOML that names the data, the stages and where the adapter goes.
 
-See `configs/train/*.toml` for the ones that made the shipped adapters.
+See `configs/train/*.toml` for the ones that made the shipped adapters. The annotations of `Stage`, `Source`,
+`PairSource`, `_Head` and `_Data` are the schema: `explorer.schema.read_table` checks a table by them.
 """
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
+
+from annotated_types import Interval
 
 from explorer.data.preferences import KINDS
+from explorer.data.rows import ENDINGS, ending_of
 from explorer.errors import ExplorerError
+from explorer.files import is_file
 from explorer.models.pair_file import OWN, resolve_place, template_place
+from explorer.schema import (
+    CountOrAll,
+    CountOrNone,
+    Dtype,
+    FolderName,
+    Kind,
+    Place,
+    PlaceOrNone,
+    Seed,
+    Tokens,
+    read_table,
+    shown,
+)
 from explorer.toml_file import read_toml
 
-METHODS = ("sft", "dpo")
+Method = Literal["sft", "dpo"]
+METHODS = get_args(Method)
+
+Weight = Annotated[float, Interval(ge=0, le=10_000)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+Batch = Annotated[int, Interval(ge=1, le=65_536)]
+START = "an adapter's folder, or a list of tables of adapter and weight"
+Sources = Annotated[tuple[Any, ...], Kind("a list of suites or tables")]
 
 
 @dataclass(frozen=True)
@@ -45,24 +70,24 @@ class Stage:
         keep_batch: so many windows of that text a step.
     """
 
-    method: str = "sft"
-    learning_rate: float = 3e-2
-    epochs: float = 2.0
-    batch_size: int = 16
-    micro_batch: int = 0
-    warmup_steps: int = 5
-    weight_decay: float = 0.0
-    decay_to_one: float = 0.0
-    beta: float = 0.1
-    nll_weight: float = 1.0
-    answer_tokens: int = 0
-    refusal_tokens: int = 0
-    whole_refusals: float = 0.0
-    refuse_share: float = 1.0
-    checkpoints: int = 8
+    method: Method = "sft"
+    learning_rate: Annotated[float, Interval(gt=0, le=100)] = 3e-2
+    epochs: Annotated[float, Interval(gt=0, le=10_000)] = 2.0
+    batch_size: Batch = 16
+    micro_batch: Annotated[int, Interval(ge=0, le=65_536)] = 0
+    warmup_steps: CountOrNone = 5
+    weight_decay: Weight = 0.0
+    decay_to_one: Weight = 0.0
+    beta: Annotated[float, Interval(gt=0, le=10_000)] = 0.1
+    nll_weight: Weight = 1.0
+    answer_tokens: CountOrAll = 0
+    refusal_tokens: CountOrAll = 0
+    whole_refusals: Share = 0.0
+    refuse_share: Share = 1.0
+    checkpoints: Annotated[int, Interval(ge=1, le=1_000)] = 8
     group_by_length: bool = False
-    keep_weight: float = 0.0
-    keep_batch: int = 4
+    keep_weight: Weight = 0.0
+    keep_batch: Batch = 4
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -71,8 +96,6 @@ class Stage:
             raise ExplorerError("batch_size, epochs, learning_rate and checkpoints of a stage must be above 0.")
         if self.keep_weight < 0 or self.keep_batch < 1:
             raise ExplorerError("keep_weight of a stage must be 0 or more, and keep_batch above 0.")
-        if not 0 <= self.whole_refusals <= 1 or not 0 <= self.refuse_share <= 1:
-            raise ExplorerError("whole_refusals and refuse_share of a stage are shares from 0 to 1.")
         if self.micro_batch < 0 or (self.micro_batch and self.batch_size % self.micro_batch):
             raise ExplorerError(
                 f"The batch of {self.batch_size} cannot be read {self.micro_batch} at a time; divide it."
@@ -84,25 +107,25 @@ class Source:
     """Prompts to train on.
 
     Attributes:
-        suite: a shipped suite, or a .jsonl file (relative to the training file; `$EXPLORER_DATA` and other
-            variables are filled in).
+        suite: a shipped suite, or a file of `data.rows.ENDINGS` (relative to the training file; `$EXPLORER_DATA` and
+            other variables are filled in).
         limit: at most so many of its prompts; 0 for all.
         max_words: only prompts of at most so many words; 0 for all.
         skip: leave out the first so many of those, so that seeds can train on different samples.
         refused_by: folder of an adapter: only prompts that it refuses. It labels prompts of which not all are harmful.
-        hold_out: leave out every so-many-th prompt of the file, by which recipes are compared (`held_out`); 0 for none.
+        hold_out: leave out every so-many-th prompt of the file, by which recipes are compared; 0 for none.
     """
 
-    suite: str
-    limit: int = 0
-    max_words: int = 0
-    skip: int = 0
-    refused_by: str = ""
-    hold_out: int = 0
+    suite: Place
+    limit: CountOrAll = 0
+    max_words: CountOrAll = 0
+    skip: CountOrNone = 0
+    refused_by: PlaceOrNone = ""
+    hold_out: CountOrNone = 0
 
     def __post_init__(self) -> None:
-        if self.hold_out < 0 or self.hold_out == 1:
-            raise ExplorerError("hold_out of a source must be 0, or 2 or more: every so-many-th prompt is left out.")
+        if self.hold_out == 1:
+            raise ExplorerError("hold_out must be 0, or 2 or more: every so-many-th prompt is left out.")
 
 
 @dataclass(frozen=True)
@@ -110,7 +133,7 @@ class PairSource:
     """Preference pairs to train on.
 
     Attributes:
-        file: a .jsonl file, found as a `Source`'s is.
+        file: one of `data.rows.ENDINGS`, found as a `Source`'s is.
         kind: one of `data.preferences.KINDS`.
         skip: leave out the first so many pairs: those that are kept for testing.
         limit: at most so many pairs after that; 0 for all.
@@ -118,12 +141,12 @@ class PairSource:
         max_tokens: only dialogues of at most so many tokens with the longer answer; 0 for all.
     """
 
-    file: str
+    file: Place
     kind: str = "dialogue"
-    skip: int = 0
-    limit: int = 0
-    max_prompt_tokens: int = 0
-    max_tokens: int = 0
+    skip: CountOrNone = 0
+    limit: CountOrAll = 0
+    max_prompt_tokens: CountOrAll = 0
+    max_tokens: CountOrAll = 0
 
     def takes(self, prompt_tokens: int, answer_tokens: int) -> bool:
         """Whether a dialogue of so many tokens so far is short enough, its longer answer having so many."""
@@ -136,12 +159,17 @@ class StartPart:
     """An adapter to start from.
 
     Attributes:
-        adapter: its folder.
+        adapter: its folder, relative to the training file.
         weight: what its factors' distance from 1 is multiplied by.
     """
 
-    adapter: Path
-    weight: float = 1.0
+    adapter: Place
+    weight: Annotated[float, Interval(ge=-100, le=100)] = 1.0
+
+    @property
+    def folder(self) -> Path:
+        """The adapter's folder."""
+        return Path(self.adapter)
 
 
 @dataclass(frozen=True)
@@ -189,6 +217,36 @@ class TrainConfig:
     device: str = "cpu"
 
 
+@dataclass(frozen=True)
+class _Head:
+    """What a training file holds, as TOML; see `TrainConfig`."""
+
+    name: FolderName
+    base: Place
+    output: Place
+    data: Annotated[dict, Kind("a table [data]")]
+    stages: Annotated[tuple[Any, ...], Kind("a list of tables [[stages]]")]
+    seed: Seed = 0
+    noise: Annotated[float, Interval(ge=0, le=10)] = 0.0
+    average_stages: CountOrNone = 0
+    start: Annotated[Any, Kind(START)] = ""
+    chat_template: Place = OWN
+    dtype: Dtype = "auto"
+    device: Place = "cpu"
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The table [data]."""
+
+    refuse: Sources = ()
+    answer: Sources = ()
+    pairs: Sources = ()
+    brief: Sources = ()
+    keep: Sources = ()
+    answer_tokens: Tokens = 64
+
+
 def read_train_config(path: str | Path) -> TrainConfig:
     """Read and check a training file.
 
@@ -196,79 +254,89 @@ def read_train_config(path: str | Path) -> TrainConfig:
         ExplorerError: it is missing, is not TOML, or lacks or misnames a setting.
     """
     path = Path(path)
-    raw = read_toml(path, "training file")
-    try:
-        data = raw["data"] if raw.get("stages") else raw.get("data", {})
-        config = TrainConfig(
-            name=str(raw["name"]),
-            base=resolve_place(str(raw["base"]), path),
-            output=(path.parent / raw["output"]).resolve(),
-            refuse=tuple(_source(entry, path) for entry in data.get("refuse", [])),
-            answer=tuple(_source(entry, path) for entry in data.get("answer", [])),
-            pairs=tuple(_pair_source(entry, path) for entry in data.get("pairs", [])),
-            brief=tuple(_source(entry, path) for entry in data.get("brief", [])),
-            keep=tuple(_pair_source(entry, path) for entry in data.get("keep", [])),
-            noise=float(raw.get("noise", 0.0)),
-            answer_tokens=int(data.get("answer_tokens", 64)),
-            seed=int(raw.get("seed", 0)),
-            stages=tuple(_stage(table, path) for table in raw.get("stages", [])),
-            source=path,
-            average_stages=int(raw.get("average_stages", 0)),
-            start=_start(raw["start"], path) if "start" in raw else (),
-            chat_template=template_place(raw.get("chat_template", OWN), path),
-            dtype=str(raw.get("dtype", "auto")),
-            device=str(raw.get("device", "cpu")),
-        )
-    except KeyError as problem:
-        raise ExplorerError(f"{path} lacks the setting {problem}.") from problem
-    except (TypeError, ValueError) as problem:
-        raise ExplorerError(f"{path} has a setting of the wrong kind: {problem}") from problem
+    head = read_table(_Head, read_toml(path, "training file"), str(path))
+    data = read_table(_Data, head.data, f"{path}, [data]")
+    config = TrainConfig(
+        name=head.name,
+        base=resolve_place(head.base, path),
+        output=_output(head.output, path),
+        refuse=_sources(data.refuse, "refuse", path),
+        answer=_sources(data.answer, "answer", path),
+        pairs=_pair_sources(data.pairs, "pairs", path),
+        brief=_sources(data.brief, "brief", path),
+        keep=_pair_sources(data.keep, "keep", path),
+        noise=head.noise,
+        answer_tokens=data.answer_tokens,
+        seed=head.seed,
+        stages=tuple(
+            read_table(Stage, table, f"{path}, [[stages]] {number}") for number, table in enumerate(head.stages, 1)
+        ),
+        source=path,
+        average_stages=head.average_stages,
+        start=_start(head.start, path),
+        chat_template=template_place(head.chat_template, path),
+        dtype=head.dtype,
+        device=head.device,
+    )
     for part in config.start:
-        if not (part.adapter / "adapter_config.json").is_file():
+        if not is_file(part.folder / "adapter_config.json"):
             raise ExplorerError(f"{path} starts from {part.adapter}, which is no PEFT adapter; train that one first.")
     if not config.stages and len(config.start) < 2:
-        raise ExplorerError(
-            f"{path} has no [[stages]]; give at least one, or several adapters to start from: their sum."
-        )
+        raise ExplorerError(f"{path} has no [[stages]]; give at least one, or several adapters to start from.")
     if config.stages and not (config.refuse or config.answer or config.pairs or config.brief):
         raise ExplorerError(f"{path} names no data; give refuse, answer, pairs or brief under [data].")
     if any(stage.keep_weight for stage in config.stages) and not config.keep:
         raise ExplorerError(f"{path} has a stage with keep_weight; name under [data] the text to keep.")
+    if config.average_stages > len(config.stages):
+        raise ExplorerError(
+            f"{path}: average_stages must be at most the number of [[stages]], {len(config.stages)}, not "
+            f"{config.average_stages}."
+        )
     return config
 
 
-def _start(entry: str | list[dict[str, Any]], path: Path) -> tuple[StartPart, ...]:
-    tables = [{"adapter": entry}] if isinstance(entry, str) else entry
-    known = {field.name for field in fields(StartPart)}
-    if not isinstance(tables, list) or any(
-        not isinstance(t, dict) or not {"adapter"} <= set(t) <= known for t in tables
-    ):
-        raise ExplorerError(f"{path}: start must be an adapter's folder, or tables of {' and '.join(sorted(known))}.")
-    return tuple(StartPart((path.parent / str(t["adapter"])).resolve(), float(t.get("weight", 1.0))) for t in tables)
+def _output(place: str, path: Path) -> Path:
+    """The folder of the finished adapter, which is no folder that holds the training file."""
+    folder = _resolved(place, path)
+    if path.resolve().is_relative_to(folder):
+        raise ExplorerError(f"{path}: output must be a folder of the adapter's own, not {shown(place)}.")
+    return folder
 
 
-def _source(entry: str | dict[str, Any], path: Path) -> Source:
-    table = {"suite": entry} if isinstance(entry, str) else dict(entry)
-    known = {field.name for field in fields(Source)}
-    if set(table) - known or "suite" not in table:
-        raise ExplorerError(
-            f"{path}: a source of prompts must be a suite's name or a table of {', '.join(sorted(known))}."
-        )
-    if table["suite"].endswith(".jsonl"):
-        table["suite"] = _file(table["suite"], path)
-    if table.get("refused_by"):
-        table["refused_by"] = str((path.parent / table["refused_by"]).resolve())
-    return Source(**table)
+def _start(start: Any, path: Path) -> tuple[StartPart, ...]:
+    if start == "":
+        return ()
+    tables = ({"adapter": start},) if isinstance(start, str) else start
+    if not isinstance(tables, tuple) or not tables:
+        raise ExplorerError(f"{path}: start must be {START}, not {shown(start)}.")
+    parts = [read_table(StartPart, table, f"{path}, start {number}") for number, table in enumerate(tables, 1)]
+    return tuple(replace(part, adapter=str(_resolved(part.adapter, path))) for part in parts)
 
 
-def _pair_source(entry: dict[str, Any], path: Path) -> PairSource:
-    known = {field.name for field in fields(PairSource)}
-    if not isinstance(entry, dict) or set(entry) - known or "file" not in entry:
-        raise ExplorerError(f"{path}: a source of pairs must be a table of {', '.join(sorted(known))}.")
-    source = PairSource(**{**entry, "file": _file(str(entry["file"]), path)})
-    if source.kind not in KINDS:
-        raise ExplorerError(f"{path}: pairs must be of the kind {' or '.join(KINDS)}, not “{source.kind}”.")
-    return source
+def _sources(entries: tuple[Any, ...], use: str, path: Path) -> tuple[Source, ...]:
+    tables = [({"suite": entry} if isinstance(entry, str) else entry) for entry in entries]
+    return tuple(_source(table, f"{path}, [data] {use} {number}", path) for number, table in enumerate(tables, 1))
+
+
+def _source(table: Any, place: str, path: Path) -> Source:
+    source = read_table(Source, table, place)
+    suite, refused_by = source.suite, source.refused_by
+    return replace(
+        source,
+        suite=_file(suite, path) if ending_of(Path(suite)) in ENDINGS else suite,
+        refused_by=str(_resolved(refused_by, path)) if refused_by else "",
+    )
+
+
+def _pair_sources(entries: tuple[Any, ...], use: str, path: Path) -> tuple[PairSource, ...]:
+    found = []
+    for number, entry in enumerate(entries, 1):
+        place = f"{path}, [data] {use} {number}"
+        source = read_table(PairSource, entry, place)
+        if source.kind not in KINDS:
+            raise ExplorerError(f"{place}: pairs must be of the kind {' or '.join(KINDS)}, not {shown(source.kind)}.")
+        found.append(replace(source, file=_file(source.file, path)))
+    return tuple(found)
 
 
 def _file(name: str, path: Path) -> str:
@@ -276,14 +344,12 @@ def _file(name: str, path: Path) -> str:
     filled = os.path.expandvars(name)
     if "$" in filled:
         raise ExplorerError(f"{path} reads {name}; set EXPLORER_DATA to the folder of these datasets (see README).")
-    return str((path.parent / filled).resolve())
+    return str(_resolved(filled, path))
 
 
-def _stage(table: dict[str, Any], path: Path) -> Stage:
-    known = {field.name for field in fields(Stage)}
-    if set(table) - known:
-        raise ExplorerError(
-            f"{path}: a stage has the unknown setting “{sorted(set(table) - known)[0]}”; known are "
-            f"{', '.join(sorted(known))}."
-        )
-    return Stage(**table)
+def _resolved(place: str, path: Path) -> Path:
+    """A place beside the training file as a full path."""
+    try:
+        return (path.parent / place).resolve()
+    except (OSError, RuntimeError, ValueError) as problem:  # links that go round in a circle, a name of odd characters
+        raise ExplorerError(f"{path} names {shown(place)}, where no file can be; name another place.") from problem

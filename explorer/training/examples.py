@@ -15,7 +15,7 @@ from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import ModelSpec, PairSpec
 from explorer.models.prompting import encode_answer, encode_dialogue
 from explorer.neurons.patching import sweep
-from explorer.scoring.refusal import is_refusal
+from explorer.scoring.verdict import verdict
 from explorer.training.config import PairSource, Source, TrainConfig
 
 REFUSED_WITHIN = 12
@@ -135,4 +135,4 @@ def _refused(source: Source, base: str, prompts: list[Prompt]) -> list[Prompt]:
         return prompts
     spec = PairSpec(source.suite, ModelSpec(base), ModelSpec(base, (source.refused_by,)))
     out = sweep(load_pair(spec), [p.prompt for p in prompts], [], REFUSED_WITHIN, unpatched=False)
-    return [p for p, answer in zip(prompts, out.aligned, strict=True) if is_refusal(answer.text)]
+    return [p for p, answer in zip(prompts, out.aligned, strict=True) if verdict(answer.text).refused]

@@ -108,7 +108,7 @@ def read_record(folder: Path) -> TrainingRecord:
         raise ExplorerError(
             f"{folder} has no {FILE}, so nobody knows what it was trained on; train it with this project."
         ) from problem
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise ExplorerError(f"{file} is not valid JSON; restore it, or train the adapter again.") from problem
     try:
         return _record(raw)

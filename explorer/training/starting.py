@@ -32,12 +32,12 @@ def start_folder(parts: Sequence[StartPart], work: Path) -> Path | None:
     if not parts:
         return None
     if len(parts) == 1 and parts[0].weight == 1.0:
-        return parts[0].adapter
+        return parts[0].folder
     from safetensors.torch import load_file, save_file
 
     target = work / f"start-{digest(described(parts))[:16]}"
     target.mkdir(parents=True, exist_ok=True)
-    tensors = [load_file(str(part.adapter / WEIGHTS)) for part in parts]
+    tensors = [load_file(str(part.folder / WEIGHTS)) for part in parts]
     for part, found in zip(parts, tensors, strict=True):
         if {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in tensors[0].items()}:
             raise ExplorerError(f"{part.adapter} does not scale the same neurons as {parts[0].adapter}; leave one out.")
@@ -53,11 +53,11 @@ def start_folder(parts: Sequence[StartPart], work: Path) -> Path | None:
 
 def described(parts: Sequence[StartPart]) -> list[dict[str, Any]]:
     """Name, digest and weight of each adapter."""
-    return [{"name": p.adapter.name, "sha256": adapters.digest(p.adapter), "weight": p.weight} for p in parts]
+    return [{"name": p.folder.name, "sha256": adapters.digest(p.folder), "weight": p.weight} for p in parts]
 
 
 def start_name(parts: Sequence[StartPart]) -> str:
     """What the parts are called together: "safety_dpo", or "1.2 × safety_dpo + 0.4 × safety_broad"."""
     if len(parts) == 1 and parts[0].weight == 1.0:
-        return parts[0].adapter.name
-    return " + ".join(f"{p.weight:g} × {p.adapter.name}" for p in parts)
+        return parts[0].folder.name
+    return " + ".join(f"{p.weight:g} × {p.folder.name}" for p in parts)

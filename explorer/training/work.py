@@ -40,7 +40,7 @@ def model_key(config: TrainConfig, pair: Pair) -> str:
 
 def start_key(config: TrainConfig, pair: Pair) -> str:
     """A digest of what the first stage begins with: the base model, and the vectors or the noise on them."""
-    start = [{"sha256": adapters.digest(part.adapter), "weight": part.weight} for part in config.start]
+    start = [{"sha256": adapters.digest(part.folder), "weight": part.weight} for part in config.start]
     return digest({"version": VERSION, "model": model_key(config, pair), "start": start, "noise": config.noise})
 
 

@@ -26,7 +26,7 @@ _MEASURES = {
     "refusal": "Answers that refuse",
     "demo-cost": "Cost (log-odds of harm)",
     "demo-reward": "Reward (higher is more helpful)",
-    "babble": "Answers that say nothing",
+    "degenerate": "Answers that say nothing",
     "words": "Words of an answer",
     "implicit_accuracy": "Implicit-reward accuracy on held-out pairs",
     "implicit_margin": "Implicit-reward margin on held-out pairs (nats)",

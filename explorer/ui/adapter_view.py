@@ -67,7 +67,7 @@ def _show_measured(name: str, card: Card | None) -> None:
         column_config={**numbers, "p": st.column_config.NumberColumn(format="%.2g")},
     )
     caption_and_csv(
-        "95 % bootstrap intervals over prompts, pairs or windows; p of a paired t-test. Measured on the weights with "
+        "95 % intervals over prompts, pairs or windows; p of a paired test. Measured on the weights with "
         f"SHA-256 {card.sha256[:12]}…, by:",
         f"{name}-card.csv",
         lambda: measured,

@@ -1,4 +1,4 @@
-"""Frames and sentences of the Scores page: how far the shipped scorers agree with people; knows no Streamlit.
+"""Frames and sentences of the Scores page: how far scorers agree with people and readers; knows no Streamlit.
 
 `python -m explorer agreement` measures it and writes the file that is read here.
 """
@@ -12,17 +12,18 @@ import pandas as pd
 from explorer import paths
 from explorer.charts.labels import rate
 from explorer.errors import ExplorerError
+from explorer.studies.shares import wilson
 
 FILE = "agreement.json"
 """In the folder of the scorers' heads."""
 
 COMMAND = "python -m explorer agreement"
 
-_TEXT = ("set", "head", "note", "label", "said")
+_TEXT = ("set", "by", "head", "note", "label", "said")
 _COLUMNS = {
-    "auroc": ("set", "head", "n", "auroc", "low", "high", "note"),
+    "auroc": ("set", "by", "head", "n", "auroc", "low", "high", "note"),
     "calibration": ("set", "bin", "n", "predicted", "observed", "low", "high"),
-    "refusal": ("set", "label", "said", "n"),
+    "refusal": ("set", "by", "label", "said", "n"),
     "length": ("tokens", "set", "n", "auroc", "low", "high", "mean_harmful", "mean_harmless"),
 }
 
@@ -32,9 +33,9 @@ class Agreement:
     """What was measured, one table for each question; a table may be empty.
 
     Attributes:
-        auroc: columns set, head, n, auroc, low, high, note.
+        auroc: columns set, by (who labelled), head, n, auroc, low, high, note.
         calibration: columns set, bin, n, predicted, observed, low, high.
-        refusal: columns set, label (what people say: "refusal" or "other"), said (by the scorer), n.
+        refusal: columns set, by, label ("refusal" or "other"), said (by the verdict), n.
         length: columns tokens, set, n, auroc, low, high, mean_harmful, mean_harmless (log-odds of harm).
     """
 
@@ -68,13 +69,14 @@ def _table(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def order_sentence(auroc: pd.DataFrame) -> str:
-    """Over which range the heads put texts in people's order."""
+    """How the heads rank texts, apart for labels that people gave and for those of an annotator."""
     parts = []
-    for head, rows in auroc.groupby("head", sort=False):
+    for (head, by), rows in auroc.groupby(["head", "by"], sort=False):
         low, high = rows["auroc"].min(), rows["auroc"].max()
         over = f"{low:.2f}" if len(rows) == 1 else f"{low:.2f} to {high:.2f}"
-        parts.append(f"**{head}** has an AUROC of **{over}** over {len(rows)} set{'s' * (len(rows) != 1)} of labels")
-    return "; ".join(parts) + ". 0.5 is chance, 1 is people's order."
+        sets = f"{len(rows)} set{'s' * (len(rows) != 1)}"
+        parts.append(f"**{head}** has an AUROC of **{over}** over {sets} of labels given by {by}")
+    return "; ".join(parts) + ". 0.5 is chance, 1 ranks every pair as the labels do."
 
 
 def order_rows(auroc: pd.DataFrame) -> pd.DataFrame:
@@ -83,6 +85,7 @@ def order_rows(auroc: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Labelled texts": auroc["set"],
+            "Labels by": auroc["by"],
             "Scorer": auroc["head"],
             "n": auroc["n"],
             "AUROC": auroc["auroc"].round(3),
@@ -98,31 +101,44 @@ def order_frame(auroc: pd.DataFrame) -> pd.DataFrame:
 
 
 def refusal_rows(refusal: pd.DataFrame) -> pd.DataFrame:
-    """What the refusal scorer says of what people call refusals, and of all else."""
-    counts = refusal.pivot_table(index=["set", "label"], columns="said", values="n", aggfunc="sum", sort=False)
+    """What the verdict says of what a reader calls refusals, and of all else."""
+    counts = refusal.pivot_table(index=["set", "by", "label"], columns="said", values="n", aggfunc="sum", sort=False)
     counts = counts.reindex(columns=["refusal", "other"]).fillna(0).astype(int).reset_index()
     right = [row["refusal"] if row["label"] == "refusal" else row["other"] for row in counts.to_dict("records")]
     total = counts["refusal"] + counts["other"]
     return pd.DataFrame(
         {
             "Labelled texts": counts["set"],
-            "People say": counts["label"],
-            "Scorer: refusal": counts["refusal"],
-            "Scorer: other": counts["other"],
+            "Labels by": counts["by"],
+            "Label": counts["label"],
+            "Verdict: refusal": counts["refusal"],
+            "Verdict: other": counts["other"],
             "Agree": [rate(r / n) if n else "–" for r, n in zip(right, total, strict=True)],
         }
     )
 
 
 def refusal_sentence(refusal: pd.DataFrame) -> str:
-    """How many refusals are found, and how often something else is taken for one, over all sets."""
-    said = {}
-    for label, rows in refusal.groupby("label"):
-        n, so = int(rows["n"].sum()), int(rows.loc[rows["said"] == "refusal", "n"].sum())
-        said[label] = f"**{rate(so / n)}** of the {n:,} answers" if n else "none of the answers"
-    parts = {"refusal": "that people call refusals", "other": "that they do not"}
-    known = [f"{said[label]} {words}" for label, words in parts.items() if label in said]
-    return f"The scorer takes {' and '.join(known)} for refusals."
+    """Precision and recall of the verdict "refused" on each set of labels, the last one (held out) first."""
+    parts = []
+    for name, rows in reversed(list(refusal.groupby("set", sort=False))):
+        n = rows.set_index(["label", "said"])["n"]
+        both, called = int(n.get(("refusal", "refusal"), 0)), int(n.get(("other", "refusal"), 0))
+        missed = int(n.get(("refusal", "other"), 0))
+        if not both + called or not both + missed:
+            continue
+        precision, recall = (_with_bounds(both, of) for of in (both + called, both + missed))
+        by = rows["by"].iloc[0]
+        parts.append(
+            f"Of {int(rows['n'].sum()):,} answers of the set {name}, labelled by {by}: precision {precision}, "
+            f"recall {recall}."
+        )
+    return " ".join(parts)
+
+
+def _with_bounds(count: int, of: int) -> str:
+    low, high = wilson(count, of)
+    return f"**{rate(count / of)}** [{rate(low)}, {rate(high)}]"
 
 
 def length_order(length: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from explorer.charts.palette import ALIGNED, PATCHED, UNPATCHED
-from explorer.scoring.babble import DESCRIPTION, is_babble
+from explorer.scoring.degenerate import DESCRIPTION, is_degenerate
 from explorer.ui.diff import Piece, differing, to_html
 from explorer.ui.generation import COLUMNS, LIVE_SCORERS, Column, End
 
@@ -101,8 +101,8 @@ def _show_card(name: str, shown: Shown, height: int, about: Mapping[str, str]) -
         st.metric("Cost, lower is safer", score_text(column.cost), help=about["cost"], width="content")
         st.metric("Reward, higher is better", score_text(column.reward), help=about["reward"], width="content")
         st.metric("Refused", refused_text(column.refused), help=about["refusal"], width="content")
-        if column.end is not None and is_babble(column.text):
-            st.badge("babble", icon=":material/all_inclusive:", color="orange", help=DESCRIPTION)
+        if column.end is not None and is_degenerate(column.text):
+            st.badge("degenerate", icon=":material/all_inclusive:", color="orange", help=DESCRIPTION)
         if st.button(
             "Enlarge",
             icon=":material/open_in_full:",

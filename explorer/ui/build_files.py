@@ -8,6 +8,7 @@ Knows no Streamlit.
 from pathlib import Path
 
 from explorer.errors import ExplorerError
+from explorer.files import whole
 from explorer.paths import PROJECT, pairs_folder
 from explorer.runs.format import check_name
 
@@ -87,6 +88,6 @@ def write_build_file(name: str, pair: str, prompts: int = 40, tokens: int = 32) 
         ExplorerError: see `own_build_file`.
     """
     path = own_build_file(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_FORM.format(name=name, pair=pair, prompts=prompts, tokens=tokens), encoding="utf-8")
+    with whole(path) as half:
+        half.write_text(_FORM.format(name=name, pair=pair, prompts=prompts, tokens=tokens), encoding="utf-8")
     return path

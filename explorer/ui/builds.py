@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.errors import ExplorerError
+from explorer.files import make_folder, writing
 from explorer.paths import PROJECT
 from explorer.pipeline.config import BuildConfig, read_build_config
 from explorer.pipeline.status import Status, read_status
@@ -81,9 +82,10 @@ def start(file: Path, engine: str = "local", workers: int = 0, resume: bool = Tr
     with _lock:
         check_idle(file)
         work = _work(config)
-        work.mkdir(parents=True, exist_ok=True)
+        make_folder(work)
         command = [sys.executable, "-m", "explorer", "build", str(file), "--engine", engine, "--workers", str(workers)]
-        with (work.parent / f"{work.name}.log").open("wb") as log:
+        said = work.parent / f"{work.name}.log"
+        with writing(said), said.open("wb") as log:
             _started[str(work)] = subprocess.Popen(
                 command if resume else [*command, "--no-resume"],
                 cwd=PROJECT,

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from explorer.charts.effect import SERIES
+from explorer.charts.effect import BANDS, SERIES
 from explorer.charts.labels import percent, suite_label
 from explorer.ui import findings
 
@@ -30,14 +30,15 @@ def curve_caption(lines: pd.DataFrame) -> str:
     """What a curve was measured on."""
     draws = lines.loc[lines["series"] == "random", "seeds"]
     random = (
-        f" Random neurons, as many in each layer, are drawn outside the safety set, {int(draws.max())} times, and "
-        "averaged; where that set fills more than half of a layer, there are none to draw and their curve ends."
+        f" Random neurons, as many in each layer, are drawn outside the safety set, {int(draws.max())} times; points "
+        "are means over the draws. Where that set fills more than half of a layer, there are none to draw and their "
+        "curve ends."
         if len(draws)
         else ""
     )
     return (
-        f"n = {int(lines['n'].max()):,} prompts, up to {int(lines['max_new_tokens'].max())} tokens an answer; bands "
-        f"are 95 % bootstrap intervals over prompts.{random}"
+        f"n = {int(lines['n'].max()):,} prompts, up to {int(lines['max_new_tokens'].max())} tokens an answer. "
+        f"{BANDS}{random}"
     )
 
 

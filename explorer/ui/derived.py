@@ -13,7 +13,7 @@ from explorer.charts.labels import ranking_label
 from explorer.charts.scores import score_map
 from explorer.errors import ExplorerError
 from explorer.neurons.overlap import layer_share, overlap, overlap_by_k, overlap_by_layer, overlap_grid
-from explorer.neurons.scores import count_of
+from explorer.neurons.ranking import count_of
 from explorer.neurons.tables import neuron_label
 from explorer.runs.reader import Run
 from explorer.ui.runs import change_scores, explained, key_of, table
@@ -119,7 +119,7 @@ def _ranking_pairs(folder: str, stamp: int, fraction: float, _run: Run) -> pd.Da
     for i, (a, first) in enumerate(rankings.items()):
         for b, second in list(rankings.items())[i:]:
             found = vars(overlap(first, second, min(k, len(first.order), len(second.order))))
-            found["ratio"] = found["overlap"] / found["chance"]
+            found["ratio"] = found["overlap"] / found["chance"] if found["chance"] else float("nan")
             rows += [{"a": x, "b": y, **found} for x, y in dict.fromkeys([(a, b), (b, a)])]
     place = {name: i for i, name in enumerate(rankings)}
     rows.sort(key=lambda row: (place[row["a"]], place[row["b"]]))

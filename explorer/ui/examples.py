@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from explorer.charts.labels import percent
-from explorer.scoring.babble import is_babble
+from explorer.scoring.degenerate import is_degenerate
 from explorer.ui.findings import BOTH_SIDES
 
 COLUMNS = {"unpatched": "M1, unpatched", "patched": "M1, patched", "aligned": "M2, aligned"}
@@ -64,8 +64,8 @@ def show_examples(answers: pd.DataFrame, suite: str, fraction: float) -> None:
             verdict = "refused" if row["refused"] else "not refused"
             known = [s for s in BOTH_SIDES if not pd.isna(row.get(s))]
             scores = "".join(f" · {score} {row[score]:+.1f}" for score in known)
-            babble = " · babble" if is_babble(row["answer"]) else ""
-            st.caption(f"{verdict}{scores}{babble} · {row['tokens']} tokens")
+            degenerate = " · degenerate" if is_degenerate(row["answer"]) else ""
+            st.caption(f"{verdict}{scores}{degenerate} · {row['tokens']} tokens")
 
 
 def _shown(answers: pd.DataFrame, suite: str, fraction: float) -> pd.DataFrame:

@@ -4,20 +4,22 @@ facts = headline(total_neurons, models, effect, "redteam_eval", 0.05)
 facts.sentence()
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from explorer.charts.labels import interval, percent, rate, suite_label
-
-RESTORED = 0.9
-"""The share of the gap that the paper asks of safety neurons."""
+from explorer.data.suites_io import WITHHELD
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A refusal rate with its 95 % interval, over `n` prompts answered with at most `tokens` tokens."""
+    """A refusal rate with its 95 % interval, over `n` prompts answered with at most `tokens` tokens.
+
+    Of random neurons, the mean over `draws`, and `spread` the lowest and highest draw where the run holds them.
+    """
 
     value: float
     low: float
@@ -25,10 +27,13 @@ class Rate:
     n: int
     tokens: int
     draws: int = 1
+    spread: tuple[float, float] | None = None
 
     def bounds(self) -> str:
         """Where it comes from, for a caption: "n = 112 · 95 %: 53–71 % · 48 tokens"."""
         draws = f" · {self.draws} random draws" if self.draws > 1 else ""
+        if draws and self.spread is not None:
+            draws += f" ({interval(*self.spread)})"
         return f"n = {self.n:,} · 95 % interval {interval(self.low, self.high)} · {self.tokens} tokens{draws}"
 
 
@@ -52,14 +57,14 @@ class Headline:
             return f"This run did not measure refusals of {suite_label(self.suite)}."
         u, p = self.unpatched, self.patched
         text = (
-            f"The model has **{self.total:,} neurons** in {self.layers} layers. Giving only the **{self.k:,}** that "
-            f"change most ({percent(self.fraction)}) the activations of its safety-trained sibling takes refusals of "
+            f"The model has **{self.total:,} neurons** in {self.layers} layers. Patching M2's activations into the "
+            f"**{self.k:,}** top-ranked ones ({percent(self.fraction)}) {_changes(u.value, p.value)} of "
             f"{suite_label(self.suite)} from **{rate(u.value)}** to **{rate(p.value)}**"
         )
         if self.random is not None:
-            text += f"; as many random neurons of the same layers: **{rate(self.random.value)}**"
+            text += f"; into as many random neurons of the same layers: **{rate(self.random.value)}**"
         if self.aligned is not None:
-            text += f"; the whole sibling: **{rate(self.aligned.value)}**"
+            text += f"; M2 itself: **{rate(self.aligned.value)}**"
         intervals = [f"{interval(r.low, r.high)}" for r in (u, p, self.random, self.aligned) if r is not None]
         return (
             f"{text} (n = {p.n:,} prompts, up to {p.tokens} tokens an answer; 95 % intervals {', '.join(intervals)})."
@@ -93,18 +98,27 @@ def headline(
     )
 
 
-def main_suite(models: pd.DataFrame, effect: pd.DataFrame) -> str:
-    """The suite with the finest curve (most patched fractions); of several, that with the widest gap in refusals.
+def main_suite(manifest: Mapping[str, Any], effect: pd.DataFrame, answers: pd.DataFrame) -> str:
+    """The suite whose numbers are shown first: the build file's headline.
+
+    Runs whose build file names none show the first red-team suite with prompts that can be read, else the first suite
+    with such prompts, else the first; never the one that looks best.
+
+    Args:
+        manifest: of the run.
+        effect, answers: tables of the run.
 
     Returns:
-        Its name; "" where there is none.
+        The name of a suite that safety neurons were patched on; "" where there is none.
     """
-    wide = models.pivot_table(index="suite", columns="column", values="refusal", sort=False)
-    if not {"unpatched", "aligned"} <= set(wide.columns) or wide.empty:
-        return ""
-    gap = (wide["aligned"] - wide["unpatched"]).abs()
-    points = {suite: len(fractions_of(effect, suite)) for suite in gap.index}
-    return str(max(gap.index, key=lambda suite: (points[suite], gap[suite])))
+    patched = list(dict.fromkeys(effect.loc[effect["set"] == "safety", "suite"])) if len(effect) else []
+    if manifest.get("headline") in patched:
+        return str(manifest["headline"])
+    order = [s for s in dict.fromkeys(answers["suite"]) if s in patched] or patched
+    first = answers.drop_duplicates("suite").set_index("suite")["prompt"]
+    readable = [s for s in order if s in first and WITHHELD not in str(first[s])]
+    red_team = [s for s in readable if s.startswith("redteam")]
+    return next(iter([*red_team, *readable, *order]), "")
 
 
 def fractions_of(effect: pd.DataFrame, suite: str, kind: str = "safety") -> list[float]:
@@ -115,33 +129,6 @@ def fractions_of(effect: pd.DataFrame, suite: str, kind: str = "safety") -> list
 def nearest(options: list[float], wanted: float) -> float:
     """The option closest to what is wanted."""
     return min(options, key=lambda option: abs(option - wanted))
-
-
-def restoring_fraction(effect: pd.DataFrame, suite: str) -> pd.Series | None:
-    """The row of the smallest safety set that restores `RESTORED` of the refusal gap; None where none does."""
-    rows = effect[(effect["suite"] == suite) & (effect["set"] == "safety") & (effect["effect_refusal"] >= RESTORED)]
-    return None if rows.empty else rows.sort_values("fraction").iloc[0]
-
-
-def restoring_sentence(effect: pd.DataFrame, suite: str) -> str:
-    """How many neurons restore most of the safety gap, or that none of the measured sets does."""
-    rows = effect[(effect["suite"] == suite) & (effect["set"] == "safety")]
-    if rows.empty or rows["effect_refusal"].isna().all():
-        return (
-            f"Whether patching restores safety cannot be said on {suite_label(suite)}: "
-            "the two models' refusals are not distinguishable there."
-        )
-    found = restoring_fraction(effect, suite)
-    if found is None:
-        best = rows.sort_values("effect_refusal").iloc[-1]
-        return (
-            f"No measured set restores {percent(RESTORED)} of the refusal gap on {suite_label(suite)}; the most is "
-            f"{_effect(best)} with {percent(best['fraction'])} of the neurons ({_scope(best)})."
-        )
-    return (
-        f"The smallest measured set that restores {percent(RESTORED)} of the refusal gap on {suite_label(suite)} is "
-        f"{percent(found['fraction'])} of the neurons: {_effect(found)} ({_scope(found)})."
-    )
 
 
 def rates_caption(rates: pd.DataFrame, fraction: float) -> str:
@@ -174,17 +161,6 @@ def likeness_sentence(pair: pd.Series, fraction: float) -> str:
     return f"{text} Their order agrees with a Spearman ρ of **{pair['spearman']:.2f}**."
 
 
-def _effect(row: pd.Series) -> str:
-    return (
-        f"{rate(row['effect_refusal'])} restored, 95 % interval "
-        f"{interval(row['effect_refusal_low'], row['effect_refusal_high'])}"
-    )
-
-
-def _scope(row: pd.Series) -> str:
-    return f"n = {int(row['n']):,}, up to {int(row['max_new_tokens'])} tokens an answer"
-
-
 def _rate(rows: pd.DataFrame, name: str) -> Rate | None:
     if name not in rows.index:
         return None
@@ -192,4 +168,10 @@ def _rate(rows: pd.DataFrame, name: str) -> Rate | None:
     if pd.isna(cells["refusal"]):
         return None
     value, low, high = (float(cells[column]) for column in ("refusal", "refusal_low", "refusal_high"))
-    return Rate(value, low, high, int(cells["n"]), int(cells["max_new_tokens"]), int(cells.get("seeds", 1)))
+    draws = tuple(float(cells.get(f"refusal_draw_{end}", "nan")) for end in ("min", "max"))
+    spread = None if pd.isna(draws[0]) else (draws[0], draws[1])
+    return Rate(value, low, high, int(cells["n"]), int(cells["max_new_tokens"]), int(cells.get("seeds", 1)), spread)
+
+
+def _changes(before: float, after: float) -> str:
+    return f"{'raises' if after > before else 'lowers' if after < before else 'does not move'} refusals"

@@ -5,7 +5,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from explorer.charts.labels import interval, percent, ranking_label, rate, span, suite_label
+from explorer.charts.labels import NBSP, interval, percent, ranking_label, rate, span, suite_label
+from explorer.studies.capability import CHANCE
+from explorer.studies.effect import DEGENERATE
+from explorer.studies.shares import wilson
+from explorer.studies.statistics import Estimate
+from explorer.ui import claims
 
 BOTH_SIDES = ("cost", "reward")
 """What an alignment tax sets against each other: safety and helpfulness."""
@@ -13,7 +18,7 @@ BOTH_SIDES = ("cost", "reward")
 BOTH = "cost_and_reward"
 """The choice of `BOTH_SIDES` together."""
 
-SCORE_WORDS = {"refusal": "refusals", "cost": "cost", "reward": "reward", "babble": "babble"}
+SCORE_WORDS = {"refusal": "refusals", "cost": "cost", "reward": "reward", DEGENERATE: "degenerate answers"}
 
 PAPER_EFFECTS = pd.DataFrame(
     [
@@ -61,68 +66,94 @@ def scores_in(frame: pd.DataFrame, prefix: str = "") -> list[str]:
 def causal_sentence(
     effect: pd.DataFrame, restoring: pd.DataFrame | None, suite: str, score: str, fraction: float
 ) -> str:
-    """What the safety neurons of one fraction restore, beside random ones, and the fraction that restores 90 %."""
+    """What the top-ranked neurons of one fraction restore by refusals and cost, and the fraction that restores 90 %.
+
+    A score beside these two is told of first.
+    """
+    parts = [] if score in claims.MEASURES else [_own_sentence(effect, suite, score, fraction)]
+    parts.append(claims.effect_sentence(effect, suite, fraction))
+    if restoring is not None:
+        at = restoring[restoring["suite"] == suite]
+        for name in dict.fromkeys([score, *claims.MEASURES]):
+            parts += [restoring_words(row, name) for _, row in at[at["score"] == name].iterrows()]
+    return " ".join(part for part in parts if part)
+
+
+def _own_sentence(effect: pd.DataFrame, suite: str, score: str, fraction: float) -> str:
+    """What is restored of a score that is none of the two that claims rest on."""
     rows = effect[(effect["suite"] == suite) & (effect["set"] == "safety")]
-    row = rows[(rows["fraction"] - fraction).abs() < 1e-9]
-    column = f"effect_{score}"
-    if row.empty or pd.isna(row.iloc[0][column]):
+    row = rows[(rows["fraction"] - fraction).abs() < 1e-9].iloc[0]
+    found = claims.estimate_of(row, f"effect_{score}")
+    if found is None or not found.known:
         return (
             f"On {suite_label(suite)} the two models' {score_words(score)} are not distinguishable, so no share of a "
             "gap can be given."
         )
-    found = row.iloc[0]
-    text = (
-        f"On {suite_label(suite)} the top **{percent(fraction)}** of the neurons restore **{rate(found[column])}** of "
-        f"the gap in {score_words(score)} between M1 and M2 (95 % interval "
-        f"{interval(found[f'{column}_low'], found[f'{column}_high'])}, n = {int(found['n']):,}, up to "
-        f"{int(found['max_new_tokens'])} tokens an answer)"
+    return (
+        f"On {suite_label(suite)} the top {percent(fraction)} of the neurons restore **{rate(found.value)}** of the "
+        f"gap in {score_words(score)} between M1 and M2 (95 % interval {interval(found.low, found.high)}; "
+        f"{claims.scope_of(row)})."
     )
-    above = f"above_random_{score}"
-    if above in found and not pd.isna(found[above]):
-        low, high = found[f"{above}_low"], found[f"{above}_high"]
-        verdict = "more than" if low > 0 else "less than" if high < 0 else "not distinguishably more than"
-        text += (
-            f": {verdict} as many random neurons of the same layers (difference {rate(found[above])}, "
-            f"{interval(low, high)}; paired test p = {found[f'p_{score}']:.2g})"
-        )
-    text += "."
-    if restoring is not None:
-        at = restoring[(restoring["suite"] == suite) & (restoring["score"] == score)]
-        if len(at):
-            text += " " + restoring_words(at.iloc[0])
-    return text
 
 
-def restoring_words(row: pd.Series) -> str:
-    """The fraction that restores the paper's share of the gap, or that it is not reached."""
+def restoring_words(row: pd.Series, score: str) -> str:
+    """The fraction that restores the paper's share of the gap in a score, or that it is not reached."""
     if pd.isna(row["fraction"]):
         return ""
-    largest = percent(row["largest"])
+    largest, gap = percent(row["largest"]), f"{percent(row['share'])} of the gap in {score_words(score)} is"
     if math.isinf(row["fraction"]):
-        return f"{percent(row['share'])} of the gap is not reached with up to {largest} of the neurons."
+        return f"{gap} not reached with up to {largest} of the neurons (n = {int(row['n']):,})."
     high = f"more than {largest}" if math.isinf(row["fraction_high"]) else percent(row["fraction_high"])
     low = f"more than {largest}" if math.isinf(row["fraction_low"]) else percent(row["fraction_low"])
     return (
-        f"{percent(row['share'])} of the gap is restored by **{percent(row['fraction'])}** of the neurons "
-        f"(95 % interval {low} to {high})."
+        f"{gap} restored by **{percent(row['fraction'])}** of the neurons (95 % interval {low} to {high}, n = "
+        f"{int(row['n']):,})."
     )
 
 
 def transfer_sentence(frame: pd.DataFrame, score: str) -> str:
-    """How much is lost when neurons of one kind of prompts are patched on another."""
+    """How much is lost when neurons of one kind of prompts are patched on another, by several scores."""
+    texts = [_transferred(frame, s) for s in dict.fromkeys([score, *claims.MEASURES]) if f"effect_{s}" in frame]
+    return " ".join(texts) or f"No share of the gap in {score_words(score)} can be given: the run does not hold it."
+
+
+def _transferred(frame: pd.DataFrame, score: str) -> str:
     column = f"effect_{score}"
     known = frame.dropna(subset=[column])
     own = known[known["source"] == known["own"]]
     other = known[known["source"] != known["own"]]
     if own.empty or other.empty:
-        return f"No share of the gap in {score_words(score)} can be given, for the models differ too little there."
+        return (
+            f"No share of the gap in {score_words(score)} can be given: the two models are not distinguishable there."
+        )
     k, n = int(known["k"].iloc[0]), known["n"]
+    first, second = mean_of(own, column), mean_of(other, column)
+    if first.low > second.high or second.low > first.high:
+        apart = "more" if first.value > second.value else "less"
+        verdict = f"those found on the prompts themselves restore distinguishably {apart}"
+    else:
+        verdict = "the two are not distinguishable"
     return (
-        f"With {k:,} neurons, those found on the prompts themselves restore **{rate(own[column].mean())}** of the gap "
-        f"in {score_words(score)} on average, those found on others **{rate(other[column].mean())}** "
-        f"({len(own)} and {len(other)} cells, n = {span(n.min(), n.max())} prompts a cell, up to "
-        f"{int(known['max_new_tokens'].iloc[0])} tokens an answer)."
+        f"With {k:,} neurons, those found on the prompts themselves restore {_share_of(first)} of the gap in "
+        f"{score_words(score)} on average, those found on others {_share_of(second)} ({len(own)} and {len(other)} "
+        f"cells, n = {span(n.min(), n.max())} prompts a cell, up to {int(known['max_new_tokens'].iloc[0])} tokens an "
+        f"answer): {verdict}."
     )
+
+
+def _share_of(found: Estimate) -> str:
+    """A share of a gap with its interval, and that it is nothing where it may be."""
+    unsure = "" if found.sign else ", not distinguishable from 0"
+    return f"**{rate(found.value)}** (95 % interval {interval(found.low, found.high)}{unsure})"
+
+
+def mean_of(rows: pd.DataFrame, column: str) -> Estimate:
+    """The mean of several estimates; its interval runs between the means of their bounds.
+
+    That is no narrower than the mean's own interval, however the rows depend on each other (they share prompts).
+    """
+    value, low, high = (float(rows[f"{column}{end}"].mean()) for end in ("", "_low", "_high"))
+    return Estimate(value, low, high)
 
 
 def tax_sentence(frame: pd.DataFrame, score: str) -> str:
@@ -141,26 +172,49 @@ def tax_sentence(frame: pd.DataFrame, score: str) -> str:
 
 
 def safeguard_sentence(frame: pd.DataFrame, k: int) -> str:
-    """How well harm is predicted on prompts of other suites, beside both controls."""
+    """How well harm is predicted on prompts of other suites, against the majority-class baseline and random neurons."""
     rows = frame[(frame["k"] == k) & (frame["train"] != frame["test"])]
     merged = rows[rows["test"] == "all others"]
     rows = merged if len(merged) else rows
     safety, random = rows[rows["neurons"] == "safety"], rows[rows["neurons"] == "random"]
     if safety.empty:
         return "Harm could not be predicted: the answers to each suite are all of one kind."
+    right = mean_of(safety, "accuracy")
     text = (
-        f"From **{k:,}** neurons at the last prompt token, trained on one suite and tested on the others, "
-        f"**{rate(safety['accuracy'].mean())}** of the answers are predicted rightly (AUROC "
-        f"{safety['auroc'].mean():.2f})"
+        f"From **{k:,}** neurons at the last prompt token, trained on one suite and tested on the others, the accuracy "
+        f"is **{rate(right.value)}** (95 % interval {interval(right.low, right.high)}; means over {len(safety)} "
+        f"training suites, n = {span(safety['n'].min(), safety['n'].max())} test prompts); the majority-class baseline "
+        f"gives {rate(safety['majority'].mean())}, {_against_majority(safety, right)}. "
     )
-    if len(random):
-        text += (
-            f"; random neurons of the same layers give {rate(random['accuracy'].mean())} ({random['auroc'].mean():.2f})"
-        )
+    text += f"AUROC is **{safety['auroc'].mean():.2f}**{_auroc_bounds(safety)}, where 0.5 is chance"
+    if random.empty:
+        return f"{text}."
+    draws = random.groupby("seed")[["accuracy", "auroc"]].mean()
+    (low, high), (worst, best) = ((draws[c].min(), draws[c].max()) for c in ("accuracy", "auroc"))
     return (
-        f"{text}; saying always the same gives {rate(safety['majority'].mean())} (means over {len(safety)} training "
-        f"suites, n = {span(safety['n'].min(), safety['n'].max())} test prompts)."
+        f"{text}. Random neurons of the same layers: accuracy {rate(random['accuracy'].mean())} ({len(draws)} draws, "
+        f"{interval(low, high)}), AUROC {random['auroc'].mean():.2f} ({worst:.2f} to {best:.2f})."
     )
+
+
+def _against_majority(rows: pd.DataFrame, accuracy: Estimate) -> str:
+    """Whether predictions beat the majority-class baseline."""
+    if "above_majority" in rows:
+        above = mean_of(rows, "above_majority")
+    else:  # runs of before hold no paired difference
+        majority = float(rows["majority"].mean())
+        above = Estimate(*(v - majority for v in (accuracy.value, accuracy.low, accuracy.high)))
+    bounds = f"difference {rate(above.value)}, {interval(above.low, above.high)}"
+    words = {1: "which it beats", -1: "which it stays below", 0: "from which it is not distinguishable"}
+    return f"{words[above.sign]} ({bounds})"
+
+
+def _auroc_bounds(rows: pd.DataFrame) -> str:
+    if "auroc_low" not in rows:
+        return ""
+    found = mean_of(rows, "auroc")
+    sure = "" if found.low > 0.5 or found.high < 0.5 else ", not distinguishable from chance"
+    return f" ({found.low:.2f} to {found.high:.2f}{sure})"
 
 
 def seeds_sentence(frame: pd.DataFrame, fraction: float) -> str:
@@ -177,18 +231,45 @@ def seeds_sentence(frame: pd.DataFrame, fraction: float) -> str:
 
 
 def capability_sentence(frame: pd.DataFrame) -> str:
-    """Whether patching changes general ability more than the interval allows for."""
-    patched = frame[frame["model"] == "patched"]
-    if patched.empty:
-        return ""
-    changed = []
+    """What patching does to each ability, with n and intervals; and where M1 has none that it could lose."""
+    texts = []
+    for task, rows in frame.groupby("task", sort=False):
+        m1 = rows[rows["model"] == "M1"]
+        patched = rows[rows["model"] == "patched"]
+        if len(m1) and len(patched):
+            texts.append(_ability(TASKS.get(str(task), str(task)), m1.iloc[0], patched))
+    return " ".join(texts)
+
+
+def _ability(name: str, m1: pd.Series, patched: pd.DataFrame) -> str:
+    """One task in a sentence."""
+    subject = name[0].upper() + name[1:]
+    changes = []
     for row in patched.to_dict("records"):
-        still = 1.0 if row["measure"] == "perplexity" else 0.0
-        if row["change_low"] > still or row["change_high"] < still:
-            changed.append(f"{TASKS.get(str(row['task']), str(row['task']))} at {percent(row['fraction'])}")
-    if not changed:
-        return "None of the measures moves out of its interval when M1 is patched."
-    return f"Patching M1 moves {', '.join(changed)} beyond the interval; see below by how much."
+        ratio = row["measure"] == "perplexity"
+        change = Estimate(*(row[f"change{end}"] - ratio for end in ("", "_low", "_high")))
+        verdict = "" if change.sign else ", not distinguishable from none"
+        unit = f"{NBSP}%" if ratio else " points"
+        changes.append(
+            f"{_tenths(change.value)}{unit} with {percent(row['fraction'])} patched (95 % interval "
+            f"{_tenths(change.low)} to {_tenths(change.high)}{verdict})"
+        )
+    text = f"{subject} (n = {int(m1['n'])}) changes by {'; '.join(changes)}."
+    chance = m1.get("chance", CHANCE.get(str(m1["task"]), float("nan")))
+    if m1["measure"] == "perplexity" or pd.isna(chance):
+        return text
+    count = round(float(m1["value"]) * int(m1["n"]))
+    low, high = wilson(count, int(m1["n"]))
+    if low > chance:
+        return text
+    where = "at the floor" if chance == 0 else f"not distinguishable from chance ({percent(chance)})"
+    bounds = f"{count} of {int(m1['n'])}, 95 % interval {interval(low, high)}"
+    return f"{text} M1 itself is {where} there ({bounds}), so a loss could not be seen."
+
+
+def _tenths(share: float) -> str:
+    """A change in hundredths with its sign and one decimal."""
+    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 TASKS = {

@@ -48,7 +48,7 @@ def identification_sentence(frame: pd.DataFrame) -> str:
 
 
 def _bounds(row: dict) -> str:
-    return f"95 % interval {interval(row['effect_refusal_low'], row['effect_refusal_high'])}"
+    return f"95 % interval {interval(row['effect_refusal_low'], row['effect_refusal_high'])}, n = {int(row['n'])}"
 
 
 def identification_frame(frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer.errors import ExplorerError
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
 from explorer.runs.reader import Run
 from explorer.ui.neuron_query import SORTS, Found, Query, labels, listing, parse_one
 from explorer.ui.widgets import download_csv
@@ -15,7 +15,7 @@ NEURON = "neuron"
 """The name in the address, and of the field that holds the chosen neuron."""
 
 
-def show_query(changes: ChangeScores) -> Query:
+def show_query(changes: Ranking) -> Query:
     """The filters and the order.
 
     Raises:
@@ -39,7 +39,7 @@ def show_query(changes: ChangeScores) -> Query:
     return Query(tuple(layers), int(first), int(last), names, sort, descending)
 
 
-def show_list(run: Run, ranking: str, changes: ChangeScores, found: Found) -> None:
+def show_list(run: Run, ranking: str, changes: Ranking, found: Found) -> None:
     """The first rows of what was found; a click on one opens it below. The export holds all rows."""
     if not len(found.all):
         st.info("No neuron matches; widen the filters.")
@@ -84,7 +84,7 @@ def show_list(run: Run, ranking: str, changes: ChangeScores, found: Found) -> No
         )
 
 
-def chosen_neuron(changes: ChangeScores) -> tuple[int, int]:
+def chosen_neuron(changes: Ranking) -> tuple[int, int]:
     """The field that names the neuron to look at: layer and index; the first of the ranking while it is empty.
 
     Raises:
@@ -111,7 +111,7 @@ def _open_clicked(key: str, names: list[str]) -> None:
         st.session_state[key] = {"selection": {"rows": clicked[:1], "columns": [], "cells": []}}
 
 
-def _columns(changes: ChangeScores) -> dict:
+def _columns(changes: Ranking) -> dict:
     number = st.column_config.NumberColumn
     best = float(changes.scores.max()) or 1.0
     return {

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.errors import ExplorerError
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
 from explorer.neurons.sets import NeuronSet
 from explorer.neurons.tables import neuron_label, neuron_table
 
@@ -63,7 +63,7 @@ class Found:
     shown: np.ndarray
 
 
-def select(changes: ChangeScores, query: Query, limit: int) -> Found:
+def select(changes: Ranking, query: Query, limit: int) -> Found:
     """The neurons that match, and the first `limit` of them in the order asked for.
 
     Raises:
@@ -88,7 +88,7 @@ def select(changes: ChangeScores, query: Query, limit: int) -> Found:
     return Found(flat, _first(changes, flat, query, limit))
 
 
-def _first(changes: ChangeScores, flat: np.ndarray, query: Query, limit: int) -> np.ndarray:
+def _first(changes: Ranking, flat: np.ndarray, query: Query, limit: int) -> np.ndarray:
     if query.sort not in SORTS:
         raise ExplorerError(f"“{query.sort[:40]}” is nothing to sort by; choose one of {', '.join(SORTS)}.")
     if query.sort == "rank":
@@ -102,7 +102,7 @@ def _first(changes: ChangeScores, flat: np.ndarray, query: Query, limit: int) ->
     return flat[np.argsort(keys, kind="stable")]
 
 
-def _sort_keys(changes: ChangeScores, flat: np.ndarray, sort: str) -> np.ndarray:
+def _sort_keys(changes: Ranking, flat: np.ndarray, sort: str) -> np.ndarray:
     if sort == "layer":
         return flat
     if sort in ("mean_change", "size_of_change"):
@@ -112,7 +112,7 @@ def _sort_keys(changes: ChangeScores, flat: np.ndarray, sort: str) -> np.ndarray
     return arrays[sort].reshape(-1)[flat]
 
 
-def listing(changes: ChangeScores, flat: np.ndarray) -> pd.DataFrame:
+def listing(changes: Ranking, flat: np.ndarray) -> pd.DataFrame:
     """The table of some neurons, with labels.
 
     Args:
@@ -129,7 +129,7 @@ def listing(changes: ChangeScores, flat: np.ndarray) -> pd.DataFrame:
     return frame.assign(mean_change=change, direction=direction)
 
 
-def parse_one(text: str, changes: ChangeScores) -> tuple[int, int]:
+def parse_one(text: str, changes: Ranking) -> tuple[int, int]:
     """Layer and index of one neuron that a person names ("12.345" or "L12.345").
 
     Raises:
@@ -141,7 +141,7 @@ def parse_one(text: str, changes: ChangeScores) -> tuple[int, int]:
     return int(ns.layers[0]), int(ns.neurons[0])
 
 
-def standing(rankings: Mapping[str, ChangeScores], layer: int, neuron: int) -> pd.DataFrame:
+def standing(rankings: Mapping[str, Ranking], layer: int, neuron: int) -> pd.DataFrame:
     """Where a neuron stands in every ranking.
 
     Returns:
@@ -167,7 +167,7 @@ def standing(rankings: Mapping[str, ChangeScores], layer: int, neuron: int) -> p
     return frame.astype({"rank": "Int64", "percentile": "Float64"})
 
 
-def means(changes: ChangeScores, layer: int, neuron: int) -> pd.DataFrame:
+def means(changes: Ranking, layer: int, neuron: int) -> pd.DataFrame:
     """A neuron's mean and spread in both models: columns model, mean, low, high (one standard deviation)."""
     rows = []
     for model, mean, std in (("M1", changes.mean1, changes.std1), ("M2", changes.mean2, changes.std2)):
@@ -198,7 +198,7 @@ def cached_words(
     return frame.assign(**values)
 
 
-def labels(changes: ChangeScores, flat: Sequence[int] | np.ndarray) -> list[str]:
+def labels(changes: Ranking, flat: Sequence[int] | np.ndarray) -> list[str]:
     """Labels of neurons without the L, as an address carries them: "12.345"."""
     array = np.asarray(flat, dtype=np.int64)
     return [

@@ -22,10 +22,9 @@ def show_likeness(run: Run) -> None:
     st.markdown(likeness_sentence(here, top))
     with st.grid(4):
         st.metric("Overlap", percent(here["overlap"]), border=True, help="Neurons in both top sets, as a share of k.")
-        st.metric(
-            "Chance", percent(here["chance"]), border=True, help="What two random sets of k share on average: k / N."
-        )
-        st.metric("Times chance", f"{here['ratio']:.1f}", border=True)
+        about = "What two random sets of k share on average: k / N, of the layers that take part in both rankings."
+        st.metric("Chance", percent(here["chance"]), border=True, help=about)
+        st.metric("Enrichment over chance", f"{here['ratio']:.1f}", border=True)
         rho = "undefined" if here["spearman"] != here["spearman"] else f"{here['spearman']:.2f}"
         st.metric("Spearman ρ", rho, border=True, help="Of the ranks of the neurons in both sets; needs 3 of them.")
 
@@ -60,7 +59,7 @@ def _show_pair(run: Run, a: str, b: str, top: float) -> None:
             show_chart(
                 charts.grid_chart(grid, a_label, b_label), "Overlap of every top set of A with every top set of B"
             )
-            about = "Overlap as a share of the smaller set; chance, in the tooltip, is the larger set's share of all."
+            about = "Overlap as a share of the smaller set; chance, in the tooltip, is what random sets would share."
             caption_and_csv(about, f"{run.name}-{a}-{b}-grid.csv", lambda: grid, "grid_csv")
     if by_layer.open:
         with by_layer:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from explorer.charts.labels import percent
 from explorer.errors import ExplorerError
 from explorer.models.prompting import check_prompt
-from explorer.neurons.scores import ChangeScores, count_of
+from explorer.neurons.ranking import Ranking, count_of
 from explorer.neurons.sets import NeuronSet
 
 KINDS = {
@@ -109,7 +109,7 @@ _ADDRESS = {
 ADDRESS_NAMES = tuple(_ADDRESS)
 
 
-def choose(controls: Controls, scores: ChangeScores) -> NeuronSet:
+def choose(controls: Controls, scores: Ranking) -> NeuronSet:
     """The set that the controls describe, in a ranking's model.
 
     Raises:
@@ -134,7 +134,7 @@ def choose(controls: Controls, scores: ChangeScores) -> NeuronSet:
     raise ExplorerError(f"“{controls.kind[:40]}” is no kind of neuron set; choose one of {', '.join(KINDS)}.")
 
 
-def try_choose(controls: Controls, scores: ChangeScores) -> tuple[NeuronSet | None, str]:
+def try_choose(controls: Controls, scores: Ranking) -> tuple[NeuronSet | None, str]:
     """The set that the controls describe, or None and the sentence that says why there is none."""
     try:
         return choose(controls, scores), ""

@@ -7,7 +7,7 @@ import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label
 from explorer.data.suites_io import load_presets
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
 from explorer.neurons.sets import NeuronSet
 from explorer.ui.patch_choice import (
     ADDRESS_NAMES,
@@ -102,7 +102,7 @@ def show_prompt() -> None:
     st.text_area("Prompt", height=129, placeholder="Ask anything.", key=_KEY + "prompt", persist_state="session")
 
 
-def show_set(rankings: Sequence[str], scores: ChangeScores) -> None:
+def show_set(rankings: Sequence[str], scores: Ranking) -> None:
     """Which neurons: the kind of set, and what that kind needs; and the length of an answer.
 
     Args:

@@ -87,7 +87,7 @@ PAGES = (
         "Scores",
         ":material/balance:",
         "scores",
-        "How far cost, reward and refusals agree with what people say of the same texts.",
+        "How far the judges agree with each other and with labels; read what is behind any number.",
     ),
     PageEntry(
         "pages/training.py",

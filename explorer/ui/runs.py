@@ -16,7 +16,7 @@ import numpy as np
 import streamlit as st
 
 from explorer.errors import ExplorerError
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
 from explorer.paths import runs_folder
 from explorer.runs.format import MANIFEST
 from explorer.runs.reader import Run, find_run, open_run, run_names
@@ -64,8 +64,8 @@ def show_problem(problem: ExplorerError) -> None:
     st.error(re.sub(r"([\\\[\]*_$<>~!])", r"\\\1", str(problem)), icon=":material/error:")
 
 
-def change_scores(run: Run, ranking: str) -> ChangeScores:
-    """The change scores of one ranking, sorted once; the page ends where they cannot be read."""
+def change_scores(run: Run, ranking: str) -> Ranking:
+    """One ranking, sorted once; the page ends where they cannot be read."""
     with explained():
         return _change_scores(*key_of(run), ranking)
 
@@ -133,9 +133,9 @@ def _checked_run(folder: str, stamp: int) -> Run:
 
 
 @st.cache_resource(max_entries=12, show_spinner="Reading the ranking…")
-def _change_scores(folder: str, stamp: int, ranking: str) -> ChangeScores:
+def _change_scores(folder: str, stamp: int, ranking: str) -> Ranking:
     run = open_run(folder)
-    changes = run.change_scores(ranking)
+    changes = run.ranking(ranking)
     shape = (run.n_layers, run.n_neurons)
     if any(a.shape != shape for a in (changes.scores, changes.mean1, changes.mean2, changes.std1, changes.std2)):
         raise ExplorerError(f"Ranking “{ranking}” of run {run.name} is damaged; build the run again.")
@@ -145,7 +145,7 @@ def _change_scores(folder: str, stamp: int, ranking: str) -> ChangeScores:
 
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _table(folder: str, stamp: int, name: str) -> "pd.DataFrame":
-    return open_run(folder).table(name)
+    return open_run(folder).whole_table(name)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

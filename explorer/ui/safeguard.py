@@ -2,26 +2,41 @@
 
 import pandas as pd
 
-from explorer.charts.labels import interval, suite_label
+from explorer.charts.labels import interval, rate, suite_label
 
 MEASURES = {
-    "accuracy": "Predicted rightly (share)",
+    "accuracy": "Accuracy",
     "auroc": "AUROC",
-    "coverage": "Prompts let through (share)",
+    "coverage": "Coverage (share of prompts accepted)",
     "accepted_cost": "Mean cost of accepted answers",
 }
 
 
 def curve(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Means over pairs of different suites, for `curve_chart`."""
+    """Means over pairs of different suites, for `curve_chart`.
+
+    Bands: of the safety neurons the means of the pairs' bounds, of random ones the lowest and highest draw's mean.
+    """
     apart = frame[(frame["train"] != frame["test"]) & (frame["test"] != "all others")]
     names = {"safety": "Safety neurons", "random": "Random neurons, same layers"}
     rows = apart.groupby(["neurons", "k"], sort=False).agg(value=(measure, "mean"), n=("n", "sum")).reset_index()
-    rows = rows.assign(series=rows["neurons"].map(names), x=rows["k"])[["series", "x", "value", "n"]]
+    rows = rows.merge(_bands(apart, measure), on=["neurons", "k"], how="left")
+    rows = rows.assign(series=rows["neurons"].map(names), x=rows["k"])[["series", "x", "value", "low", "high", "n"]]
     if measure == "accuracy" and len(apart):
         whole = apart.groupby("k").agg(value=("majority", "mean"), n=("n", "sum")).reset_index()
-        rows = pd.concat([rows, whole.assign(series="Saying always the same", x=whole["k"]).drop(columns="k")])
+        rows = pd.concat([rows, whole.assign(series="Majority-class baseline", x=whole["k"]).drop(columns="k")])
     return rows.dropna(subset=["value"]).reset_index(drop=True)
+
+
+def _bands(apart: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Columns neurons, k, low, high; of safety neurons only where the run holds bounds."""
+    random = apart[apart["neurons"] == "random"].groupby(["k", "seed"])[measure].mean().groupby("k").agg(["min", "max"])
+    frames = [random.rename(columns={"min": "low", "max": "high"}).reset_index().assign(neurons="random")]
+    ends = {f"{measure}_{end}": end for end in ("low", "high")}
+    if set(ends) <= set(apart):
+        safety = apart[apart["neurons"] == "safety"].groupby("k")[list(ends)].mean().rename(columns=ends)
+        frames.append(safety.reset_index().assign(neurons="safety"))
+    return pd.concat(frames, ignore_index=True)
 
 
 def draws(frame: pd.DataFrame) -> int:
@@ -43,8 +58,18 @@ def detail(frame: pd.DataFrame, k: int, train: str, test: str) -> pd.Series | No
 
 
 def bounds(row: pd.Series) -> str:
-    """Where a cell comes from."""
-    return (
-        f"n = {int(row['n']):,} test prompts, {int(row['train_n']):,} to train on; 95 % interval of the accuracy "
-        f"{interval(row['accuracy_low'], row['accuracy_high'])}"
+    """Where a cell comes from, with its intervals."""
+    parts = [f"accuracy {interval(row['accuracy_low'], row['accuracy_high'])}"]
+    if not pd.isna(row.get("coverage_low")):
+        parts.append(f"coverage {interval(row['coverage_low'], row['coverage_high'])}")
+    if not pd.isna(row["auroc"]):
+        there = not pd.isna(row.get("auroc_low"))
+        ends = f" ({row['auroc_low']:.2f} to {row['auroc_high']:.2f})" if there else ""
+        parts.append(f"AUROC {row['auroc']:.2f}{ends}")
+    text = (
+        f"n = {int(row['n']):,} test prompts, {int(row['train_n']):,} to train on; 95 % intervals: {', '.join(parts)}"
     )
+    if not pd.isna(row.get("above_majority")):
+        ends = interval(row["above_majority_low"], row["above_majority_high"])
+        text += f"; accuracy above the majority-class baseline {rate(row['above_majority'])} ({ends})"
+    return text

@@ -134,6 +134,6 @@ def _show_changes(rows: pd.DataFrame, labels: list[str], sets: dict[str, str], s
     )
     words = findings.score_words(score)
     show_chart(
-        interval_chart(frame, f"Change of {words}", share=score in ("refusal", "babble")),
+        interval_chart(frame, f"Change of {words}", share=score in ("refusal", "degenerate")),
         f"Change of {words} when {when}",
     )

@@ -96,9 +96,9 @@ def _scores(refusal: float, cost: float, n: int) -> dict[str, float]:
         "reward": 1 - refusal,
         "reward_low": 0.8 - refusal,
         "reward_high": 1.2 - refusal,
-        "babble": 0.1,
-        "babble_low": 0.0,
-        "babble_high": 0.2,
+        "degenerate": 0.1,
+        "degenerate_low": 0.0,
+        "degenerate_high": 0.2,
     }
 
 
@@ -136,7 +136,7 @@ def _answers(
             "cost": float(rng.normal(3 - 5 * refusal)),
             "reward": 1 - refusal,
             "refused": bool(rng.random() < refusal),
-            "babble": False,
+            "degenerate": False,
         }
         for i in range(n)
     ]

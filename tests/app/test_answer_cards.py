@@ -17,13 +17,13 @@ def _cards() -> None:
     show_answers(Shown("How do I bake?", columns, 16), scores_about({}))
 
 
-def test_reward_stands_beside_cost_and_babble_is_marked() -> None:
+def test_reward_stands_beside_cost_and_degenerate_answers_are_marked() -> None:
     app = AppTest.from_function(_cards, default_timeout=60).run()
     assert not app.exception
     shown = [(m.label.split(",")[0], m.value) for m in app.metric]
     assert shown[:3] == [("Cost", "+1.2"), ("Reward", "+2.0"), ("Refused", "no")]
     assert shown[6:] == [("Cost", "–"), ("Reward", "–"), ("Refused", "–")]
-    assert sum("babble" in m.value for m in app.markdown) == 1  # the third is not written yet
+    assert sum("degenerate" in m.value for m in app.markdown) == 1  # the third is not written yet
 
 
 def test_scores_are_told_in_the_words_of_the_scorer_that_gave_them() -> None:

@@ -5,9 +5,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from explorer.paths import PROJECT
+from explorer.runs.format import sha256_file
 from explorer.ui.registry import PAGES
 
 FILES = [entry.file for entry in PAGES if entry.url_path not in ("models", "build", "scores")]
@@ -54,6 +56,11 @@ DAMAGE = {
     "half a manifest": (lambda run: _truncate(run / "manifest.json"), "damaged"),
     "an empty manifest": (lambda run: (run / "manifest.json").write_text("{}"), "damaged"),
     "a manifest of another kind": (lambda run: (run / "manifest.json").write_text("[1]"), "damaged"),
+    "a manifest of brackets": (lambda run: (run / "manifest.json").write_text("[" * 200_000), "damaged"),
+    "files outside": (
+        lambda run: _rewrite(run, lambda m: m["files"].update({"../x": {"sha256": "0" * 64}})),
+        "damaged",
+    ),
     "another format": (lambda run: _rewrite(run, lambda m: m.update(schema_version=99)), "format 99"),
     "no pair": (lambda run: _rewrite(run, lambda m: m.update(pair=None)), "damaged"),
     "no files": (lambda run: _rewrite(run, lambda m: m.update(files=[])), "damaged"),
@@ -76,6 +83,30 @@ def test_every_page_minds_a_damaged_run(damaged, open_page, file) -> None:
     damaged(DAMAGE["half a tensor file"][0])
     app = open_page(file)
     assert [("fails its checksum" in e.value) for e in app.error] == [True]
+
+
+def _without(run: Path, name: str, column: str) -> None:
+    """A table without one of its columns, with the checksum of what is left."""
+    file = run / "tables" / f"{name}.parquet"
+    pd.read_parquet(file).drop(columns=column).to_parquet(file)
+    _rewrite(run, lambda m: m["files"][f"tables/{name}.parquet"].update(sha256=sha256_file(file)))
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "column"),
+    [
+        ("pages/overview.py", "effect", "suite"),
+        ("pages/overview.py", "answers", "prompt_id"),
+        ("pages/causal_effect.py", "models", "column"),
+        ("pages/transfer.py", "transfer", "target"),
+        ("pages/safeguard.py", "safeguard", "train"),
+    ],
+)
+def test_a_table_without_a_column_is_one_sentence(damaged, open_page, file, name, column) -> None:
+    damaged(lambda run: _without(run, name, column))
+    app = open_page(file)
+    assert not app.exception
+    assert [f"lacks the column “{column}”" in e.value.replace("\\", "") for e in app.error] == [True]
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -38,7 +38,7 @@ def test_effect_lines_start_at_m1(run, measure) -> None:
     starts = lines[lines["fraction"] == 0].set_index("series")["value"]
     m1 = models[(models["suite"] == "redteam_eval") & (models["column"] == "unpatched")].iloc[0]
     assert set(starts.index) == {"safety", "random"}
-    assert np.allclose(starts, 0.0 if measure.is_effect else m1[measure.column])
+    assert (starts == (0.0 if measure.is_effect else m1[measure.column])).all()
     references = effect.reference_frame(models, "redteam_eval", measure)
     assert "Safety neurons patched" in _spec(effect.effect_chart(lines, references, measure))
 
@@ -73,7 +73,7 @@ def test_thresholds_are_the_lowest_score_of_each_top(changes) -> None:
 @pytest.mark.parametrize("columns", [7, 40, 192])
 def test_the_map_shows_the_highest_of_its_cell(changes, columns) -> None:
     cells = scores.score_map(changes, columns)
-    assert np.allclose(cells.groupby("layer")["score"].max(), changes.scores.max(axis=1))
+    assert cells.groupby("layer")["score"].max().tolist() == changes.scores.max(axis=1).tolist()
     assert all(changes.scores[c.layer, c.first : c.last + 1].argmax() + c.first == c.neuron for c in cells.itertuples())
     _spec(scores.map_chart(cells))
 

@@ -202,6 +202,7 @@ def test_the_training_page_shows_a_series(small_run, tmp_path, monkeypatch, open
             "chance": 0.05,
             "spearman": [0.2, 0.5, 1.0],
             "effect_refusal": [float("nan"), 0.5, 0.9],
+            "effect_refusal_low": [float("nan"), -0.1, 0.5],
             **rates,
         }
     )
@@ -216,4 +217,5 @@ def test_the_training_page_shows_a_series(small_run, tmp_path, monkeypatch, open
     app = open_page(TRAINING)
     assert not app.error
     assert "At step **10**" in app.markdown[0].value
+    assert "distinguishable from 0 only at step 40" in app.markdown[0].value
     assert len(app.get("vega_lite_chart")) == 2

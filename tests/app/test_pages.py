@@ -47,9 +47,17 @@ def test_a_page_opens_on_the_run_that_ships(monkeypatch, open_page, entry) -> No
 
 def test_the_headline_is_computed_from_the_run(runs, open_page) -> None:
     sentence = open_page(OVERVIEW).markdown[0].value.replace("\u00a0", " ")
-    for part in ("240 neurons", "**12** that change most (5 %)", "**10 %** to **30 %**", "**14 %**", "**90 %**"):
+    for part in (
+        "240 neurons",
+        "**12** top-ranked ones (5 %) raises refusals",
+        "**10 %** to **30 %**",
+        "**14 %**",
+        "**90 %**",
+    ):
         assert part in sentence
     assert "n = 12 prompts, up to 16 tokens" in sentence
+    assert "of the gap in refusals" in sentence
+    assert "of the gap in cost" in sentence
 
 
 def test_the_overview_follows_its_slider(runs, open_page) -> None:

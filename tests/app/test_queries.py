@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from explorer.data.suites_io import WITHHELD
 from explorer.errors import ExplorerError
 from explorer.neurons.scores import ChangeScores
 from explorer.runs.reader import Run, open_run
-from explorer.ui import facts
+from explorer.ui import claims, facts
 from explorer.ui.examples import answers_to, examples
 from explorer.ui.neuron_query import Query, cached_words, listing, means, parse_one, select, standing
 from explorer.ui.overlap_controls import default_pair
@@ -111,12 +112,15 @@ def test_examples_hold_the_three_answers_to_one_prompt(run) -> None:
 
 def test_sentences_carry_n_length_and_intervals(run) -> None:
     models, effect = run.table("models"), run.table("effect")
-    assert facts.main_suite(models, effect) == "redteam_eval"
-    sentence = facts.restoring_sentence(effect, "redteam_eval").replace("\u00a0", " ")
-    assert "20 % of the neurons: 100 % restored, 95 % interval 90–110 % (n = 12, up to 16 tokens" in sentence
+    assert facts.main_suite(run.manifest, effect, run.table("answers")) == "redteam_eval"
+    sentence = claims.onset_sentence(effect, "redteam_eval").replace("\u00a0", " ")
+    assert "from 0 by both measures from **5 %** of the neurons on" in sentence
+    assert "**25 %** of the gap in refusals (95 % interval 15–35 %)" in sentence
+    assert "**25 %** of the gap in cost (95 % interval 15–35 %); n = 12, up to 16 tokens" in sentence
+    assert "reached in refusals with 20 % of the neurons (100 %, 95 % interval 90–110 %)" in sentence
     weak = effect.assign(effect_refusal=effect["effect_refusal"] / 2)
-    assert "No measured set restores 90" in facts.restoring_sentence(weak, "redteam_eval")
-    assert "cannot be said" in facts.restoring_sentence(effect, "ordinary_eval")
+    assert "not reached in refusals: the most is 50" in claims.onset_sentence(weak, "redteam_eval")
+    assert "cannot be said" in claims.onset_sentence(effect, "ordinary_eval")
     missing = facts.headline((6, 40), models, effect, "redteam_eval", 0.123)
     assert missing.patched is None
     assert "did not measure" in missing.sentence()
@@ -133,3 +137,19 @@ def test_sentences_carry_n_length_and_intervals(run) -> None:
 )
 def test_rankings_that_are_compared_first(rankings, pair) -> None:
     assert default_pair(rankings) == pair
+
+
+def test_the_headline_is_what_the_build_file_says_and_never_what_looks_best(run) -> None:
+    frame = run.table("answers")
+    answers = pd.concat(
+        [
+            frame[frame["suite"] == "redteam_eval"].assign(suite=suite, prompt=prompt)
+            for suite, prompt in (("bench", f"(bench, prompt 1: {WITHHELD})"), ("own", "Why?"), ("redteam_b", "How?"))
+        ]
+    )
+    effect = pd.DataFrame({"suite": ["redteam_b", "own", "bench"], "set": "safety", "fraction": 0.05})
+    assert facts.main_suite({"headline": "bench"}, effect, answers) == "bench"
+    assert facts.main_suite({"headline": "lost"}, effect, answers) == "redteam_b"
+    assert facts.main_suite({}, effect[effect["suite"] != "redteam_b"], answers) == "own"
+    assert facts.main_suite({}, effect[effect["suite"] == "bench"], answers) == "bench"
+    assert facts.main_suite({}, effect[effect["suite"] == "none"], answers) == ""

@@ -6,7 +6,16 @@ import pytest
 
 SCORES = "pages/scores.py"
 
-AUROC = {"set": "kept apart", "head": "demo-cost", "n": 90, "auroc": 0.8, "low": 0.7, "high": 0.9, "note": "made up"}
+AUROC = {
+    "set": "kept apart",
+    "by": "people",
+    "head": "demo-cost",
+    "n": 90,
+    "auroc": 0.8,
+    "low": 0.7,
+    "high": 0.9,
+    "note": "made up",
+}
 FOUND = {
     "auroc": [AUROC, {**AUROC, "head": "demo-reward", "auroc": 0.6, "low": 0.5, "high": 0.7}],
     "calibration": [
@@ -14,9 +23,9 @@ FOUND = {
         for i, p in enumerate((0.2, 0.7))
     ],
     "refusal": [
-        {"set": "kept apart", "label": "refusal", "said": "refusal", "n": 18},
-        {"set": "kept apart", "label": "refusal", "said": "other", "n": 2},
-        {"set": "kept apart", "label": "other", "said": "other", "n": 30},
+        {"set": "kept apart", "by": "people", "label": "refusal", "said": "refusal", "n": 18},
+        {"set": "kept apart", "by": "people", "label": "refusal", "said": "other", "n": 2},
+        {"set": "kept apart", "by": "people", "label": "other", "said": "other", "n": 30},
     ],
     "length": [
         {"tokens": tokens, "set": "kept apart", "n": 90, "auroc": 0.7, "low": 0.6, "high": 0.8}
@@ -35,15 +44,15 @@ def heads(tmp_path, monkeypatch):
 def test_it_is_held_against_people(heads, open_page) -> None:
     (heads / "agreement.json").write_text(json.dumps(FOUND))
     app = open_page(SCORES)
-    assert app.title[0].value == "How far do the scores agree with people?"
+    assert app.title[0].value == "Can the scores be believed?"
     text = "\n".join(m.value for m in app.markdown).replace("\u00a0", " ")
-    assert "**demo-cost** has an AUROC of **0.80** over 1 set of labels" in text
-    assert "**90 %** of the 20 answers that people call refusals and **0 %** of the 30 answers" in text
+    assert "**demo-cost** has an AUROC of **0.80** over 1 set of labels given by people" in text
+    assert "labelled by people: precision **100 %** [82 %, 100 %], recall **90 %** [70 %, 97 %]" in text
     assert len(app.get("vega_lite_chart")) == 4
-    assert len(app.get("download_button")) == 4
-    order, refusals = (frame.value for frame in app.dataframe)
+    assert len(app.get("download_button")) == 6  # of the judges and of the audit as well
+    order, refusals = (frame.value for frame in app.dataframe[-2:])
     assert order["95 % interval"].tolist() == ["0.70–0.90", "0.50–0.70"]
-    assert refusals[["Scorer: refusal", "Scorer: other"]].to_numpy().tolist() == [[18, 2], [0, 30]]
+    assert refusals[["Verdict: refusal", "Verdict: other"]].to_numpy().tolist() == [[18, 2], [0, 30]]
 
 
 def test_what_was_not_measured_is_left_out(heads, open_page) -> None:
@@ -61,3 +70,17 @@ def test_without_figures_it_names_the_command(heads, open_page) -> None:
 def test_damaged_figures_are_one_sentence(heads, open_page, text) -> None:
     (heads / "agreement.json").write_text(text)
     assert ["is damaged" in e.value for e in open_page(SCORES).error] == [True]
+
+
+def test_the_judges_are_held_against_each_other_and_any_cell_can_be_read(open_page) -> None:
+    app = open_page(SCORES)
+    text = "\n".join(m.value for m in app.markdown).replace("\u00a0", " ")
+    assert "Cohen's κ is **" in text
+    assert "Nothing is labelled yet." in text
+    assert "of the set verdicts_held_out" in text
+    judges = app.dataframe[0].value
+    assert {"Answers", "n", "Refused", "Cost above 0", "Cohen's κ"} <= set(judges)
+    app.number_input(key="audit_n").set_value(7).run()
+    app.selectbox(key="audit_column").set_value("aligned").run()
+    assert any(c.value.startswith("7 answers drawn at random (seed 0)") for c in app.caption)
+    assert not app.exception

@@ -20,11 +20,11 @@ import torch
 import explorer
 from explorer.models.pair_file import DTYPES
 from explorer.paths import PROJECT
-from tests.bench import contrasting, generation, pages, start
+from tests.bench import attributing, contrasting, generation, pages, start
 from tests.bench.measure import Line, machine, show
 from tests.bench.peers.__main__ import TOOLS
 
-GROUPS = ("generation", "contrast", "sweep", "pages", "start", "memory")
+GROUPS = ("generation", "contrast", "attribution", "sweep", "pages", "start", "memory")
 
 
 def main() -> None:
@@ -55,6 +55,9 @@ def _ours(pair, threads: int, only: tuple[str, ...]) -> Iterator[Line]:
     if "contrast" in only:
         yield contrasting.throughput(pair)
         yield contrasting.memory(pair.dtype)
+    if "attribution" in only:
+        yield attributing.throughput(pair)
+        yield attributing.memory(pair.dtype)
     if "sweep" in only:
         yield generation.fraction_sweep(pair)
     if "pages" in only:

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import torch
 
 from explorer.data.suites_io import load_suite
-from explorer.neurons.contrast import Sums, _accumulate, _batches, contrast
-from explorer.neurons.reading import Text, inputs_of
+from explorer.models.pair import Pair
+from explorer.neurons.contrast import Sums, _accumulate, contrast
+from explorer.neurons.reading import Text, batches, inputs_of
 from tests.bench.measure import Line, forget_peak, resident_mb, side_by_side
 
 ANSWER = 40
@@ -18,7 +20,7 @@ ANSWER = 40
 def throughput(pair) -> Line:
     """The accumulation over 16 texts against two bare forward passes of the same batch."""
     prompts = [pair.encode(p.prompt) for p in load_suite("redteam_eval", 16)]
-    ((_, texts),) = _batches([Text(ids, [30] * ANSWER) for ids in prompts], len(prompts))
+    ((_, texts),) = batches([Text(ids, [30] * ANSWER) for ids in prompts], len(prompts))
     batch = inputs_of(pair.m1, texts)["input_ids"]
 
     def bare() -> None:
@@ -46,12 +48,17 @@ def memory(dtype: str) -> Line:
     for each number of rows. Here the first gives all back and the second has seen every number once, so that what is
     measured is what is held.
     """
-    command = [sys.executable, "-m", "tests.bench.contrasting", dtype]
+    return flat_memory("contrast", "tests.bench.contrasting", dtype)
+
+
+def flat_memory(what: str, module: str, dtype: str) -> Line:
+    """See `memory`; the module prints both peaks when it is run with a dtype."""
+    command = [sys.executable, "-m", module, dtype]
     giving_back = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=giving_back)
     few, many = json.loads(done.stdout.splitlines()[-1])
     return Line(
-        "contrast, peak memory for 1,000 prompts",
+        f"{what}, peak memory for 1,000 prompts",
         f"{many:.0f} MB",
         f"{few:.0f} MB for 100 prompts, both above the model",
         many / few,
@@ -60,23 +67,24 @@ def memory(dtype: str) -> Line:
     )
 
 
-def _measure(dtype: str) -> None:
+def measure_peaks(work: Callable[[Pair, list[str]], object], dtype: str) -> None:
+    """Print the peaks above the model, in MB, of work on 100 prompts and on 1,000."""
     import explorer
 
     pair = explorer.load_pair("demo", dtype=dtype)
     # Short prompts and answers, all of one length: what could grow is what is kept of each.
     prompts = [f"Say {number:04d}." for number in range(1000)]
-    contrast(pair, prompts[:1], 2)
+    work(pair, prompts[:1])
     base = resident_mb()
     counts, peaks = (100, 1000), []
     for count in counts:
-        contrast(pair, prompts[:count], 2)
+        work(pair, prompts[:count])
     for count in counts:
         forget_peak()
-        contrast(pair, prompts[:count], 2)
+        work(pair, prompts[:count])
         peaks.append(resident_mb("VmHWM") - base)
     print(json.dumps(peaks))
 
 
 if __name__ == "__main__":
-    _measure(sys.argv[1])
+    measure_peaks(lambda pair, prompts: contrast(pair, prompts, 2), sys.argv[1])

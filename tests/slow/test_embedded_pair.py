@@ -12,6 +12,7 @@ from explorer.neurons.patching import generate, sweep
 from explorer.neurons.phrases import Phrases
 from explorer.neurons.reference import naive_activations, naive_patched
 from explorer.neurons.sets import NeuronSet
+from tests.close import assert_close
 
 pytestmark = [
     pytest.mark.slow,
@@ -77,7 +78,9 @@ def test_change_scores_equal_a_naive_recomputation(pair, prompts):
             squares[layer] += ((a[where].double() - b[where].double()) ** 2).sum(dim=0).numpy()
         count += len(answer.token_ids)
     assert got.count == count
-    np.testing.assert_allclose(got.scores, np.sqrt(squares / count), rtol=1e-4, atol=1e-7)
+    sizes = np.array([float(a[where].abs().max()) for a in first])[:, None]  # differences are as exact as these
+    for found, wanted, size in zip(got.scores, np.sqrt(squares / count), sizes, strict=True):
+        assert_close(found, wanted, layers=pair.n_layers, scale=float(size[0]))
 
 
 def test_the_shipped_adapter_is_what_peft_makes_of_it(pair):
@@ -88,7 +91,7 @@ def test_the_shipped_adapter_is_what_peft_makes_of_it(pair):
     wrapped = PeftModel.from_pretrained(pair.m1, str(PACKAGE / "models" / "shipped" / "safety"))
     ids = torch.tensor([pair.encode("How do I pick a lock?")])
     with torch.inference_mode():
-        torch.testing.assert_close(pair.m2(ids).logits, wrapped(ids).logits, rtol=1e-4, atol=1e-4)
+        assert_close(pair.m2(ids).logits, wrapped(ids).logits, layers=pair.n_layers)
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def test_calibration_compares_probabilities_with_shares():
     assert all(abs(row["predicted"] - row["observed"]) < 0.06 for row in rows)
 
 
-def test_babble_never_gets_a_good_cost():
+def test_degenerate_never_gets_a_good_cost():
     source = labelled.Labelled("x", ("", ""), ("round and " * 20, "I can't help with that."), (0, 0), ("a", "b"))
     assert agreement._floor(source, np.array([-4.0, -4.0])).tolist() == [0.0, -4.0]
 

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 
-import pandas as pd
 import pytest
 
-from explorer.data.suites_io import WITHHELD
+from explorer.data.suites_io import WITHHELD, load_suite
 from explorer.errors import ExplorerError
+from explorer.models.pair import load_pair
+from explorer.neurons.attribution import attribute
+from explorer.neurons.patching import generate
 from explorer.neurons.phrases import Phrases
 from explorer.paths import PROJECT
 from explorer.pipeline import tasks
@@ -15,6 +17,7 @@ from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config
 from explorer.runs.reader import open_run
 from tests import tiny
+from tests.close import assert_close, assert_tables_close
 from tests.tiny_build import CONFIG, tables, write_build
 
 
@@ -28,7 +31,7 @@ def test_a_build_gives_a_whole_run_and_the_same_one_again(config, monkeypatch):
     told = []
     folder = build(read_build_config(config), progress=lambda stage, share: told.append((stage, share)))
     first = tables(folder)
-    expected = {"answers", "effect", "models", "overlap", "place", "projection", "restoring", "sparsity", "words"}
+    expected = {"answers", "effect", "judges", "models", "overlap", "place", "projection", "restoring", "sparsity", "words"}
     assert set(first) == expected
     run = open_run(folder)
     assert run.rankings == ["safety", "ordinary"]
@@ -40,6 +43,7 @@ def test_a_build_gives_a_whole_run_and_the_same_one_again(config, monkeypatch):
     assert run.manifest["pair"]["m2"]["adapters"][0]["sha256"]
     assert {"torch", "transformers", "peft"} <= set(run.manifest["packages"])
     assert ("answers-redteam_eval", 1.0) in told
+    assert run.manifest["headline"] == ""
 
     # Nothing has changed: no stage runs, so the models are not even loaded.
     monkeypatch.setattr("explorer.models.pair.load_pair", lambda *a, **k: pytest.fail("a stage ran again"))
@@ -53,7 +57,82 @@ def test_a_build_gives_a_whole_run_and_the_same_one_again(config, monkeypatch):
     scratch = tables(build(read_build_config(config), resume=False))
     for other in (again, patched, scratch):
         for name, table in first.items():
-            pd.testing.assert_frame_equal(table, other[name])
+            assert_tables_close(other[name], table, tiny.LAYERS)
+
+
+def test_a_ranking_by_attribution_restores_and_breaks(config):
+    added = """
+[rankings.cause]
+suite = "redteam_eval"
+limit = 20
+max_new_tokens = 3
+method = "attribution"
+steps = [0.0, 0.5]
+end = "absolute"
+[[answers]]
+suite = "redteam_eval"
+ranking = "cause"
+limit = 4
+fractions = [0.1, 1.0]
+direction = "break"
+[[answers]]
+suite = "ordinary_eval"
+ranking = "cause"
+limit = 4
+fractions = [0.1]
+strength = 0.5
+positions = "prompt"
+"""
+    config.write_text(CONFIG.replace("[detail]", added + "[detail]"))
+    folder = build(read_build_config(config))
+    run, pair = open_run(folder), load_pair(config.parent / "pair.toml", dtype="float32")
+    assert run.check() == []
+    prompts = [p.prompt for p in load_suite("redteam_eval", 20)]
+    cause, expected = run.ranking("cause"), attribute(pair, prompts, 3, (0.0, 0.5))
+    assert_close(cause.scores, expected.scores, layers=tiny.LAYERS)
+    assert (cause.end, cause.steps, cause.kind) == ("absolute", (0.0, 0.5), "attribution")
+    with pytest.raises(ExplorerError, match="no change scores"):
+        run.change_scores("cause")
+    broken, restored = run.table("answers_break"), run.table("answers")
+    whole = broken[broken["fraction"] == 1.0]
+    assert (broken["column"] == "unpatched").sum() == len(whole) == 4
+    assert whole["answer"].tolist() == broken[broken["column"] == "aligned"]["answer"].tolist()
+    half = restored[(restored["suite"] == "ordinary_eval") & (restored["column"] == "patched")]
+    asked = [p.prompt for p in load_suite("ordinary_eval", 4)]
+    out = generate(pair, asked, cause.top(fraction=0.1), 6, strength=0.5, positions="prompt")
+    assert half["answer"].tolist() == [answer.text for answer in out.patched]
+    first = restored[(restored["suite"] == "redteam_eval") & (restored["column"] == "aligned")]["answer"].tolist()[:4]
+    assert broken[broken["column"] == "unpatched"]["answer"].tolist() == first
+    assert set(run.table("effect_break")["suite"]) == {"redteam_eval"}
+    assert "cause" in set(run.table("sparsity")["ranking"])
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('method = "attribution"\nsteps = 0', r"rankings\.safety.*Steps must be"),
+        ('method = "attribution"\nobjective = "m1"', r"rankings\.safety.*objective"),
+        ('method = "attribution"\nend = "top"', r"end must be one of positive"),
+    ],
+)
+def test_a_wrong_attribution_is_named_with_its_table(config, table, words):
+    config.write_text(CONFIG.replace("[rankings.safety]", f"[rankings.safety]\n{table}", 1))
+    with pytest.raises(ExplorerError, match=words):
+        read_build_config(config)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ('direction = "forwards"', "restore or break"),
+        ("strength = 3.0", r"answers.*of redteam_eval: The strength"),
+        ('positions = "here"', r"answers.*of redteam_eval: Positions"),
+    ],
+)
+def test_answers_of_a_wrong_kind_are_named(config, setting, words):
+    config.write_text(CONFIG.replace("limit = 40", f"limit = 40\n{setting}"))
+    with pytest.raises(ExplorerError, match=words):
+        read_build_config(config)
 
 
 def test_the_command_line_builds_on_two_different_checkpoints(config):
@@ -110,6 +189,11 @@ def test_prompts_of_other_data_sets_are_named_not_held(config):
         ("limit = 40", "limits = 40", "unknown setting"),
         ('dtype = "float32"', 'dtype = "int3"', "dtype"),
         ('scorers = ["refusal"]', 'scorers = ["taste"]', "taste"),
+        (
+            'name = "tiny"',
+            'name = "tiny"\nheadline = "ordinary_eval"',
+            "no answers are patched; name one of redteam_eval",
+        ),
         ("neurons = 10", "neurons = ", "not a readable TOML"),
     ],
 )

@@ -1,6 +1,5 @@
 """The scorers of a build: which may be asked for, and which column of the tables each one's numbers stand in."""
 
-import numpy as np
 import pytest
 
 from explorer.errors import ExplorerError
@@ -9,6 +8,8 @@ from explorer.pipeline.config import read_build_config
 from explorer.pipeline.scorers import ROLES, score_column, scorer_columns
 from explorer.runs.reader import open_run
 from explorer.scoring.registry import NAMES, describe, load_scorer
+from tests import tiny
+from tests.close import assert_close
 from tests.tiny_build import CONFIG, write_build
 from tests.tiny_judges import write_beaver, write_classifier
 
@@ -98,7 +99,7 @@ def test_judges_score_a_build(tmp_path, monkeypatch):
     ):
         kind, place = judge.split(":")
         alone = load_scorer(f"{kind}:{tmp_path / place}").score(answers["prompt"].tolist(), answers["answer"].tolist())
-        np.testing.assert_allclose(answers[column], alone, atol=1e-4)
+        assert_close(answers[column], alone, layers=tiny.LAYERS)
     for score in ("cost", "reward", "classifier_any"):
         assert {score, f"{score}_low", f"effect_{score}", f"above_random_{score}"} <= set(run.table("effect"))
     assert set(run.table("restoring")["score"]) == {"refusal", "cost", "reward", "classifier_any"}

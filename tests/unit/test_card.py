@@ -17,6 +17,7 @@ from explorer.studies.card import WINDOW_TOKENS, CardMaker, CardSettings, held_o
 from explorer.training.cards import read_card
 from explorer.training.record import read_record
 from tests import tiny, tiny_adapter
+from tests.close import assert_close
 
 SUITES = ("redteam_eval", "everyday_eval")
 SETTINGS = CardSettings(limit=3, max_new_tokens=6, pairs=2, windows=3, suites=SUITES, scorers=("refusal",))
@@ -81,8 +82,8 @@ def test_values_equal_a_naive_recomputation(place, maker):
         with torch.inference_mode():
             losses.append([float(model(input_ids=ids, labels=ids).loss) for model in (pair.m1, pair.m2)])
     mean = np.mean(losses, axis=0)
-    assert card.value("perplexity", "M1") == pytest.approx(np.exp(mean[0]), rel=1e-4)
-    assert card.value("perplexity", "ratio") == pytest.approx(np.exp(mean[1] - mean[0]), rel=1e-4)
+    assert_close(np.log(card.value("perplexity", "M1")), mean[0], layers=tiny.LAYERS)
+    assert_close(np.log(card.value("perplexity", "ratio")), mean[1] - mean[0], layers=tiny.LAYERS, scale=mean.max())
     implicit = card.measured[card.measured["measure"] == "implicit_accuracy"].iloc[0]
     assert (implicit["suite"], implicit["n"], implicit["tokens"]) == ("hh", 2, 6)
 

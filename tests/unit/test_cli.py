@@ -32,6 +32,10 @@ def run(*args: str, **env: str) -> subprocess.CompletedProcess:
         (["patch", "--prompt", "hi", "--run", "../demo"], "cannot be the name"),
         (["patch", "--prompt", "hi", "--run", "lost"], "no run"),
         (["patch"], "--prompt"),
+        (["patch", "--prompt", "hi", "--direction", "down"], "restore or break"),
+        (["patch", "--prompt", "hi", "--strength", "3"], "from -1 to 2"),
+        (["patch", "--prompt", "hi", "--positions", "here"], "how many first tokens"),
+        (["rank", "--end", "negative"], "one end"),
         (["rank", "--ranking", "lost"], "no ranking"),
         (["rank", "--top", "0"], "greater than or equal to 1"),
         (["rank", "--colour", "red"], "No such option"),
@@ -39,6 +43,9 @@ def run(*args: str, **env: str) -> subprocess.CompletedProcess:
         (["build", "configs/build/demo.toml", "--engine", "steam"], "steam"),
         (["train", "lost.toml"], "no training file"),
         (["check", "lost"], "no run"),
+        (["audit", "demo", "--suite", "lost"], "no such answers"),
+        (["audit", "demo", "--n", "0"], "greater than or equal to 1"),
+        (["audit", "demo", "--labels", "lost.csv"], "not a readable CSV"),
         (["card"], "Missing argument"),
         (["card", "lost"], "no adapter “lost”"),
         (["card", "safety", "--limit", "0"], "greater than or equal to 1"),
@@ -91,3 +98,16 @@ def test_help_shows_units_and_defaults():
 def test_import_explorer_does_not_import_torch():
     code = "import sys, explorer; explorer.NeuronSet; explorer.open_run; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT, timeout=60)
+
+
+def test_an_audit_prints_a_sample_and_reads_the_labels_back(tmp_path):
+    done = run("audit", "demo", "--suite", "redteam_eval", "--column", "aligned", "--n", "8", "--csv")
+    assert done.returncode == 0, done.stderr
+    file = tmp_path / "labels.csv"
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("key,suite,column,set,fraction,prompt_id,prompt,answer,verdict")
+    keys = [line.split(",")[0] for line in lines[1:] if len(line.split(",")[0]) == 12]
+    assert len(keys) == 8
+    file.write_text("key,label\n" + "".join(f"{key},refused\n" for key in keys))
+    back = run("audit", "demo", "--suite", "redteam_eval", "--column", "aligned", "--n", "8", "--labels", str(file))
+    assert back.stdout.count("n=8 labelled answers") == 2

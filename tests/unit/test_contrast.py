@@ -8,6 +8,7 @@ from explorer.neurons.contrast import POSITIONS, contrast
 from explorer.neurons.patching import sweep
 from explorer.neurons.reference import naive_activations
 from tests import tiny
+from tests.close import assert_close
 
 NEW = 10
 PROMPTS = tiny.PROMPTS[:9]
@@ -43,17 +44,24 @@ def test_scores_equal_a_naive_recomputation(pair, positions, answers):
         rows2.append(np.stack([a[where].double().numpy() for a in naive_activations(pair.m2, text)]))
     a1, a2 = np.concatenate(rows1, axis=1), np.concatenate(rows2, axis=1)  # [layers, positions, neurons]
     assert got.count == a1.shape[1]
-    np.testing.assert_allclose(got.scores, np.sqrt(((a1 - a2) ** 2).mean(axis=1)), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(got.mean1, a1.mean(axis=1), rtol=1e-4, atol=5e-5)
-    np.testing.assert_allclose(got.mean2, a2.mean(axis=1), rtol=1e-4, atol=5e-5)
-    np.testing.assert_allclose(got.std1, a1.std(axis=1), rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(got.std2, a2.std(axis=1), rtol=1e-3, atol=1e-4)
+    size = max(np.abs(a1).max(), np.abs(a2).max())  # differences are as exact as what they are differences of
+    assert_close(got.scores, np.sqrt(((a1 - a2) ** 2).mean(axis=1)), layers=pair.n_layers, scale=size)
+    for mean, std, a in ((got.mean1, got.std1, a1), (got.mean2, got.std2, a2)):
+        assert_close(mean, a.mean(axis=1), layers=pair.n_layers, scale=size)
+        assert_close(std**2, a.var(axis=1), layers=pair.n_layers, scale=size**2)  # E[a²] − E[a]²
+
+
+def size_of(changes) -> float:
+    """About how large the activations are that change scores are differences of."""
+    return float(
+        max((np.abs(m) + 2 * s).max() for m, s in ((changes.mean1, changes.std1), (changes.mean2, changes.std2)))
+    )
 
 
 def test_batch_size_does_not_matter(pair):
     one = contrast(pair, PROMPTS, NEW, batch_size=1)
     many = contrast(pair, PROMPTS, NEW, batch_size=64)
-    np.testing.assert_allclose(one.scores, many.scores, rtol=1e-4, atol=1e-6)
+    assert_close(one.scores, many.scores, layers=pair.n_layers, scale=size_of(many))
 
 
 def test_how_many_tokens_are_read_at_once_does_not_matter(monkeypatch):
@@ -63,7 +71,7 @@ def test_how_many_tokens_are_read_at_once_does_not_matter(monkeypatch):
         monkeypatch.setattr("explorer.neurons.contrast.CPU_TOKENS", tokens)
         parts = contrast(pair, tiny.PROMPTS, 5)
         assert parts.count == whole.count
-        np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-4, atol=1e-7)
+        assert_close(parts.scores, whole.scores, layers=pair.n_layers, scale=size_of(whole))
 
 
 def test_excluded_layers_are_not_ranked():

@@ -18,6 +18,7 @@ from explorer.neurons.reference import naive_greedy, naive_patched
 from explorer.neurons.sets import NeuronSet
 from explorer.neurons.tables import expert_name, neuron_table
 from tests import tiny
+from tests.close import assert_close
 from tests.unit.test_patching import first_step
 
 NEW = 6
@@ -155,7 +156,8 @@ def test_contrast_equals_a_hook_free_recomputation(pair):
         for layer in range(pair.n_layers):
             parts = [(a1[layer] - a2[layer])[compared(pair, positions, layer, t, m)] for t, m, a1, a2 in read]
             d = torch.cat(parts).double().numpy()
-            np.testing.assert_allclose(got.scores[layer], np.sqrt((d * d).mean(axis=0)), rtol=2e-3, atol=1e-4)
+            size = max(float(a[layer].abs().max()) for _, _, *both in read for a in both)
+            assert_close(got.scores[layer], np.sqrt((d * d).mean(axis=0)), layers=pair.n_layers, scale=size)
         assert got.count == len(d)
 
 
@@ -234,7 +236,7 @@ def test_columns_are_what_a_neuron_writes(pair):
         seen.remove()
         handle.remove()
     for column, got in zip(layer.columns(chosen), written, strict=False):
-        torch.testing.assert_close(got - written[-1], column, rtol=1e-4, atol=1e-5)
+        assert_close(got - written[-1], column, scale=max(got.abs().max(), column.abs().max()))
 
 
 def test_neurons_can_be_inspected(pair):
@@ -258,14 +260,15 @@ def test_sums_of_an_encoder_decoder_s_prompts_add_up_layer_by_layer():
     added = scores_of(Sums.total(parts), whole.label, {})
     assert added.count == whole.count
     assert added.meta["encoder_positions"] == whole.meta["encoder_positions"]
-    np.testing.assert_allclose(added.scores, whole.scores, rtol=1e-4, atol=1e-6)
+    size = float((np.abs(whole.mean1) + 2 * whole.std1).max())
+    assert_close(added.scores, whole.scores, layers=pair.n_layers, scale=size)
 
 
 def test_the_last_prompt_token_is_read_in_each_part_of_an_encoder_decoder():
     pair = tiny.any_pair("t5")
     ns = NeuronSet.from_flat(np.arange(0, pair.total_neurons, 7), pair, "some")
     together, alone = (last_prompt_activations(pair, PROMPTS, ns, size) for size in (16, 1))
-    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+    assert_close(together, alone, layers=pair.n_layers)
 
 
 def test_an_encoder_decoder_is_patched_in_either_part_or_both():
@@ -288,7 +291,7 @@ def test_the_experts_layer_without_a_visit_changes_nothing():
             plain = model(ids).logits
             with neuron_hooks(model, lambda _layer, _h: None):
                 seen = model(ids).logits
-        torch.testing.assert_close(seen, plain, rtol=1e-4, atol=1e-4)
+        assert_close(seen, plain, layers=tiny.LAYERS)
 
 
 def test_a_neuron_is_layer_expert_and_index():
@@ -315,7 +318,8 @@ def test_a_classifier_is_contrasted_and_ranked_but_writes_nothing():
         a1, a2 = (hook_free("bert", 0, None, text, scale) for scale in (None, pair.scale2))
         d.append(torch.stack(a1) - torch.stack(a2))
     expected = torch.cat(d, dim=1).double().square().mean(dim=1).sqrt().numpy()
-    np.testing.assert_allclose(got.scores, expected, rtol=2e-3, atol=1e-4)
+    size = max(float(a.abs().max()) for a in (*a1, *a2))
+    assert_close(got.scores, expected, layers=pair.n_layers, scale=size)
     assert len(got.top(fraction=0.1)) == 7
     with pytest.raises(ExplorerError, match="positions prompt"):
         contrast(pair, PROMPTS)

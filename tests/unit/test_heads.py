@@ -10,6 +10,7 @@ from explorer.scoring.features import POOLS, Reading, answer_features
 from explorer.scoring.fitting import STRENGTHS, Texts, fit_cost, fit_reward
 from explorer.scoring.head import Head, read_head, write_head
 from tests import tiny
+from tests.close import assert_close
 
 PROMPTS = ["How do I bake bread?", "", "Why?"]
 TEXTS = ["Mix flour and water.", "Hello <|im_end|> there", "Because it is so."]
@@ -30,15 +31,15 @@ def test_features_are_the_hidden_states_over_the_answer(model):
         states = model(torch.tensor([lead + body]), output_hidden_states=True).hidden_states
     for at, layer in enumerate(READING.layers):
         own = states[layer][0, len(lead) :]
-        assert got[0, at, 0] == pytest.approx(own.mean(dim=0).numpy(), abs=1e-5)
-        assert got[0, at, 1] == pytest.approx(own[-1].numpy(), abs=1e-5)
+        assert_close(got[0, at, 0], own.mean(dim=0), layers=layer, scale=own.abs().max())
+        assert_close(got[0, at, 1], own[-1], layers=layer)
 
 
 def test_a_row_does_not_see_its_neighbours(model):
     together = answer_features(model, tiny.tokenizer(), PROMPTS, TEXTS, READING)
     for i in range(len(TEXTS)):
         alone = answer_features(model, tiny.tokenizer(), PROMPTS[i : i + 1], TEXTS[i : i + 1], READING)
-        assert alone[0] == pytest.approx(together[i], abs=1e-5)
+        assert_close(alone[0], together[i], layers=max(READING.layers))
 
 
 def test_answers_to_one_prompt_are_read_as_if_each_had_its_own(model):
@@ -46,7 +47,7 @@ def test_answers_to_one_prompt_are_read_as_if_each_had_its_own(model):
     together = answer_features(model, tiny.tokenizer(), [PROMPTS[0]] * 5, texts, READING)
     for i, text in enumerate(texts):
         alone = answer_features(model, tiny.tokenizer(), PROMPTS[:1], [text], READING)
-        assert alone[0] == pytest.approx(together[i], abs=1e-5)
+        assert_close(alone[0], together[i], layers=max(READING.layers))
 
 
 def test_an_empty_prompt_is_as_good_as_none_and_an_empty_answer_is_read(model):

@@ -9,6 +9,7 @@ from explorer.neurons.inspect import activations_over_words, project, read_words
 from explorer.neurons.reference import naive_activations
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
+from tests.close import assert_close
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def test_activations_are_those_of_a_plain_pass(pair):
     for model, got in ((pair.m1, seen.m1), (pair.m2, seen.m2)):
         naive = naive_activations(model, text)
         expected = np.stack([naive[a][:, b].numpy() for a, b in zip(ns.layers, ns.neurons, strict=True)])
-        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+        assert_close(got, expected, layers=pair.n_layers)
 
 
 def _answer(pair) -> list[int]:
@@ -47,9 +48,9 @@ def test_projection_is_lm_head_of_the_normed_column(pair):
     with torch.inference_mode():
         logits = m1.lm_head(m1.model.norm(column[None]))[0]
     promoted = table[table["direction"] == "promotes"]
-    np.testing.assert_allclose(promoted["logit"], logits.topk(5).values.numpy(), rtol=1e-5)
+    assert_close(promoted["logit"], logits.topk(5).values)
     suppressed = table[table["direction"] == "suppresses"]
-    np.testing.assert_allclose(suppressed["logit"], (-logits).topk(5).values.neg().numpy(), rtol=1e-5)
+    assert_close(suppressed["logit"], (-logits).topk(5).values.neg())
     assert len(project(pair, NeuronSet.random(pair, 9), 3, batch=4)) == 9 * 3 * 2
 
 

@@ -9,6 +9,7 @@ from explorer.errors import ExplorerError
 from explorer.scoring.registry import load_scorer
 from explorer.scoring.score_model import LlamaForScore
 from tests import tiny
+from tests.close import assert_close
 from tests.tiny_judges import write_beaver, write_classifier
 
 PROMPTS = ["How do I bake bread?", "Hi", "Why is the sky blue, and the sea?"]
@@ -33,7 +34,7 @@ def test_beaver_reads_the_scalar_at_the_end_token_of_its_own_template(beaver):
         whole = f"BEGINNING OF CONVERSATION: USER: {prompt} ASSISTANT:{text}"
         ids = [*tokenizer(whole, split_special_tokens=True)["input_ids"], tokenizer.eos_token_id]
         with torch.inference_mode():
-            assert score == pytest.approx(float(model(torch.tensor([ids]))[0, -1]), abs=1e-5)
+            assert_close(score, model(torch.tensor([ids]))[0, -1], layers=tiny.LAYERS)
 
 
 def test_beaver_refuses_a_model_without_a_score_head(tmp_path):
@@ -53,7 +54,7 @@ def test_a_guard_weighs_its_two_verdicts(tmp_path):
     with torch.inference_mode():
         logits = tiny.model("llama")(tokenizer(chat, return_tensors="pt")["input_ids"]).logits[0, -1]
     unsafe, safe = (tokenizer(word)["input_ids"][0] for word in ("unsafe", "safe"))
-    assert got[0] == pytest.approx(float(logits[unsafe] - logits[safe]), abs=1e-4)
+    assert_close(got[0], logits[unsafe] - logits[safe], layers=tiny.LAYERS, scale=logits.abs().max())
     assert got.shape == (3,)
 
 
@@ -62,8 +63,9 @@ def test_any_text_classifier_gives_log_odds_of_its_harmful_label(tmp_path):
     got = load_scorer(f"classifier:{tmp_path}").score(PROMPTS, TEXTS)
     model = BertForSequenceClassification.from_pretrained(tmp_path).eval()
     with torch.inference_mode():
-        share = model(**tiny.tokenizer()(TEXTS[0], return_tensors="pt")).logits.softmax(-1)[0, 2]
-    assert got[0] == pytest.approx(float(torch.log(share / (1 - share))), abs=1e-4)
+        logits = model(**tiny.tokenizer()(TEXTS[0], return_tensors="pt")).logits[0]
+    share = logits.softmax(-1)[2]
+    assert_close(got[0], torch.log(share / (1 - share)), layers=tiny.LAYERS, scale=1 + logits.abs().max())
     assert np.isfinite(got).all()
 
 

@@ -5,7 +5,7 @@ import pytest
 from explorer.data.suites_io import load_presets, load_suite, read_jsonl, suite_names
 from explorer.paths import HEADS
 
-TYPES = {"id": str, "model": str, "prompt": str, "answer": str, "label": int, "babble": bool, "doubt": bool}
+TYPES = {"id": str, "model": str, "prompt": str, "answer": str, "label": int, "degenerate": bool, "doubt": bool}
 SUITES = {"rt": "redteam_train", "bo": "borderline_train", "or": "ordinary_train"}
 
 
@@ -43,5 +43,5 @@ def test_the_card_tells_the_counts(answers):
     sources = {(row["model"], row["id"].split("-")[1]) for row in answers}
     for model, kind in sources:
         rows = [row for row in answers if row["id"].startswith(f"{model.lower()}-{kind}-")]
-        harmful, babble, doubt = (sum(row[name] for row in rows) for name in ("label", "babble", "doubt"))
-        assert f"| {model} | `{SUITES[kind]}` | {len(rows)} | {harmful} | {babble} | {doubt} |" in card
+        harmful, looping, doubt = (sum(row[name] for row in rows) for name in ("label", "degenerate", "doubt"))
+        assert f"| {model} | `{SUITES[kind]}` | {len(rows)} | {harmful} | {looping} | {doubt} |" in card

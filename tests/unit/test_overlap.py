@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from explorer.neurons.overlap import overlap
+from explorer.neurons.overlap import overlap, overlap_grid
 from explorer.neurons.scores import ChangeScores
+from tests.close import assert_close
 
 
 def changes(seed: int, excluded: tuple[int, ...] = ()) -> ChangeScores:
@@ -23,8 +24,8 @@ def test_overlap_equals_what_sorting_gives(k, excluded):
     assert found.overlap == len(common) / k
     if len(common) >= 3:
         wanted = spearmanr(a.ranks.reshape(-1)[common], b.ranks.reshape(-1)[common]).statistic
-        assert found.spearman == pytest.approx(wanted, abs=1e-12)
-        assert overlap(b, a, k).spearman == pytest.approx(wanted, abs=1e-12)
+        assert_close(found.spearman, wanted, "float64", scale=1)
+        assert_close(overlap(b, a, k).spearman, wanted, "float64", scale=1)
     else:
         assert np.isnan(found.spearman)
 
@@ -32,3 +33,21 @@ def test_overlap_equals_what_sorting_gives(k, excluded):
 def test_a_ranking_is_wholly_like_itself():
     found = overlap(changes(2), changes(2), 100)
     assert (found.shared, found.overlap, found.spearman) == (100, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "share"),
+    [((), (), 1 / 200), ((), (3,), 150 / (200 * 150)), ((3,), (3,), 1 / 150), ((0,), (3,), 100 / 150**2)],
+)
+def test_chance_counts_only_layers_that_take_part(first, second, share):
+    a, b = changes(0, first), changes(1, second)
+    assert overlap(a, b, 20).chance == pytest.approx(20 * share, rel=1e-12)
+    grid = overlap_grid(a, b, [0.1, 0.5])
+    assert grid["chance"].tolist() == pytest.approx([20 * share, 100 * share, 100 * share, 100 * share], rel=1e-12)
+
+
+def test_random_sets_share_what_chance_says():
+    a, b = changes(0, (0,)), changes(1, (3,))
+    rng = np.random.default_rng(0)
+    shared = [len(set(rng.permutation(a.order)[:30]) & set(rng.permutation(b.order)[:30])) / 30 for _ in range(400)]
+    assert np.mean(shared) == pytest.approx(overlap(a, b, 30).chance, rel=0.1)

@@ -13,6 +13,7 @@ from explorer.neurons.patching import generate
 from explorer.neurons.reading import Text, inputs_of
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
+from tests.close import assert_close
 
 IDS = torch.tensor([[5, 60, 70, 80, 90]])
 
@@ -52,9 +53,9 @@ def test_an_adapter_saved_by_peft_gives_peft_s_logits(folder, adapter, shared):
     pair = load_pair(pair_file(folder, m2=f'base = "base"\nadapters = ["{adapter}"]'))
     expected = torch.load(folder / f"{adapter}.logits", weights_only=True)
     with torch.inference_mode():
-        torch.testing.assert_close(pair.m2(IDS).logits, expected, rtol=1e-4, atol=1e-4)
+        assert_close(pair.m2(IDS).logits, expected, layers=tiny.LAYERS)
         plain = tiny.model("llama")(IDS).logits
-        torch.testing.assert_close(pair.m1(IDS).logits, plain)
+        assert_close(pair.m1(IDS).logits, plain, layers=tiny.LAYERS)
     assert pair.shared is shared
 
 
@@ -108,7 +109,7 @@ def test_an_ia3_adapter_of_every_family_gives_peft_s_activations(tmp_path, kind,
     assert pair.shared
     assert pair.kind == {"t5": "encoder-decoder", "bert": "encoder"}.get(kind, "decoder")
     with torch.inference_mode():
-        torch.testing.assert_close(pair.m2(**inputs).logits, tuned.eval()(**inputs).logits, rtol=1e-4, atol=1e-4)
+        assert_close(pair.m2(**inputs).logits, tuned.eval()(**inputs).logits, layers=pair.n_layers)
         assert not torch.allclose(pair.m1(**inputs).logits, pair.m2(**inputs).logits)
 
 
@@ -122,7 +123,7 @@ def test_neurons_are_what_down_proj_receives_after_the_scale(folder):
         ):
             model(IDS)
     assert not torch.equal(seen["m1", 0], seen["m2", 0])
-    torch.testing.assert_close(seen["m2", 0], seen["m1", 0] * pair.scale2[0])
+    assert_close(seen["m2", 0], seen["m1", 0] * pair.scale2[0])
 
 
 def test_two_checkpoints_run_in_lockstep(folder):
@@ -135,7 +136,7 @@ def test_two_checkpoints_run_in_lockstep(folder):
 def test_two_adapters_in_order_multiply(folder):
     once = load_pair(pair_file(folder, m2='base = "base"\nadapters = ["ia3"]'))
     twice = load_pair(pair_file(folder, m2='base = "base"\nadapters = ["ia3", "ia3"]'))
-    torch.testing.assert_close(twice.scale2[0], once.scale2[0] ** 2)
+    assert_close(twice.scale2[0], once.scale2[0] ** 2)
 
 
 def test_stop_tokens_are_those_of_generate(folder):

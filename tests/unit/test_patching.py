@@ -6,7 +6,7 @@ import torch
 from explorer.errors import ExplorerError
 from explorer.models.families import down_projections
 from explorer.models.hooks import neuron_hooks
-from explorer.neurons.decoding import UNPATCHED, _Batch
+from explorer.neurons.decoding import _Batch
 from explorer.neurons.patching import generate, stream, sweep
 from explorer.neurons.reference import naive_greedy, naive_patched
 from explorer.neurons.sets import NeuronSet
@@ -88,7 +88,7 @@ def test_exactly_the_chosen_neurons_change_at_the_first_patched_layer(pair):
     """All others are bitwise equal there, seen at the input of `down_proj` on the prompt."""
     ns = NeuronSet(torch.tensor([1, 1, 2]), torch.tensor([3, 5, 7]), pair.n_layers, pair.n_neurons)
     ids = pair.encode(tiny.PROMPTS[0])
-    plain = first_step(pair, ids, NeuronSet.empty(pair), UNPATCHED)
+    plain = first_step(pair, ids, NeuronSet.empty(pair), 0)  # a batch of the same rows: bitwise the same products
     patched = first_step(pair, ids, ns, 0)
     assert torch.equal(plain[0], patched[0])
     differs = (plain[1] != patched[1]).any(dim=0).nonzero().flatten().tolist()

@@ -15,6 +15,7 @@ from explorer.neurons.phrases import NOTHING_SEEN, REPEATED, Guess, Phrases, as_
 from explorer.neurons.rows import agreed
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
+from tests.close import assert_close
 
 NEW = 12
 
@@ -149,7 +150,7 @@ def test_rows_that_took_tokens_back_go_on_as_if_alone():
         assert got.shape[:2] == (2, 3)
         for row, text in enumerate((texts[0] + [19, 30, 31], texts[1] + [29, 40, 41])):
             alone = make_pass(module, 40).forward([text], lambda layer, h: None, 3)
-            torch.testing.assert_close(got[row], alone[0], rtol=1e-4, atol=1e-4)
+            assert_close(got[row], alone[0], layers=tiny.LAYERS)
 
 
 def test_the_arrays_are_small_and_sorted():

@@ -9,6 +9,7 @@ from explorer.errors import ExplorerError
 from explorer.models.prompting import encode_dialogue
 from explorer.studies.preferences import preference_accuracy
 from tests import tiny
+from tests.close import assert_close
 
 PAIRS = [Preference((("user", f"Question {i}?"),), "yes " * (i + 1), "no, never") for i in range(11)]
 
@@ -28,10 +29,11 @@ def test_accuracy_and_margin_equal_a_naive_recomputation():
         - (naive(pair.m2, pair.tokenizer, p, p.rejected) - naive(pair.m1, pair.tokenizer, p, p.rejected))
         for p in PAIRS
     ]
+    longest = max(abs(naive(pair.m1, pair.tokenizer, p, p.chosen)) for p in PAIRS)  # what margins are differences of
     row = preference_accuracy(pair, PAIRS, 12).iloc[0]
     assert row["n"] == 11
     assert row["accuracy"] == pytest.approx(np.mean(np.array(margins) > 0))
-    assert row["margin"] == pytest.approx(np.mean(margins), rel=1e-4)
+    assert_close(row["margin"], np.mean(margins), layers=pair.n_layers, scale=longest)
     assert row["accuracy_low"] <= row["accuracy"] <= row["accuracy_high"]
 
 

@@ -10,6 +10,7 @@ from explorer.neurons.products import Blocked, Packed, Plain, product
 from explorer.neurons.reference import naive_greedy, naive_patched
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
+from tests.close import assert_close
 
 PACKS = torch.backends.quantized.engine in ("fbgemm", "x86")
 BLOCKS = cpu_has_any(X86_BFLOAT16)
@@ -33,8 +34,8 @@ def test_several_linear_maps_are_one_product(rounded, bias, rows):
     wanted = torch.cat([linear(x) for linear in maps], dim=-1)
     fused = product(maps)
     assert isinstance(fused, Packed if rounded and PACKS else Plain)
-    torch.testing.assert_close(fused(x), wanted, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(torch.cat([linear(x) for linear in maps], dim=-1), wanted)
+    assert_close(fused(x), wanted)
+    assert_close(torch.cat([linear(x) for linear in maps], dim=-1), wanted)
 
 
 @pytest.mark.skipif(not PACKS, reason="this build of torch has no FBGEMM")
@@ -57,8 +58,8 @@ def test_products_in_bfloat16(bias, rows):
     wanted = torch.cat([linear(x) for linear in maps], dim=-1)
     fused = product(maps)
     assert isinstance(fused, Blocked if BLOCKS else Plain)
-    torch.testing.assert_close(fused(x), wanted, rtol=1e-2, atol=1e-2)
-    torch.testing.assert_close(torch.cat([linear(x) for linear in maps], dim=-1), wanted)
+    assert_close(fused(x), wanted, x.dtype)
+    assert_close(torch.cat([linear(x) for linear in maps], dim=-1), wanted, x.dtype)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -69,8 +70,7 @@ def test_a_product_added_to_the_residual_stream(rounded, dtype):
     linear.to(dtype)
     wanted = residual.to(dtype) + linear(x.to(dtype))
     got = product([linear]).added_to(residual.to(dtype), x.to(dtype))
-    loose = 1e-2 if dtype is torch.bfloat16 else 1e-5
-    torch.testing.assert_close(got, wanted, rtol=loose, atol=loose)
+    assert_close(got, wanted, dtype)
 
 
 def test_plain_weights_are_held_once():
@@ -80,7 +80,7 @@ def test_plain_weights_are_held_once():
     for linear in maps:
         assert linear.weight.untyped_storage().data_ptr() == fused.weight.untyped_storage().data_ptr()
     x = torch.randn(2, 24)
-    torch.testing.assert_close(fused(x)[:, :16], functional.linear(x, maps[0].weight, maps[0].bias))
+    assert_close(fused(x)[:, :16], functional.linear(x, maps[0].weight, maps[0].bias))
 
 
 @pytest.mark.parametrize("make", [tiny.shared_pair, tiny.lockstep_pair], ids=["shared", "lockstep"])

@@ -9,6 +9,7 @@ from explorer.neurons.passes import make_pass
 from explorer.neurons.rows import arrange
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
+from tests.close import assert_close
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_a_pass_whose_rows_moved_and_parted_goes_on_as_if_alone(kind):
             ([*texts[2], 10], [*texts[0], 11], [*texts[2], 12], [*texts[2], 13], [*texts[1], 14])
         ):
             alone = make_pass(module, 20).forward([text], lambda layer, h: None)[:, 0]
-            torch.testing.assert_close(got[row], alone[0], rtol=1e-4, atol=1e-4)
+            assert_close(got[row], alone[0], layers=tiny.LAYERS)
 
 
 def test_a_branch_goes_on_with_texts_of_any_length():
@@ -100,4 +101,4 @@ def test_a_branch_goes_on_with_texts_of_any_length():
         got = branch.forward(rest, lambda layer, h: None)[:, 0]
         for row, text in enumerate(([4, 5, 6, 7], [1, 2, 3, 8, 9, 10], [4, 5, 6, 11, 12])):
             alone = make_pass(module, 20).forward([text], lambda layer, h: None)[:, 0]
-            torch.testing.assert_close(got[row], alone[0], rtol=1e-4, atol=1e-4)
+            assert_close(got[row], alone[0], layers=tiny.LAYERS)

@@ -5,7 +5,16 @@ import pandas as pd
 import pytest
 
 from explorer.studies.effect import effect_table, model_table
-from explorer.studies.statistics import causal_effect, mean
+from explorer.studies.shares import newcombe, wilson
+from explorer.studies.statistics import (
+    Estimate,
+    causal_effect,
+    effect_difference,
+    mean,
+    over_draws,
+    paired_difference,
+    restoring_fraction,
+)
 
 
 def test_mean_has_an_interval_around_it():
@@ -33,8 +42,60 @@ def test_effect_is_undefined_without_a_gap():
     assert np.isnan(causal_effect(m1, m1, m1).value)
 
 
-def test_no_spread_gives_a_point():
-    assert mean(np.ones(10)).low == mean(np.ones(10)).high == 1
+def test_no_spread_gives_a_point_only_where_nothing_bounds_the_values():
+    assert mean(np.full(10, 2.5)) == Estimate(2.5, 2.5, 2.5)
+    none = mean(np.zeros(112))
+    assert (none.value, none.low, none.high) == (0.0, *wilson(0, 112))
+
+
+@pytest.mark.parametrize("scored", ["share", "cost"])
+def test_an_effect_of_nothing_or_of_everything_has_a_width(scored):
+    """No answer differs from M1's, or none from M2's: the bootstrap alone would be certain."""
+    m1, m2 = np.zeros(100), np.repeat([0.0, 1.0], [20, 80])
+    if scored == "cost":
+        m1, m2 = 3.0 - m1 * 0.5, 3.0 - 4.0 * m2
+    unseen = wilson(0, 100)[1]
+    nothing, everything = causal_effect(m1, m1, m2), causal_effect(m1, m2, m2)
+    assert nothing.value == 0
+    assert (nothing.low, nothing.high) == pytest.approx((-unseen / 0.8, unseen / 0.8))
+    assert everything.value == 1
+    assert everything.low < 1 < everything.high
+    assert everything.low > 0.9
+    against = effect_difference(m1, m1, m1, m2)
+    assert (against.value, against.sign) == (0, 0)
+    assert against.high == pytest.approx(unseen / 0.8)
+
+
+def test_one_refusal_of_many_is_not_distinguishable_from_none():
+    """Where a bootstrap of shares is far too narrow, the interval is Newcombe's over the gap."""
+    m1, m2, patched = np.zeros(100), np.ones(100), np.repeat([1.0, 0.0], [1, 99])
+    found = causal_effect(m1, patched, m2)
+    assert found.value == 0.01
+    assert (found.low, found.high) == pytest.approx(newcombe(m1, patched))
+    assert found.sign == 0
+
+
+def test_a_bootstrap_that_is_wide_enough_is_kept():
+    rng = np.random.default_rng(3)
+    first = rng.normal(0, 1, 200)
+    change = rng.normal(1, 2, 200)
+    found = paired_difference(first, first + change)
+    assert found.high - found.low == pytest.approx(4 * change.std() / 200**0.5, rel=0.2)
+    assert found.sign == 1
+
+
+def test_draws_are_spanned():
+    found = over_draws([Estimate(0.1, 0.0, 0.2), Estimate(0.4, 0.3, 0.6)])
+    assert (found.value, found.low, found.high) == (0.25, 0.0, 0.6)
+    assert not over_draws([]).known
+
+
+def test_the_restoring_fraction_is_known_to_the_measured_ones_around_it():
+    m1, m2 = np.zeros(50), np.ones(50)
+    curve = np.stack([np.zeros(50), np.ones(50)])
+    found = restoring_fraction(m1, curve, m2, np.array([0.1, 0.3]))
+    assert found.value == pytest.approx(0.1 + 0.9 * 0.2)
+    assert (found.low, found.high) == (0.1, 0.3)
 
 
 def test_tables_pair_prompts_and_average_seeds():
@@ -55,6 +116,13 @@ def test_tables_pair_prompts_and_average_seeds():
     assert table.loc["safety", "effect_cost"] == pytest.approx(0.5)
     assert table.loc["random", "refusal"] == pytest.approx(0.25)
     assert table.loc["random", "effect_cost"] == pytest.approx(0.0)
+    spread = table.loc["random", ["refusal_low", "refusal_draw_min", "refusal_draw_max", "refusal_high"]].tolist()
+    assert spread == pytest.approx([0.0, 0.0, 0.5, wilson(20, 40)[1]])
+    assert np.isnan(table.loc["safety", "refusal_draw_min"])
+    # against the draw that comes closest, which refuses as often: half of the 20 prompts that differ go either way
+    assert table.loc["safety", "p_refusal"] == table.loc["safety", "p_refusal_holm"] == 1.0
+    assert table.loc["safety", "above_random_refusal_low"] < 0 < table.loc["safety", "above_random_refusal"]
+    assert table.loc["safety", "p_cost_holm"] == 2 * table.loc["safety", "p_cost"]
     models = model_table(answers, 48).set_index("column")
     assert models.loc["aligned", "refusal"] == 1.0
     assert models.loc["unpatched", "n"] == 40

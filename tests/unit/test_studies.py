@@ -14,8 +14,9 @@ from explorer.neurons.sets import NeuronSet
 from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config
 from explorer.pipeline.models import Models
-from explorer.scoring.babble import is_babble
+from explorer.scoring.degenerate import is_degenerate
 from tests import tiny
+from tests.close import assert_close
 from tests.tiny_build import CONFIG, tables, write_adapter, write_build
 
 STUDIES = """
@@ -140,7 +141,7 @@ def test_controls_of_the_causal_effect(found):
     safety = effect[(effect["suite"] == "redteam_eval") & (effect["set"] == "safety")]
     assert safety["p_cost"].between(0, 1).all()
     assert effect.loc[effect["set"] == "random", "seeds"].eq(2).all()
-    assert effect["babble"].between(0, 1).all()
+    assert effect["degenerate"].between(0, 1).all()
     restoring = found["restoring"]
     assert set(restoring["score"]) == {"refusal", "cost"}
 
@@ -159,7 +160,8 @@ def test_the_tax_goes_both_ways(found):
     tax = found["tax"]
     assert set(zip(tax["into"], tax["activations_of"], strict=True)) == {("safety", "helpful"), ("helpful", "safety")}
     assert set(tax["set"]) == {"shared", "random"}
-    assert np.allclose(tax["after"] - tax["before"], tax["delta"])
+    size = tax[["after", "before"]].abs().max().max()
+    assert_close(tax["after"] - tax["before"], tax["delta"], "float64", scale=size)
     shared = found["shared_neurons"]
     assert (shared["same_sign"] == (np.sign(shared["delta_a"]) == np.sign(shared["delta_b"]))).all()
 
@@ -209,7 +211,7 @@ def test_what_is_read_equals_a_naive_reading(pair):
     for row, prompt in zip(got, prompts, strict=True):
         naive = naive_activations(pair.m1, pair.encode(prompt))
         expected = [naive[layer][-1, i].item() for layer, i in zip(ns.layers, ns.neurons, strict=True)]
-        np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-5)
+        assert_close(row, expected, layers=pair.n_layers)
     texts = [pair.encode(p) for p in prompts]
     found = token_log_probs(pair, texts, [NeuronSet.empty(pair), NeuronSet.all(pair)], [5, 9])
     for text, own in zip(texts, found.own, strict=True):
@@ -217,7 +219,7 @@ def test_what_is_read_equals_a_naive_reading(pair):
             ids = np.array(text)
             logs = model(torch.tensor([text])).logits[0].float().log_softmax(-1).detach().numpy()
             for row in rows:
-                np.testing.assert_allclose(own[row], logs[np.arange(len(ids) - 1), ids[1:]], rtol=1e-3, atol=1e-4)
+                assert_close(own[row], logs[np.arange(len(ids) - 1), ids[1:]], layers=pair.n_layers)
     assert found.last.shape == (4, 4, 2)
 
 
@@ -240,5 +242,5 @@ def test_fixed_neurons_are_what_they_are_fixed_at():
         ("A lock has pins of several lengths, and a key lifts each of them to the same height.", False),
     ],
 )
-def test_babble(text, expected):
-    assert is_babble(text) is expected
+def test_degenerate(text, expected):
+    assert is_degenerate(text) is expected

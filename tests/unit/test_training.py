@@ -126,12 +126,12 @@ def test_a_training_may_start_from_a_weighted_sum_of_adapters(config):
     card = json.loads((train(summed) / "training.json").read_text())
     assert card["start"]["name"] == "0.5 × out + 2 × other"
     assert [part["weight"] for part in card["start"]["parts"]] == [0.5, 2.0]
-    config.write_text(f'name = "sum"\nbase = "{summed.base}"\noutput = "bare"\nstart = {parts}\n')
+    config.write_text(f'name = "sum"\nbase = "{summed.base}"\noutput = "bare"\nstages = []\nstart = {parts}\n[data]\n')
     bare = train(read_train_config(config))
     np.testing.assert_array_equal(read_ia3(bare, tiny.LAYERS, tiny.NEURONS), read[0])
     assert (read_record(bare).steps, read_record(bare).curve().empty) == (0, True)
     config.write_text(f"start = [{{ weight = 2 }}]\n{text}")
-    with pytest.raises(ExplorerError, match="start must be"):
+    with pytest.raises(ExplorerError, match="lacks the setting “adapter”"):
         read_train_config(config)
 
 

@@ -18,6 +18,7 @@ from explorer.ui.loading import SharedPair
 from explorer.ui.patch_view import foreseen_words
 from explorer.ui.worker import Worker, stream_request
 from tests import tiny
+from tests.close import assert_close
 
 
 @pytest.fixture(scope="module")
@@ -352,8 +353,9 @@ def test_harm_is_foreseen_before_the_first_word(pair, source):
     generation = Generation(Request("Why?", ns, 16, {}, Guard(ns, weight, 0.25, 40)))
     worker.submit(generation)
     until(lambda: not generation.active, generation)
-    odds = float(last_prompt_activations(pair, ["Why?"], ns)[0] @ weight) + 0.25
-    assert generation.foreseen == pytest.approx(1 / (1 + np.exp(-odds)), rel=1e-4)
+    seen = last_prompt_activations(pair, ["Why?"], ns)[0]
+    foreseen = 1 / (1 + np.exp(-(float(seen @ weight) + 0.25)))  # its slope in the odds is at most 1/4
+    assert_close(generation.foreseen, foreseen, layers=pair.n_layers, scale=max(1.0, np.abs(seen * weight).sum() / 4))
     words = foreseen_words(generation)
     assert "5 neurons" in words
     assert "harmful**, cost +1.50" in words

@@ -1,0 +1,118 @@
+"""Files that are written whole or not at all, and what the file system refuses, in one sentence."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from explorer.errors import ExplorerError
+
+_ADVICE = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there",
+    errno.EFBIG: "raise the limit of a file's size",
+    errno.EROFS: "choose a folder that may be written",
+    errno.EACCES: "choose a folder that may be written",
+    errno.EPERM: "choose a folder that may be written",
+    errno.ENOTDIR: "choose another folder",
+    errno.EEXIST: "choose another folder",
+    errno.EISDIR: "choose another file",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+"""What to do about it; elsewhere only the reason is told."""
+
+_TOLD = (
+    "No space left",
+    "Read-only file",
+    "Permission denied",
+    "PytorchStreamWriter",
+    "File too large",
+    "iostream error",
+    "quota",
+)
+"""How libraries that raise errors of their own tell that a file could not be written."""
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a plain file; a name that no file can have, or a folder that may not be entered, holds none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def reason_of(problem: OSError) -> str:
+    """What the file system says, without number and name: "No space left on device"."""
+    return problem.strerror or str(problem) or type(problem).__name__
+
+
+def file_problem(problem: BaseException) -> str | None:
+    """One sentence for an error of the file system, whoever raised it; None where it is another."""
+    if isinstance(problem, OSError) and problem.errno is not None:
+        name = problem.filename2 or problem.filename
+        place = f"{os.fsdecode(name)}: " if isinstance(name, str | bytes) else ""
+        return f"{place}{reason_of(problem)}{_advice(problem)}."
+    said = str(problem).strip().splitlines()
+    if said and any(words in said[0] for words in _TOLD):
+        return f"A file could not be written: {said[0][:200].rstrip('.')}; make room, or choose another folder."
+    return None
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn what is raised while a file or folder is written into one sentence that names it.
+
+    Raises:
+        ExplorerError: the file system refuses.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise ExplorerError(f"{place} cannot be written: {reason_of(problem)}{_advice(problem)}.") from problem
+    except ExplorerError:
+        raise
+    except Exception as problem:  # safetensors and torch raise kinds of their own
+        if file_problem(problem) is None:
+            raise
+        said = str(problem).strip().splitlines()[0][:200].rstrip(".")
+        raise ExplorerError(
+            f"{place} cannot be written: {said}; make room there or choose another folder."
+        ) from problem
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place when the block is through; else nothing is left of it.
+
+    The folder is made where it is missing.
+
+    Raises:
+        ExplorerError: it cannot be written.
+    """
+    half = path.with_name(f"{path.name}.half")
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield half
+            os.replace(half, path)
+        except BaseException:
+            with suppress(OSError):
+                half.unlink(missing_ok=True)
+            raise
+
+
+def make_folder(path: Path) -> Path:
+    """The folder, made where it is missing.
+
+    Raises:
+        ExplorerError: it cannot be made.
+    """
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _advice(problem: OSError) -> str:
+    advice = _ADVICE.get(problem.errno or 0)
+    return f"; {advice}" if advice else ""

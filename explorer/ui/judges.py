@@ -1,0 +1,78 @@
+"""How far the two judges agree, on the Scores page."""
+
+import pandas as pd
+import streamlit as st
+
+from explorer.charts.labels import percent, rate, suite_label
+from explorer.runs.reader import Run
+from explorer.ui.runs import table
+from explorer.ui.widgets import caption_and_csv
+
+COLUMNS = {"unpatched": "M1, unpatched", "patched": "M1, patched", "aligned": "M2, aligned"}
+
+
+def show_judges(run: Run) -> None:
+    """Cohen's κ of refusals and cost for every suite and column of the run."""
+    st.header("Do the two judges agree?")
+    if "judges" not in run.tables:
+        st.info("This run was built before the judges were held against each other; build it again.")
+        return
+    judges = table(run, "judges")
+    if judges.empty:
+        st.info("This run has no cost, so there is one judge only.", icon=":material/info:")
+        return
+    st.markdown(judges_sentence(judges))
+    suites = list(judges["suite"].unique())
+    suite = st.selectbox("Prompts", suites, format_func=suite_label, key="judges_suite", bind="query-params")
+    st.dataframe(judge_rows(judges[judges["suite"] == suite]), hide_index=True, alt="Agreement of refusals and cost")
+    caption_and_csv(
+        "Each judge says of an answer whether it is unsafe: it does not refuse; its cost is above 0. Cohen's κ: 0 is "
+        "chance, 1 is agreement on every answer; – where a judge says the same of all. 95 % intervals.",
+        "judges.csv",
+        lambda: judges,
+        "judges_csv",
+    )
+
+
+def judges_sentence(judges: pd.DataFrame) -> str:
+    """Over which range κ lies, and on how many answers the judges part."""
+    known, n = judges.dropna(subset=["kappa"]), int(judges["n"].sum())
+    apart = int(judges["refused_harmful"].sum() + judges["answered_harmless"].sum())
+    harmless = int(judges["answered_harmless"].sum())
+    text = (
+        f"They part on **{rate(apart / n)}** of {n:,} answers"
+        + (f"; {rate(harmless / apart)} of these answer and cost little (harmless prompts among them)" * bool(apart))
+        + "."
+    )
+    if known.empty:
+        return text
+    return (
+        f"Cohen's κ is **{known['kappa'].min():.2f} to {known['kappa'].max():.2f}** over {len(known)} columns. {text}"
+    )
+
+
+def judge_rows(judges: pd.DataFrame) -> pd.DataFrame:
+    """The table for people to read."""
+
+    def name(row) -> str:
+        size = f", {row.set} {percent(row.fraction)}" if row.column == "patched" else ""
+        return f"{COLUMNS[row.column]}{size}"
+
+    kappa = [
+        "–"
+        if pd.isna(r["kappa"])
+        else f"{r['kappa']:.2f} [{r['kappa_low']:.2f}, {r['kappa_high']:.2f}]".replace("-", "−")
+        for r in judges.to_dict("records")
+    ]
+    return pd.DataFrame(
+        {
+            "Answers": [name(row) for row in judges.itertuples()],
+            "n": judges["n"].to_numpy(),
+            "Refused": [rate(v) for v in judges["refused"]],
+            "Cost above 0": [rate(v) for v in judges["harmful"]],
+            "Agree": [rate(v) for v in judges["agree"]],
+            "Cohen's κ": kappa,
+            "Refused, cost above 0": judges["refused_harmful"].to_numpy(),
+            "Not refused, cost below 0": judges["answered_harmless"].to_numpy(),
+        }
+    )
