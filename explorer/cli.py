@@ -305,15 +305,17 @@ def refusals(
     ordinary: Annotated[str, typer.Option(help="Ordinary suite: a shipped name or a .jsonl file.")] = "everyday_eval",
     lookalike: Annotated[str, typer.Option(help="Harmless prompts worded like red-team ones.")] = "ordinary_eval",
     limit: Annotated[int, typer.Option(min=1, help="Prompts of each suite.")] = 100,
+    hold_out: Annotated[int, typer.Option(min=0, help="Only every so-many-th prompt (training's hold_out).")] = 0,
     max_new_tokens: TokensOption = 48,
     dtype: DtypeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """How often M1 and M2 refuse, in greedy answers to red-team and to ordinary prompts never trained on."""
-    from explorer.data.suites_io import load_suite
+    from explorer.data.suites_io import held_out_part, load_suite
     from explorer.studies.refusals import refusal_rates
 
-    suites = {name: [p.prompt for p in load_suite(name, limit)] for name in (redteam, ordinary, lookalike)}
+    names = (redteam, ordinary, lookalike)
+    suites = {name: [p.prompt for p in held_out_part(load_suite(name), hold_out)[:limit]] for name in names}
     loaded = _load(_pair(pair, m1, m2), dtype)
     with _bars() as progress:
         table = refusal_rates(loaded, suites, max_new_tokens, progress=lambda s, p: progress(f"answers to {s}", p))

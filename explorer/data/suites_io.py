@@ -4,6 +4,7 @@ for prompt in load_suite("redteam_eval"):
     print(prompt.prompt, prompt.category)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -83,6 +84,16 @@ def load_suite(name: str, limit: int | None = None) -> list[Prompt]:
     if not prompts and limit != 0:
         raise ExplorerError(f"{path} holds no prompts; write one row for each.")
     return prompts
+
+
+def training_part(prompts: Sequence[Prompt], hold_out: int) -> list[Prompt]:
+    """The prompts without every `hold_out`-th one, that is without `held_out_part`; all of them for 0."""
+    return [p for number, p in enumerate(prompts, start=1) if not hold_out or number % hold_out]
+
+
+def held_out_part(prompts: Sequence[Prompt], hold_out: int) -> list[Prompt]:
+    """Every `hold_out`-th prompt, which a training that says so leaves out; all of them for 0."""
+    return list(prompts[hold_out - 1 :: hold_out]) if hold_out else list(prompts)
 
 
 def load_refusals() -> list[Refusal]:

@@ -37,6 +37,7 @@ METHODS = get_args(Method)
 Weight = Annotated[float, Interval(ge=0, le=10_000)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 Batch = Annotated[int, Interval(ge=1, le=65_536)]
+START = "an adapter's folder, or a list of tables of adapter and weight"
 Sources = Annotated[tuple[Any, ...], Kind("a list of suites or tables")]
 
 
@@ -58,6 +59,8 @@ class Stage:
         nll_weight: weight of the chosen answer's NLL beside the DPO loss.
         answer_tokens, refusal_tokens: how much of the model's own answers and of the refusals is read; 0
             for all. Whether to refuse is decided in the first words; the rest only teaches how to go on.
+        whole_refusals: share of the refusals that are preferred which are read whole, with the end token, however
+            few `refusal_tokens` are: else a model learns how refusals begin and not that they end, and repeats itself.
         refuse_share: the share of the examples to refuse that this stage sees. Greedy decoding refuses as
             soon as a refusal is the likeliest of many beginnings, so equal shares refuse too much.
         checkpoints: how many adapters to keep along the way.
@@ -79,6 +82,7 @@ class Stage:
     nll_weight: Weight = 1.0
     answer_tokens: CountOrAll = 0
     refusal_tokens: CountOrAll = 0
+    whole_refusals: Share = 0.0
     refuse_share: Share = 1.0
     checkpoints: Annotated[int, Interval(ge=1, le=1_000)] = 8
     group_by_length: bool = False
@@ -109,6 +113,7 @@ class Source:
         max_words: only prompts of at most so many words; 0 for all.
         skip: leave out the first so many of those, so that seeds can train on different samples.
         refused_by: folder of an adapter: only prompts that it refuses. It labels prompts of which not all are harmful.
+        hold_out: leave out every so-many-th prompt of the file, by which recipes are compared; 0 for none.
     """
 
     suite: Place
@@ -116,6 +121,11 @@ class Source:
     max_words: CountOrAll = 0
     skip: CountOrNone = 0
     refused_by: PlaceOrNone = ""
+    hold_out: CountOrNone = 0
+
+    def __post_init__(self) -> None:
+        if self.hold_out == 1:
+            raise ExplorerError("hold_out must be 0, or 2 or more: every so-many-th prompt is left out.")
 
 
 @dataclass(frozen=True)
@@ -145,6 +155,24 @@ class PairSource:
 
 
 @dataclass(frozen=True)
+class StartPart:
+    """An adapter to start from.
+
+    Attributes:
+        adapter: its folder, relative to the training file.
+        weight: what its factors' distance from 1 is multiplied by.
+    """
+
+    adapter: Place
+    weight: Annotated[float, Interval(ge=-100, le=100)] = 1.0
+
+    @property
+    def folder(self) -> Path:
+        """The adapter's folder."""
+        return Path(self.adapter)
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """What a training file says.
 
@@ -160,11 +188,12 @@ class TrainConfig:
         keep: preference files whose dialogues are the text that stages with a `keep_weight` hold on to.
         answer_tokens: length limit of the model's own answers.
         seed: of the sample, the order and the assignment of refusals.
-        stages: run one after the other on the same vectors.
+        stages: run one after the other on the same vectors; none where the sum of what it starts from is wanted.
         average_stages: the finished vectors are the mean over all checkpoints of the last so many stages;
             0: those of the end. At high learning rates the mean is the better model.
         noise: spread of the seeded normal noise on the vectors that training begins with.
-        start: folder of the adapter to start from (DPO after SFT, paper section 3.3); None for vectors of ones.
+        start: the adapters to start from, weighted: one for DPO after SFT (paper section 3.3), several for the sum of
+            what each has learnt (task arithmetic, Ilharco et al. 2023); none for vectors of ones.
         chat_template, dtype, device: as in a pair file.
     """
 
@@ -178,7 +207,7 @@ class TrainConfig:
     stages: tuple[Stage, ...]
     source: Path
     average_stages: int = 0
-    start: Path | None = None
+    start: tuple[StartPart, ...] = ()
     pairs: tuple[PairSource, ...] = ()
     brief: tuple[Source, ...] = ()
     keep: tuple[PairSource, ...] = ()
@@ -200,7 +229,7 @@ class _Head:
     seed: Seed = 0
     noise: Annotated[float, Interval(ge=0, le=10)] = 0.0
     average_stages: CountOrNone = 0
-    start: PlaceOrNone = ""
+    start: Annotated[Any, Kind(START)] = ""
     chat_template: Place = OWN
     dtype: Dtype = "auto"
     device: Place = "cpu"
@@ -244,19 +273,20 @@ def read_train_config(path: str | Path) -> TrainConfig:
         ),
         source=path,
         average_stages=head.average_stages,
-        start=_resolved(head.start, path) if head.start else None,
+        start=_start(head.start, path),
         chat_template=template_place(head.chat_template, path),
         dtype=head.dtype,
         device=head.device,
     )
-    if config.start is not None and not is_file(config.start / "adapter_config.json"):
-        raise ExplorerError(f"{path} starts from {config.start}, which is no PEFT adapter; train that one first.")
-    if not (config.refuse or config.answer or config.pairs or config.brief):
+    for part in config.start:
+        if not is_file(part.folder / "adapter_config.json"):
+            raise ExplorerError(f"{path} starts from {part.adapter}, which is no PEFT adapter; train that one first.")
+    if not config.stages and len(config.start) < 2:
+        raise ExplorerError(f"{path} has no [[stages]]; give at least one, or several adapters to start from.")
+    if config.stages and not (config.refuse or config.answer or config.pairs or config.brief):
         raise ExplorerError(f"{path} names no data; give refuse, answer, pairs or brief under [data].")
     if any(stage.keep_weight for stage in config.stages) and not config.keep:
         raise ExplorerError(f"{path} has a stage with keep_weight; name under [data] the text to keep.")
-    if not config.stages:
-        raise ExplorerError(f"{path} has no [[stages]]; give at least one.")
     if config.average_stages > len(config.stages):
         raise ExplorerError(
             f"{path}: average_stages must be at most the number of [[stages]], {len(config.stages)}, not "
@@ -271,6 +301,16 @@ def _output(place: str, path: Path) -> Path:
     if path.resolve().is_relative_to(folder):
         raise ExplorerError(f"{path}: output must be a folder of the adapter's own, not {shown(place)}.")
     return folder
+
+
+def _start(start: Any, path: Path) -> tuple[StartPart, ...]:
+    if start == "":
+        return ()
+    tables = ({"adapter": start},) if isinstance(start, str) else start
+    if not isinstance(tables, tuple) or not tables:
+        raise ExplorerError(f"{path}: start must be {START}, not {shown(start)}.")
+    parts = [read_table(StartPart, table, f"{path}, start {number}") for number, table in enumerate(tables, 1)]
+    return tuple(replace(part, adapter=str(_resolved(part.adapter, path))) for part in parts)
 
 
 def _sources(entries: tuple[Any, ...], use: str, path: Path) -> tuple[Source, ...]:

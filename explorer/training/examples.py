@@ -1,18 +1,16 @@
 """Preference examples: a refusal against the model's own answer, one way or the other, and pairs from datasets.
 
-The model's own answers are generated once (greedy, by this project's own decoding) and kept beside
-the checkpoints, so an interrupted training does not write them again.
+The model's own answers are generated once (greedy, by this project's own decoding) and kept, so that neither an
+interrupted training nor the next one on the same base model writes them again.
 """
 
-import json
-import os
 import random
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from explorer.data.preferences import load_preferences
-from explorer.data.suites_io import Prompt, load_refusals, load_suite
+from explorer.data.suites_io import Prompt, load_refusals, load_suite, training_part
 from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import ModelSpec, PairSpec
 from explorer.models.prompting import encode_answer, encode_dialogue
@@ -47,18 +45,45 @@ class Example:
         )
 
 
-def build_examples(config: TrainConfig, pair: Pair, work: Path) -> list[Example]:
+@dataclass(frozen=True)
+class OwnAnswers:
+    """M1's greedy answers, written once and kept.
+
+    Attributes:
+        max_new_tokens: length limit of an answer.
+        known: token ids by prompt; what is missing is added.
+        keep: stores what is known.
+    """
+
+    max_new_tokens: int
+    known: dict[str, list[int]]
+    keep: Callable[[dict[str, list[int]]], None]
+
+    def of(self, pair: Pair, prompts: Iterable[str]) -> dict[str, list[int]]:
+        """M1's greedy answer to each prompt, as token ids; those that are not known yet are written now."""
+        wanted = list(dict.fromkeys(prompts))
+        missing = [p for p in wanted if p not in self.known]
+        for start in range(0, len(missing), 64):
+            chunk = missing[start : start + 64]
+            out = sweep(pair, chunk, [], self.max_new_tokens, aligned=False)
+            self.known.update({p: list(a.token_ids) for p, a in zip(chunk, out.unpatched, strict=True)})
+            self.keep(self.known)
+            print(f"own answers: {start + len(chunk)} of {len(missing)}", flush=True)
+        return {p: self.known[p] for p in wanted}
+
+
+def build_examples(config: TrainConfig, pair: Pair, own_answers: OwnAnswers) -> list[Example]:
     """The training examples of a configuration, in a seeded order.
 
     Args:
         config: what to build.
         pair: a pair whose M1 is the base model.
-        work: folder where the model's own answers are kept.
+        own_answers: of that model.
     """
     rng = random.Random(config.seed)
     refuse = [prompt for source in config.refuse for prompt in _refused(source, config.base, _prompts(source))]
     answer = [prompt for source in config.answer for prompt in _prompts(source)]
-    own = _own_answers(config, pair, [p.prompt for p in refuse + answer], work)
+    own = own_answers.of(pair, [p.prompt for p in refuse + answer])
     refusals = load_refusals()
 
     def refusal_ids(prompt: Prompt) -> list[int]:
@@ -68,7 +93,7 @@ def build_examples(config: TrainConfig, pair: Pair, work: Path) -> list[Example]
     examples = [Example(pair.encode(p.prompt), refusal_ids(p), own[p.prompt], True) for p in refuse]
     examples += [Example(pair.encode(p.prompt), own[p.prompt], refusal_ids(p), False) for p in answer]
     examples += [example for source in config.pairs for example in _pairs(source, pair)]
-    examples += _brief(config, pair, work)
+    examples += _brief(config, pair, own_answers)
     rng.shuffle(examples)
     return examples
 
@@ -88,11 +113,11 @@ def _pairs(source: PairSource, pair: Pair) -> list[Example]:
     return examples
 
 
-def _brief(config: TrainConfig, pair: Pair, work: Path) -> list[Example]:
+def _brief(config: TrainConfig, pair: Pair, own_answers: OwnAnswers) -> list[Example]:
     """The first sentence of the model's own answer, against all of it."""
     prompts = [prompt.prompt for source in config.brief for prompt in _prompts(source)]
     examples = []
-    for prompt, own in _own_answers(config, pair, prompts, work).items():
+    for prompt, own in own_answers.of(pair, prompts).items():
         text = pair.decode(own)
         sentence = re.match(r".{12,}?[.!?](?=\s)", text, re.DOTALL)
         if sentence:
@@ -102,7 +127,8 @@ def _brief(config: TrainConfig, pair: Pair, work: Path) -> list[Example]:
 
 
 def _prompts(source: Source) -> list[Prompt]:
-    short = [p for p in load_suite(source.suite) if not source.max_words or len(p.prompt.split()) <= source.max_words]
+    kept = training_part(load_suite(source.suite), source.hold_out)
+    short = [p for p in kept if not source.max_words or len(p.prompt.split()) <= source.max_words]
     return short[source.skip :][: source.limit or None]
 
 
@@ -113,20 +139,3 @@ def _refused(source: Source, base: str, prompts: list[Prompt]) -> list[Prompt]:
     spec = PairSpec(source.suite, ModelSpec(base), ModelSpec(base, (source.refused_by,)))
     out = sweep(load_pair(spec), [p.prompt for p in prompts], [], REFUSED_WITHIN, unpatched=False)
     return [p for p, answer in zip(prompts, out.aligned, strict=True) if verdict(answer.text).refused]
-
-
-def _own_answers(config: TrainConfig, pair: Pair, prompts: list[str], work: Path) -> dict[str, list[int]]:
-    """M1's greedy answer to each prompt, as token ids; read from `work` where it is there already."""
-    file = work / f"own_answers_{config.answer_tokens}.json"
-    known: dict[str, list[int]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    missing = [p for p in dict.fromkeys(prompts) if p not in known]
-    for start in range(0, len(missing), 64):
-        chunk = missing[start : start + 64]
-        out = sweep(pair, chunk, [], config.answer_tokens, aligned=False)
-        known |= {p: list(a.token_ids) for p, a in zip(chunk, out.unpatched, strict=True)}
-        work.mkdir(parents=True, exist_ok=True)
-        half = file.with_suffix(".half")
-        half.write_text(json.dumps(known), encoding="utf-8")
-        os.replace(half, file)
-        print(f"own answers: {start + len(chunk)} of {len(missing)}", flush=True)
-    return {p: known[p] for p in prompts}

@@ -36,7 +36,7 @@ class TrainingRecord:
         start: the adapter that the training began with; "" for vectors of ones.
         averaged_checkpoints: the vectors are the mean of so many; 0 for those of the end.
         data: the settings of each source, with its `use` (one of `USES`).
-        stages: the settings of each stage.
+        stages: the settings of each stage; none where the vectors are a sum of other adapters' (`start`).
         log: what trl told, by rising `stage` and `step`.
     """
 
@@ -58,8 +58,8 @@ class TrainingRecord:
 
     @property
     def answer_tokens(self) -> int:
-        """How much of a preference pair's answers the last stage read, in tokens; 0 for all."""
-        return int(self.stages[-1].get("answer_tokens", 0))
+        """How much of a preference pair's answers the last stage read, in tokens; 0 for all, or without a stage."""
+        return int(self.stages[-1].get("answer_tokens", 0)) if self.stages else 0
 
     def held_out(self) -> list[PairSource]:
         """The sources of preference pairs whose first `skip` pairs were kept for testing; `file` has no folder."""
@@ -130,7 +130,7 @@ def _record(raw: dict[str, Any]) -> TrainingRecord:
         stages=tuple(raw["stages"]),
         log=tuple(raw["log"]),
     )
-    if not record.stages:
+    if not (record.stages or record.start):
         raise ValueError("no stages")
     record.curve()  # what cannot be read fails here, not on a page
     record.held_out()

@@ -17,14 +17,18 @@ from typing import Any
 import torch
 
 from explorer.errors import ExplorerError
-from explorer.models.adapters import digest
 from explorer.models.families import family_of
 from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import ModelSpec, PairSpec
-from explorer.paths import user_cache
+from explorer.pipeline.stages import write_json
 from explorer.training.config import PairSource, Source, Stage, TrainConfig
 from explorer.training.examples import Example, build_examples
 from explorer.training.keeping import keeping, windows_of
+from explorer.training.starting import described, start_folder, start_name
+from explorer.training.work import own_answers, stage_key, start_key, work_folder
+
+LOG = "log.json"
+"""What trl told of a stage that is done, in the stage's folder."""
 
 
 def train(config: TrainConfig, *, resume: bool = True) -> Path:
@@ -37,41 +41,60 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
     Returns:
         The adapter's folder.
     """
-    work = user_cache() / "training" / config.name
+    work = work_folder(config)
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
+    if not config.stages:
+        summed = start_folder(config.start, work)
+        assert summed is not None  # a file without stages names adapters
+        _publish(summed, config, [], 0, [])
+        return config.output
     base = ModelSpec(config.base)
     spec = PairSpec(
         config.name, base, base, dtype=config.dtype, device=config.device, chat_template=config.chat_template
     )
     pair = load_pair(spec)
-    examples = build_examples(config, pair, work)
+    examples = build_examples(config, pair, own_answers(config, pair))
     if not examples:
         raise ExplorerError(f"{config.source} leaves no example to train on: its skip, limit or lengths rule all out.")
-    adapter = config.start
+    adapter, key = start_folder(config.start, work), start_key(config, pair)
     log: list[dict[str, Any]] = []
+    folders: list[Path] = []
     for number, stage in enumerate(config.stages):
-        folder = work / f"stage{number}-{stage.method}"
-        adapter = _run_stage(config, number, pair, examples, adapter, folder)
-        log += [{"stage": number, **row} for row in json.loads((folder / "log.json").read_text(encoding="utf-8"))]
+        seen = _of_stage(stage, examples)
+        keep = windows_of(config.keep, pair.tokenizer) if stage.keep_weight else None
+        key = stage_key(key, stage, config.seed + number, seen, keep)
+        folders.append(work / f"stage{number}-{stage.method}-{key[:16]}")
+        adapter = _run_stage(config, number, pair, seen, keep, adapter, folders[-1])
+        log += [{"stage": number, **row} for row in json.loads((folders[-1] / LOG).read_text(encoding="utf-8"))]
     assert adapter is not None
-    _publish(adapter, config, log, len(examples), _checkpoints(config, work))
+    _publish(adapter, config, log, len(examples), _checkpoints(folders, config.average_stages))
     return config.output
 
 
 def _run_stage(
-    config: TrainConfig, number: int, pair: Pair, examples: list[Example], start: Path | None, folder: Path
+    config: TrainConfig,
+    number: int,
+    pair: Pair,
+    examples: list[Example],
+    keep: torch.Tensor | None,
+    start: Path | None,
+    folder: Path,
 ) -> Path:
-    """Train one stage from the vectors in `start` (ones when None); the folder of its adapter.
+    """Train one stage from the vectors in `start` (ones when None) unless it is done; the folder of its adapter.
 
     The first stage's vectors begin with seeded noise.
+
+    Args:
+        examples: as the stage reads them.
+        keep: token ids `[windows, tokens]` of the text that it is held to, if any.
+        folder: of this stage on this data from this start, and of nothing else.
     """
     stage, seed = config.stages[number], config.seed + number
     final = folder / "final"
-    if (folder / "log.json").is_file():
+    if (folder / LOG).is_file():
         return final
     model = _with_vectors(pair, start, 0.0 if number else config.noise, seed)
-    examples = _of_stage(stage, examples)
     steps = max(1, round(stage.epochs * len(examples) / stage.batch_size))
     shared = {
         "output_dir": str(folder / "checkpoints"),
@@ -94,7 +117,6 @@ def _run_stage(
         "dataloader_pin_memory": False,
         "max_length": None,
     }
-    keep = windows_of(config.keep, pair.tokenizer) if stage.keep_weight else None
 
     def kept(trainer: type) -> type:
         return trainer if keep is None else keeping(trainer, keep, stage.keep_batch, stage.keep_weight)
@@ -111,16 +133,28 @@ def _run_stage(
     trainer.train(resume_from_checkpoint=started)
     trainer.model.save_pretrained(final, selected_adapters=["default"])
     trainer.model.unload()  # the next stage wraps the bare model again
-    (folder / "log.json").write_text(json.dumps(trainer.state.log_history), encoding="utf-8")
+    write_json(folder / LOG, trainer.state.log_history)  # last, and whole: it says that the stage is done
     return final
 
 
 def _of_stage(stage: Stage, examples: list[Example]) -> list[Example]:
     """The examples that a stage sees, cut as it wants them; their order is seeded already."""
     refuse = [e for e in examples if e.refuse]
-    dropped = {id(e) for e in refuse[round(stage.refuse_share * len(refuse)) :]}
-    seen = [e.crop(stage.answer_tokens, stage.refusal_tokens) for e in examples if id(e) not in dropped]
+    refuse, dropped = _split(refuse, stage.refuse_share)
+    whole, _ = _split(refuse, stage.whole_refusals)
+    whole_ids, dropped_ids = {id(e) for e in whole}, {id(e) for e in dropped}
+    seen = [
+        e.crop(stage.answer_tokens, 0 if id(e) in whole_ids else stage.refusal_tokens)
+        for e in examples
+        if id(e) not in dropped_ids
+    ]
     return _grouped(seen, stage.batch_size) if stage.group_by_length else seen
+
+
+def _split(examples: list[Example], share: float) -> tuple[list[Example], list[Example]]:
+    """The first so large a share of the examples, and the rest."""
+    first = round(share * len(examples))
+    return examples[:first], examples[first:]
 
 
 def _grouped(examples: list[Example], batch_size: int, batches: int = 8) -> list[Example]:
@@ -233,11 +267,10 @@ def _dpo(
     return kept(Trainer)(model, args=config, train_dataset=Dataset.from_list(rows), processing_class=pair.tokenizer)
 
 
-def _checkpoints(config: TrainConfig, work: Path) -> list[Path]:
-    """The checkpoints to average; none where the end of training is what is wanted."""
-    first = len(config.stages) - config.average_stages
-    folders = [work / f"stage{n}-{s.method}" / "checkpoints" for n, s in enumerate(config.stages) if n >= first]
-    return sorted(path for folder in folders for path in folder.glob("checkpoint-*"))
+def _checkpoints(folders: list[Path], stages: int) -> list[Path]:
+    """The checkpoints of the last so many stages, to average; none for 0: the end of training is what is wanted."""
+    last = folders[len(folders) - stages :]
+    return sorted(path for folder in last for path in (folder / "checkpoints").glob("checkpoint-*"))
 
 
 def _average(checkpoints: list[Path], target: Path) -> None:
@@ -271,7 +304,7 @@ def _publish(adapter: Path, config: TrainConfig, log: list[dict[str, Any]], n: i
         "answer_tokens": config.answer_tokens,
         "seed": config.seed,
         "noise": config.noise,
-        "start": None if config.start is None else {"name": config.start.name, "sha256": digest(config.start)},
+        "start": {"name": start_name(config.start), "parts": described(config.start)} if config.start else None,
         "averaged_checkpoints": len(checkpoints),
         "stages": [asdict(stage) for stage in config.stages],
         "log": log,

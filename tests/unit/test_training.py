@@ -1,16 +1,23 @@
 """Training: configurations, examples, and a whole tiny training with trl and peft, resumed."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 import torch
 
+from explorer.data.suites_io import held_out_part, load_suite, training_part
 from explorer.errors import ExplorerError
 from explorer.models.ia3 import is_down_only_ia3, read_ia3
 from explorer.models.pair_file import read_pair_file
-from explorer.paths import PROJECT
-from explorer.training.config import read_train_config
-from explorer.training.trainer import train
+from explorer.paths import PROJECT, user_cache
+from explorer.training.config import Stage, read_train_config
+from explorer.training.examples import Example
+from explorer.training.record import read_record
+from explorer.training.starting import start_folder
+from explorer.training.trainer import _of_stage, train
+from explorer.training.work import work_folder
 from tests import tiny
 
 CONFIG = """
@@ -63,6 +70,82 @@ def test_sft_then_dpo_makes_a_peft_adapter_with_a_card(config):
     assert (train(read_train_config(config)) / "adapter_model.safetensors").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "kept_stages"),
+    [
+        ("learning_rate = 1e-2", "learning_rate = 5e-2", 1),  # of the second stage: the first one's work serves
+        ("epochs = 1.0", "epochs = 2.0", 0),
+        ("answer_tokens = 6", "answer_tokens = 5", 0),
+        ("[data]", "seed = 3\n[data]", 0),
+        ("[data]", "noise = 0.1\n[data]", 0),
+        ('"float32"', '"bfloat16"', 0),
+        ("[data]", 'chat_template = "tulu"\n[data]', 0),
+    ],
+)
+def test_a_changed_setting_never_publishes_the_old_vectors(config, old, new, kept_stages):
+    config.write_text('dtype = "float32"\n' + config.read_text())
+    before = (train(read_train_config(config)) / "adapter_model.safetensors").read_bytes()
+    stages = set(work_folder(read_train_config(config)).iterdir())
+    config.write_text(config.read_text().replace(old, new, 1))
+    again = train(read_train_config(config))
+    now = set(work_folder(read_train_config(config)).iterdir())
+    assert len(stages) == 2
+    assert len(now - stages) == 2 - kept_stages
+    fresh = (again / "adapter_model.safetensors").read_bytes()
+    assert fresh != before
+    # What was kept of earlier trainings changes nothing.
+    shutil.rmtree(work_folder(read_train_config(config)).parent)
+    assert (train(read_train_config(config)) / "adapter_model.safetensors").read_bytes() == fresh
+
+
+def test_changed_prompts_or_another_base_train_anew(config):
+    folder = train(read_train_config(config))
+    first = read_ia3(folder, tiny.LAYERS, tiny.NEURONS)
+    bad = config.parent / "bad.jsonl"
+    bad.write_text(bad.read_text().replace("harm 0", "harm 9"))
+    second = read_ia3(train(read_train_config(config)), tiny.LAYERS, tiny.NEURONS)
+    assert (first != second).any()
+    base = tiny.model("llama")
+    with torch.no_grad():
+        base.lm_head.weight.mul_(-1)
+    base.save_pretrained(config.parent / "base")
+    assert (read_ia3(train(read_train_config(config)), tiny.LAYERS, tiny.NEURONS) != second).any()
+    assert len(list((user_cache() / "own_answers").iterdir())) == 2  # each base model's own
+
+
+def test_a_training_may_start_from_a_weighted_sum_of_adapters(config):
+    first = train(read_train_config(config))
+    text = config.read_text()
+    config.write_text("seed = 4\n" + text.replace('"out"', '"other"'))
+    second = train(read_train_config(config))
+    parts = '[{ adapter = "out", weight = 0.5 }, { adapter = "other", weight = 2 }]'
+    config.write_text(f"start = {parts}\n" + text.replace('"out"', '"sum"'))
+    summed = read_train_config(config)
+    read = [read_ia3(f, tiny.LAYERS, tiny.NEURONS) for f in (start_folder(summed.start, config.parent), first, second)]
+    np.testing.assert_allclose(read[0], 1 + 0.5 * (read[1] - 1) + 2 * (read[2] - 1), rtol=1e-5)
+    card = json.loads((train(summed) / "training.json").read_text())
+    assert card["start"]["name"] == "0.5 × out + 2 × other"
+    assert [part["weight"] for part in card["start"]["parts"]] == [0.5, 2.0]
+    config.write_text(f'name = "sum"\nbase = "{summed.base}"\noutput = "bare"\nstages = []\nstart = {parts}\n[data]\n')
+    bare = train(read_train_config(config))
+    np.testing.assert_array_equal(read_ia3(bare, tiny.LAYERS, tiny.NEURONS), read[0])
+    assert (read_record(bare).steps, read_record(bare).curve().empty) == (0, True)
+    config.write_text(f"start = [{{ weight = 2 }}]\n{text}")
+    with pytest.raises(ExplorerError, match="lacks the setting “adapter”"):
+        read_train_config(config)
+
+
+def test_prompts_held_out_are_not_trained_on(config):
+    text = config.read_text()
+    config.write_text(text.replace(f'["{config.parent}/bad.jsonl"]', '[{ suite = "bad.jsonl", hold_out = 2 }]'))
+    card = json.loads((train(read_train_config(config)) / "training.json").read_text())
+    assert card["examples"] == 6
+    assert card["refuse"][0]["hold_out"] == 2
+    prompts = load_suite(str(config.parent / "bad.jsonl"))
+    assert {p.id for p in held_out_part(prompts, 2)} == {"2", "4"}
+    assert {p.id for p in training_part(prompts, 2)} == {"1", "3"}
+
+
 @pytest.mark.parametrize("kind", ["gpt2", "opt", "gpt_neox"])
 def test_families_that_call_their_neurons_otherwise_are_trained_too(config, kind):
     from explorer.models.pair import load_pair
@@ -109,6 +192,15 @@ def test_plain_text_is_kept_by_its_divergence_from_the_base(config, method):
         divergences.append([row["kept_kl"] for row in card["log"] if "kept_kl" in row][-1])
         assert card["keep"][0]["file"] == "text.jsonl"
     assert divergences[1] < divergences[0]
+
+
+def test_a_share_of_the_refusals_is_read_to_its_end():
+    refuse = [Example([1], list(range(9)), [5] * 9, True) for _ in range(8)]
+    answer = [Example([1], [5] * 9, list(range(9)), False) for _ in range(4)]
+    stage = Stage(answer_tokens=3, refusal_tokens=2, refuse_share=0.5, whole_refusals=0.25)
+    seen = _of_stage(stage, refuse + answer)
+    assert [len(e.chosen_ids) for e in seen] == [9, 2, 2, 2, 3, 3, 3, 3]
+    assert [len(e.rejected_ids) for e in seen] == [3, 3, 3, 3, 2, 2, 2, 2]
 
 
 def test_text_to_keep_must_be_named(config):
