@@ -10,7 +10,7 @@ from typing import Any
 
 from explorer.errors import ExplorerError
 from explorer.models.checkpoint import ADAPTER_CONFIG, read_json_file
-from explorer.models.places import adapter_weights, is_hub_id, is_there
+from explorer.models.places import adapter_weights, is_there
 from explorer.runs.format import sha256_file
 
 PEFT_PREFIX = "base_model.model."
@@ -35,7 +35,7 @@ def base_model(folder: Path) -> tuple[str, str]:
     A path is taken from the adapter's folder, as a checkpoint beside its base is written, else from here.
 
     Raises:
-        ExplorerError: the folder holds no readable PEFT adapter, or it does not say, or names a path that is not there.
+        ExplorerError: the folder holds no readable PEFT adapter, or it does not say.
     """
     config = read_config(folder)
     base, revision = config.get("base_model_name_or_path"), config.get("revision")
@@ -44,10 +44,6 @@ def base_model(folder: Path) -> tuple[str, str]:
     for place in ((folder / base), Path(base)):
         if is_there(place):
             return str(place.resolve()), ""
-    if not (base.startswith("embedded:") or is_hub_id(base)):
-        raise ExplorerError(
-            f"{folder} belongs to the base model {base}, which is not here; write a pair file that names its place."
-        )
     return base, revision if isinstance(revision, str) else ""
 
 

@@ -51,8 +51,27 @@ def check_model_folder(folder: Path, place: str) -> None:
     config = read_json_file(folder / CONFIG, f"The model “{place}”")
     if not isinstance(config.get("model_type"), str):
         raise ExplorerError(f"{folder / CONFIG} does not name its model_type; save the model again with transformers.")
-    for file in _weight_files(folder, place):
+    files = _weight_files(folder, place)
+    for file in files:
         check_weights(file)
+    _check_sizes(config, sum(file.stat().st_size for file in files), folder / CONFIG)
+
+
+def _check_sizes(config: dict[str, Any], held: int, file: Path) -> None:
+    """See that a model's settings ask for no more than its files can hold: what is missing would be made, and fill the
+    memory. A layer has weights for each of the hidden size's numbers, and so has a token; half a byte each is least.
+
+    Raises:
+        ExplorerError: they do.
+    """
+    hidden = config.get("hidden_size", config.get("n_embd", config.get("d_model", 1)))
+    for name in ("num_hidden_layers", "n_layer", "num_layers", "vocab_size", "intermediate_size", "n_inner", "d_ff"):
+        count = config.get(name)
+        if isinstance(count, int) and isinstance(hidden, int) and count * hidden > 2 * held:
+            raise ExplorerError(
+                f"{file} says {name} = {count:,} at a hidden size of {hidden:,}, too much for the {held:,} bytes of "
+                "weights beside it; get both again."
+            )
 
 
 def check_pointers(folder: Path) -> None:

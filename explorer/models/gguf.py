@@ -48,8 +48,6 @@ def unpacked(file: Path, progress: Progress | None = None) -> Path:
         raise ExplorerError(f"There is no GGUF file {file} that can be read ({problem.strerror}).") from problem
     if begins == POINTER:
         raise ExplorerError(f"{file} is a Git-LFS pointer and not the file itself; run git lfs pull in its folder.")
-    if not begins.startswith(b"GGUF"):
-        raise ExplorerError(f"{file} is not a GGUF model: it does not begin as one; get it again.")
     stamp = hashlib.sha256(f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()
     return unpack(file, user_cache() / "gguf" / f"{file.stem}-{stamp[:12]}", progress)
 
@@ -151,6 +149,9 @@ def _dequantise(source: Path, work: Path, progress: Progress) -> None:
 @contextlib.contextmanager
 def _readable(source: Path):
     """One sentence for what is raised over a file that is no GGUF, or of an architecture that is not known."""
+    with source.open("rb") as read:
+        if read.read(4) != b"GGUF":
+            raise ExplorerError(f"{source} is not a GGUF model that transformers can read: it does not begin as one.")
     try:
         yield
     except OSError:

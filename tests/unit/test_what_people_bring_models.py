@@ -402,6 +402,10 @@ REFUSED = [
         "a type that nobody knows", configured("tuned", "config.json", model_type="mine"), r"could not be loaded.*mine"
     ),
     Case("a number where none can be", configured("tuned", "config.json", num_attention_heads="two"), r"tuned"),
+    Case(
+        "a million layers", configured("tuned", "config.json", num_hidden_layers=10**6), r"num_hidden_layers.*too much"
+    ),
+    Case("a vocabulary of a billion", configured("tuned", "config.json", vocab_size=10**9), r"vocab_size.*too much"),
     Case("no heads", configured("tuned", "config.json", num_attention_heads=0), r"tuned"),
     Case("code of the model's own", own_code, r"Python code of its own.*never run"),
     Case("no tokeniser", written("tuned/tokenizer.json", b"{}"), r"tokeniser of .* could not be loaded"),
@@ -623,7 +627,7 @@ def test_an_adapter_s_base_is_looked_for_beside_it(place, monkeypatch, tmp_path_
     edit_json(place / "ia3" / "adapter_config.json", base_model_name_or_path="../base")
     assert load_pair(place / "ia3").spec.m1.base == str((place / "base").resolve())
     edit_json(place / "ia3" / "adapter_config.json", base_model_name_or_path="../lost/base")
-    with pytest.raises(ExplorerError, match="not here"):
+    with pytest.raises(ExplorerError, match="neither a folder here nor a hub id"):
         load_pair(place / "ia3")
 
 
