@@ -115,7 +115,14 @@ class Attributions(Ranking):
 
     @classmethod
     def from_parts(cls, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> "Attributions":
-        """The attributions that `to_parts` took apart."""
+        """The attributions that `to_parts` took apart.
+
+        Raises:
+            KeyError, TypeError, ValueError: the plain values are not those of attributions.
+        """
+        meta = about["meta"]
+        if len([float(step) for step in meta["steps"]]) != len([float(value) for value in meta["log_ratio"]]):
+            raise ValueError("as many values as steps")
         return super().from_parts(arrays, about).by(about["end"])
 
 

@@ -40,6 +40,8 @@ KEY_COLUMNS = {
 """The columns of each table that tell its rows apart: a table without one of them is damaged. Scores and intervals
 differ from run to run and are no part of it."""
 
+KEY_COLUMNS |= {f"{name}_break": KEY_COLUMNS[name] for name in ("answers", "effect", "models", "restoring")}
+
 TEXT_COLUMNS = ("suite", "column", "prompt_id", "prompt", "answer", "category", "ranking", "a", "b", "task", "model")
 """Of these, those that hold text."""
 
