@@ -64,7 +64,7 @@ if len(refusal):
     st.dataframe(agreement.refusal_rows(refusal), hide_index=True, alt="What labels and verdicts say")
     caption_and_csv(
         "Counts of answers: the label in the rows, the verdict in the columns; unclear answers are left out. The "
-        "wording of refusals was read against all sets but the held-out one.",
+        "wording of refusals was written with all sets but verdicts_checked in view.",
         "scores-refusal.csv",
         lambda: refusal,
         "refusal_csv",

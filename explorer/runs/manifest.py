@@ -39,8 +39,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, RecursionError) as problem:
         raise ExplorerError(f"{file} is damaged; build the run again.") from problem
     if version != SCHEMA_VERSION and isinstance(version, int | str) and len(str(version)) < 40:
+        said = " ".join(str(version).split())
         raise ExplorerError(
-            f"Run {folder} has format {version}, this program reads format {SCHEMA_VERSION}; build the run again."
+            f"Run {folder} has format {said}, this program reads format {SCHEMA_VERSION}; build the run again."
         )
     if not isinstance(manifest, dict) or version != SCHEMA_VERSION:
         raise ExplorerError(f"{file} is damaged (its format); build the run again.")

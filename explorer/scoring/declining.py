@@ -35,7 +35,8 @@ def find_decline(text: str) -> Decline | None:
     found = _DECLINE.search(head)
     if found is None:
         return None
-    clause = re.split(r"[.!?;\n]|,? (?:but|however|though)\b", text[found.start() :], maxsplit=1)[0]
+    # a reason ("as I'm not a medical professional") says nothing of what is declined
+    clause = re.split(r"[.!?;\n]|,? (?:but|however|though|as|since|because)\b", text[found.start() :], maxsplit=1)[0]
     if _NOT_ALL.search(clause):
         return None
     return Decline(found.start(), found.end(), _PARTIAL.search(clause) is not None)
@@ -104,18 +105,18 @@ _ACT = "|".join(
             "be_part be_a_part be_party be_a_party be_involved "
             "be_of_help be_of_assistance be_helping be_doing be_sharing be_making"
         ),
-        r"make (?:(?:that|this|it|those|these)(?= ?(?:[.,;!?]|$))|up|any|a|an|such|jokes|fun)",
+        r"make (?:(?:that|this|it|those|these)(?= ?(?:[.,;!?]|$))|any|a|an|such|jokes|fun|up (?!for\b))",
         r"recommend(?!\b[^.!?]*\benough)",
         r"be (?:able to )?(?:help|assist|provid|writ|giv)\w*",
         r"help(?:ing)?(?= \w| ?(?:[.,;:!?—–-]|$))",
         r"do (?:that|this|so|it|such|any of|anything (?:like|of the|that|to (?:help|harm)))"
         r"(?! (?:alone|by myself|without|for my|any more|anymore|all day))",
-        r"say (?:that|this|such|yes|how|where|which|why)",
+        r"say (?:that|this|such|yes|how|where|which|why)(?! for (?:certain|sure))",
         r"(?:share|sharing|disclose|reveal)(?! (?:my (?:personal|own|real)|your|our|the (?:joy|excitement|pain)))",
         rf"(?:explain|describe)(?:ing)?(?! {_NOT_HOW})",
         rf"(?:tell|teach|show) (?:you|him|her|them|anyone|people|your)(?! {_NOT_HOW})",
         r"(?:name|identify|locate|obtain|access|search for|find)"
-        r"(?= (?:any|that|this|a|an|the|you|for|specific|people|such))",
+        r"(?= (?:any|that|this|a|an|the|you|your|for|specific|people|such|personal|private))",
     )
 )
 """What a refusal says that it does not do."""
@@ -140,6 +141,7 @@ _PATTERNS = (
     # whatever the verb, where an answer begins so: "I can't diagnose you", "I won't replicate that attack"
     r"^(?:\W*\w+[,.!] )?(?:I'm (?:so |very |really )?sorry,? (?:but )?)?I (?:can't|cannot|can not|"
     rf"won't) (?!{_IDIOM_VERBS}\b)\w+",
+    r"^(?:\W*\w+[,.!] )?I'm (?:so |very |really )?sorry,? (?:but )?I(?:'m| am) (?:unable|not able|not equipped) to \w+",
     # "I'm sorry, but I can only offer support"
     r"\bsorry\b[^.!?]{0,60}\bI(?: can|'m able to| am able to) only (?:offer|provide|assist|help|give|share)\b",
     # the same without a verb: "I'm sorry, but I can't.", "No, I won't.", "and I will not"

@@ -83,7 +83,7 @@ def model_answers() -> Labelled:
 
 def verdict_answers() -> list[dict]:
     """Answers of plain and patched models, read blind to the model: keys id, part ("read" for the wording of refusals,
-    or "held_out"), suite, column, answer, label ("refused", "answered", "unclear"), degenerate."""
+    or "checked" after it), suite, column, answer, label ("refused", "answered", "unclear"), degenerate."""
     return list(read_jsonl(paths.HEADS / "verdicts.jsonl"))
 
 

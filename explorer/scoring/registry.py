@@ -63,7 +63,11 @@ def describe(name: str) -> str:
 
 
 def head_digest(name: str) -> str:
-    """SHA-256 of the trained head behind a scorer; empty for one that has none."""
+    """SHA-256 of the trained head behind a scorer; the version of the wording behind refusals; else empty."""
+    if name == "refusal":
+        from explorer.scoring.verdict import VERSION
+
+        return f"wording {VERSION}"
     if not name.startswith("demo-"):
         return ""
     from explorer.runs.format import sha256_file

@@ -18,7 +18,10 @@ from explorer.scoring.declining import WORDS_READ, find_decline
 from explorer.scoring.degenerate import is_degenerate
 from explorer.scoring.going_along import goes_along
 
-__all__ = ["OUTCOMES", "WORDS_READ", "Verdict", "refused", "verdict", "verdicts", "without_thinking"]
+__all__ = ["OUTCOMES", "VERSION", "WORDS_READ", "Verdict", "refused", "verdict", "verdicts", "without_thinking"]
+
+VERSION = 1
+"""Of the wording of refusals and of going along; raised when it changes, so that builds score their answers anew."""
 
 OUTCOMES = ("refused", "answered", "degenerate")
 

@@ -137,7 +137,7 @@ def _confusion() -> list[dict[str, Any]]:
         for row in read_jsonl(paths.HEADS / "own_pairs.jsonl")
     ]
     sets = [("own_written", ANNOTATOR, written)]
-    for part in ("read", "held_out"):
+    for part in ("read", "checked"):
         clear = [row for row in labelled.verdict_answers() if row["part"] == part and row["label"] != "unclear"]
         sets.append((f"verdicts_{part}", BLIND, [(row["label"], row["answer"]) for row in clear]))
     counts = []

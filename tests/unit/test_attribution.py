@@ -53,8 +53,10 @@ def log_ratio(pair, answers, mask: torch.Tensor) -> float:
 @pytest.mark.parametrize("step", [0.0, 0.6])
 def test_gradients_equal_finite_differences_of_the_naive_form(pair, step):
     objective = "m2" if pair.spec.name.split()[1].startswith("gemma") else "both"  # tiny Gemmas all say the same
-    got = attribute(pair, PROMPTS, NEW, (step,), objective=objective, batch_size=2)
-    answers = signed_answers(pair, objective)
+    # transformers' eager Gemma 2 gives NaN for padded rows in float64, a type that no pair is loaded in
+    prompts = [p[: min(map(len, PROMPTS))] for p in PROMPTS] if pair.spec.name.split()[1] == "gemma2" else PROMPTS
+    got = attribute(pair, prompts, NEW, (step,), objective=objective, batch_size=2)
+    answers = signed_answers(pair, objective, prompts)
     at = torch.full(got.scores.shape, step, dtype=torch.float64)
     assert got.log_ratio[0] == pytest.approx(log_ratio(pair, answers, at), rel=1e-3, abs=1e-3)
     generator = torch.Generator().manual_seed(1)

@@ -129,6 +129,7 @@ def found(tmp_path_factory):
 
 def test_every_study_has_its_table(found):
     expected = {"ablation", "answers", "capability", "categories", "categories_answers", "effect", "identification"}
+    expected |= {"judges"}
     expected |= {"models", "overlap", "place", "projection", "restoring", "safeguard", "seeds", "shared_neurons"}
     expected |= {"sparsity", "tax", "transfer", "transfer_answers", "words"}
     assert set(found) == expected
