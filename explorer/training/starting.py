@@ -47,7 +47,7 @@ def start_folder(parts: Sequence[StartPart], work: Path) -> Path | None:
         for name in tensors[0]
     }
     save_file(total, str(target / WEIGHTS), metadata={"format": "pt"})
-    shutil.copyfile(parts[0].adapter / "adapter_config.json", target / "adapter_config.json")
+    shutil.copyfile(parts[0].folder / "adapter_config.json", target / "adapter_config.json")
     return target
 
 
