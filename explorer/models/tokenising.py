@@ -120,7 +120,8 @@ def end_tokens(reading: Reading, *models: "PreTrainedModel") -> frozenset[int]:
     stops = set(reading.ends)
     for model in models:
         ids = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-        stops |= {ids} if isinstance(ids, int) else {i for i in ids or [] if isinstance(i, int)}
+        named = ids if isinstance(ids, list | tuple) else [ids]  # a damaged file names anything
+        stops |= {i for i in named if isinstance(i, int)}
     return frozenset(stops)
 
 

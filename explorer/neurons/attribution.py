@@ -24,6 +24,7 @@ from explorer.neurons.contrast import CHUNK, Sums, scores_of
 from explorer.neurons.mixing import guide_activations, mixed_gradients
 from explorer.neurons.patching import sweep
 from explorer.neurons.reading import Text, batches, inputs_of, parts, positions_of_layers
+from explorer.neurons.sane import check_models_differ, not_finite
 from explorer.neurons.scores import Attributions
 from explorer.progress import Progress, part_of
 
@@ -118,9 +119,11 @@ def attribute(
         progress: called with the share that is done, 0 to 1.
 
     Raises:
-        ExplorerError: a prompt or an option is not usable, there are no prompts, or the models write no answers.
+        ExplorerError: a prompt or an option is not usable, there are no prompts, the models write no answers or are the
+            same, or their gradients are NaN or infinite.
     """
     objective = objective or ("target" if target else "both")
+    check_models_differ(pair)
     how = Attributing(max_new_tokens, steps_of(steps), objective, target, first_tokens)
     sums = attribution_sums(pair, prompts, how, batch_size=batch_size, progress=progress)
     meta: dict[str, Any] = {"prompts": len(prompts)}
@@ -142,8 +145,11 @@ def attributions_of(
         exclude_layers: layers left out of the ranking; negative ones count from the end.
 
     Raises:
-        ExplorerError: a layer does not exist.
+        ExplorerError: a layer does not exist, or its gradients are NaN or infinite.
     """
+    bad = ~np.isfinite(sums.by_step).all(axis=(0, 2))
+    if bad.any():
+        raise ExplorerError(not_finite("M1", int(bad.argmax()), ""))
     of = {"both": "M2's answers over M1's", "m2": "M2's answers", "target": "a target text"}[how.objective]
     seen = scores_of(sums.activations, f"{name}: attribution to {of}", meta | how.to_meta(), exclude_layers)
     read = bool(seen.count)

@@ -279,3 +279,15 @@ def test_it_works_where_gradients_are_off_and_lets_go():
     assert pair.lock.acquire(blocking=False)
     pair.lock.release()
     assert all(p.grad is None for p in pair.backbone1.parameters())
+
+
+def test_models_that_do_the_same_and_gradients_that_are_no_numbers_are_refused():
+    pair = tiny.any_pair("llama", shared=True)
+    how = Attributing(4, steps_of(1))
+    sums = attribution_sums(pair, PROMPTS[:1], how)
+    sums.by_step[0, 1, 2] = np.nan
+    with pytest.raises(ExplorerError, match="from layer 1 on"):
+        attributions_of(sums, how, "x", {})
+    pair.scale2 = pair.scale1
+    with pytest.raises(ExplorerError, match="the same"):
+        attribute(pair, PROMPTS[:1], 4, (0.0,))
