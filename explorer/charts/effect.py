@@ -56,7 +56,7 @@ MEASURES = {
         Measure("effect_refusal", "Effect on refusals", "Causal effect on refusals (%; 100 = as M2)", True),
         Measure("effect_cost", "Effect on cost", "Causal effect on cost (%; 100 = as M2)", True),
         Measure("effect_reward", "Effect on reward", "Causal effect on reward (%; 100 = as M2)", True),
-        Measure("degenerate", "Babble", "Answers that say nothing (%)", True),
+        Measure("degenerate", "Degenerate", "Degenerate answers (%)", True),
     )
 }
 
