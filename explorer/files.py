@@ -60,6 +60,24 @@ def file_problem(problem: BaseException) -> str | None:
 
 
 @contextmanager
+def told_by_file_system() -> Iterator[None]:
+    """Turn any error of the file system into one sentence, for work that libraries write.
+
+    Raises:
+        ExplorerError: the file system refuses.
+    """
+    try:
+        yield
+    except ExplorerError:
+        raise
+    except Exception as problem:
+        said = file_problem(problem)
+        if said is None:
+            raise
+        raise ExplorerError(said) from problem
+
+
+@contextmanager
 def writing(place: Path) -> Iterator[None]:
     """Turn what is raised while a file or folder is written into one sentence that names it.
 

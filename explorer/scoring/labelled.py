@@ -16,6 +16,7 @@ import numpy as np
 from explorer import paths
 from explorer.data.preferences import load_preferences
 from explorer.data.suites_io import load_refusals, read_jsonl
+from explorer.errors import ExplorerError
 from explorer.scoring.features import Reading, answer_features, feature_model
 from explorer.scoring.fitting import Texts
 
@@ -53,8 +54,16 @@ class Labelled:
 
 
 def gptfuzz(data: Path, part: str, per_question: int = 0) -> Labelled:
-    """GPTFuzz's labelled responses, part "train" or "evaluate" (other questions); their questions are ids only."""
-    rows = list(read_jsonl(data / "judge" / f"gptfuzz_{part}.jsonl"))
+    """GPTFuzz's labelled responses, part "train" or "evaluate" (other questions); their questions are ids only.
+
+    Raises:
+        ExplorerError: the file is missing, or a row lacks a column.
+    """
+    file = data / "judge" / f"gptfuzz_{part}.jsonl"
+    rows = list(read_jsonl(file))
+    for number, row in enumerate(rows, 1):
+        if not {"question", "Response", "label"} <= set(row) or str(row["label"]) not in ("0", "1"):
+            raise ExplorerError(f"{file}, row {number}, needs a question, a Response, and a label of 0 or 1.")
     if per_question:
         by_question: dict[str, list[int]] = {}
         for i, row in enumerate(rows):

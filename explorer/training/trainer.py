@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from explorer.errors import ExplorerError
+from explorer.files import told_by_file_system
 from explorer.models.families import family_of
 from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import ModelSpec, PairSpec
@@ -40,7 +41,15 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
 
     Returns:
         The adapter's folder.
+
+    Raises:
+        ExplorerError: a model, an adapter or the data cannot be used, or the disk refuses. What was computed stays.
     """
+    with told_by_file_system():
+        return _train(config, resume)
+
+
+def _train(config: TrainConfig, resume: bool) -> Path:
     work = work_folder(config)
     if not resume:
         shutil.rmtree(work, ignore_errors=True)

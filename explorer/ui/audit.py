@@ -8,7 +8,7 @@ from explorer.errors import ExplorerError
 from explorer.runs.reader import Run
 from explorer.studies.audit import LABELS, Cell, Measured, audit_sample, measured
 from explorer.studies.statistics import Estimate
-from explorer.ui.judges import COLUMNS
+from explorer.ui.examples import COLUMNS
 from explorer.ui.runs import show_problem, table
 from explorer.ui.widgets import download_csv
 

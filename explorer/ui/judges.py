@@ -5,10 +5,9 @@ import streamlit as st
 
 from explorer.charts.labels import percent, rate, suite_label
 from explorer.runs.reader import Run
+from explorer.ui.examples import COLUMNS
 from explorer.ui.runs import table
 from explorer.ui.widgets import caption_and_csv
-
-COLUMNS = {"unpatched": "M1, unpatched", "patched": "M1, patched", "aligned": "M2, aligned"}
 
 
 def show_judges(run: Run) -> None:
@@ -46,9 +45,8 @@ def judges_sentence(judges: pd.DataFrame) -> str:
     )
     if known.empty:
         return text
-    return (
-        f"Cohen's κ is **{known['kappa'].min():.2f} to {known['kappa'].max():.2f}** over {len(known)} columns. {text}"
-    )
+    low, high = (f"{value:.2f}".replace("-", "−") for value in (known["kappa"].min(), known["kappa"].max()))
+    return f"Cohen's κ is **{low} to {high}** over {len(known)} columns. {text}"
 
 
 def judge_rows(judges: pd.DataFrame) -> pd.DataFrame:
@@ -56,7 +54,8 @@ def judge_rows(judges: pd.DataFrame) -> pd.DataFrame:
 
     def name(row) -> str:
         size = f", {row.set} {percent(row.fraction)}" if row.column == "patched" else ""
-        return f"{COLUMNS[row.column]}{size}"
+        draw = f", draw {row.seed + 1}" if row.seed >= 0 else ""
+        return f"{COLUMNS[row.column]}{size}{draw}"
 
     kappa = [
         "–"

@@ -302,3 +302,12 @@ def test_the_paper_s_configurations_can_be_read(name, tmp_path, monkeypatch):
     assert read_pair_file(name).m1 != read_pair_file(name).m2
     dpo = read_pair_file(f"{name}-dpo")
     assert (dpo.chat_template, dpo.m1.base) == ("tulu", dpo.m2.base)
+
+
+def test_a_disk_that_refuses_is_one_sentence(config, tmp_path, monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device", str(tmp_path / "checkpoint"))
+
+    monkeypatch.setattr("explorer.training.trainer.load_pair", full)
+    with pytest.raises(ExplorerError, match=r"checkpoint: .*"):
+        train(read_train_config(config))
