@@ -176,8 +176,8 @@ def score(models: Models, scorers: Mapping[str, str], rows: list[dict[str, Any]]
     """
     from explorer.scoring.verdict import verdicts
 
-    place = {(row["prompt"], row["answer"]): 0 for row in rows}
-    place = {asked: i for i, asked in enumerate(place)}
+    asked = dict.fromkeys((row["prompt"], row["answer"]) for row in rows)
+    place = {pair: i for i, pair in enumerate(asked)}
     questions, texts = [question for question, _ in place], [text for _, text in place]
     scores = {"cost": np.full(len(texts), np.nan)}
     for column, name in scorers.items():

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from explorer.studies.shares import wilson
-from explorer.studies.statistics import CONFIDENCE, RESAMPLES, UNDEFINED, Estimate
+from explorer.studies.statistics import CONFIDENCE, RESAMPLES, UNDEFINED, Estimate, mean
 
 CELL = ("suite", "column", "set", "fraction", "start", "seed")
 
@@ -35,7 +34,7 @@ def judge_table(answers: pd.DataFrame) -> pd.DataFrame:
         agree = refused != harmful
         row: dict[str, Any] = dict(zip(CELL, cell, strict=True))
         row |= {"n": len(part), "refused": float(refused.mean()), "harmful": float(harmful.mean())}
-        row |= Estimate(float(agree.mean()), *wilson(int(agree.sum()), len(part))).columns("agree")
+        row |= mean(agree).columns("agree")
         row |= kappa(~refused, harmful).columns("kappa")
         row |= {
             "refused_harmful": int((refused & harmful).sum()),
