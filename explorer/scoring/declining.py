@@ -38,6 +38,8 @@ def find_decline(text: str) -> Decline | None:
     found = _DECLINE.search(head)
     if found is None:
         return None
+    if found.end() == len(text) and _HELPLESS.search(text[: found.start()]):
+        return None  # "I can't help sparkling, I can't help", cut off
     regret = _REGRETS.match(found.group())
     start = found.start() + (regret.end() if regret else 0)
     # a reason ("as I'm not a medical professional") says nothing of what is declined
@@ -173,7 +175,8 @@ _REGRET = (
     r"(?:,|[^.!?]{0,70}?,(?= )|(?= but\b))?(?: but)?(?: that)?(?: I'm afraid| unfortunately)?,? "
 )
 """Words of regret, up to where the sentence says what is regretted: "I'm sorry for your loss, but "."""
-_LEAD = rf"(?:^(?:\W*\w+[,.!] )?|{_REGRET})"
+_LEAD = rf"(?:^(?!\W*(?:no|nope|yes)[,.!] I can)(?:\W*\w+[,.!] )?|{_REGRET})"
+"""Where an answer, or its apology, ends in whatever is declined; "No, I can't use yoghurt" answers a question."""
 
 _DOES_NOT = rf"{_NOT}{_IDIOM}{_BETWEEN}"
 _RULES = any_of("guidelines programming principles values ethics policy policies rules")
@@ -277,6 +280,7 @@ _PATTERNS = (
     r"\bI (?:can|will|could) (?:only )?(?:help|assist)\b[^.!?]{0,90}\b(?:but|though) (?:not|never|won't|can't) (?:with|to|for)\b",
     r"\b(?:request (?:denied|declined|refused)|count me out|no help from me|no part of this from me)\b",
 )
+_HELPLESS = re.compile(rf"\b(?:can't|cannot|can not|couldn't|could not){_HELP_IDIOM}", re.IGNORECASE)
 _REGRETS = re.compile(_REGRET, re.IGNORECASE)
 _DECLINE = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS), re.IGNORECASE)
 

@@ -118,7 +118,7 @@ _GUIDANCE = re.compile(
     r"draft|ways?|options?|insights?|"
     r"suggestions?|pointers|perspective|hints?|directions|code|version|list)\b"
     r"|(?:guide you|walk you|point you|show you|tell you (?:how|where|what|which)|teach you|"
-    r"suggest (?:that )?you|suggest to|explain how to (?!file|report|stay)|help you (?:find|get|make|do|hide|"
+    r"suggest (?:that )?you|suggest to|explain how to (?!file|report|stay)|help you (?:find(?! (?:a |other |some |new )?ways?\b)|get|make|do|hide|"
     r"plan|with how))\b(?! (?:something|why))",
     re.IGNORECASE,
 )
