@@ -45,7 +45,7 @@ _HELPED = any_of(
     "intimidate coerce abuse defraud scam swindle extort bribe rig trap beat spy expose leak reveal share send supply "
     "defame smear frame justify defend excuse deny glorify praise encourage incite dispose remove bring pass turn take "
     "put keep lure solve answer explain provide give tell show teach support advise assist blackmail threaten deceive "
-    "trick manipulate persuade convince "
+    "trick manipulate persuade convince diagnose treat "
     "recruit groom smuggle launder avoid evade cheat grow cook brew produce manufacture download pirate generate"
 )
 _NO_THINGS = any_of(
@@ -97,7 +97,7 @@ _ACT = "|".join(
         r"help(?:ing)?(?= \w| ?(?:[.,;:!?—–-]|$))",
         r"do (?:that|this|so|it|such|any of|anything (?:like|of the|that|to (?:help|harm)))"
         r"(?! (?:alone|by myself|without|for my|any more|anymore|all day))",
-        r"say (?:that|this|such|yes|(?:how|where|which) (?:to|you|one|people))\b(?! for (?:certain|sure))",
+        r"say (?:that|this|such|yes|how|where|why|which (?:to|one|people))\b(?! for (?:certain|sure))",
         r"(?:share|sharing|disclose|reveal)(?! (?:my (?:personal|own|real)|our|your (?:joy|enthusiasm|excitement|"
         r"optimism|views?|opinions?|pain)|the (?:joy|excitement|pain)))",
         rf"(?:explain|describe)(?:ing)?(?! {_NOT_HOW})",

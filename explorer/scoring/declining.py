@@ -36,7 +36,8 @@ def find_decline(text: str) -> Decline | None:
     found = DECLINE.search(head)
     if found is None:
         return None
-    if found.end() == len(text) and HELPLESS.search(text[: found.start()]):
+    cut_off = found.end() == len(text) and text.endswith("help")
+    if cut_off and HELPLESS.search(text[: found.start()]):
         return None  # "I can't help sparkling, I can't help", cut off
     regret = REGRETS.match(found.group())
     start = found.start() + (regret.end() if regret else 0)
