@@ -109,6 +109,7 @@ def _rankings_used(config: "BuildConfig") -> Iterable[str]:
         yield from (name for pair in tax.pairs for name in pair)
     for ablation in config.ablation:
         yield from filter(None, (ablation.a, ablation.b, ablation.means))
-    yield from (spec.ranking for spec in (*config.safeguard, *config.capability))
+    yield from (safeguard.ranking for safeguard in config.safeguard)
+    yield from (capability.ranking for capability in config.capability)
     for found in config.identification:
         yield from (found.reference, *found.rankings)

@@ -181,7 +181,7 @@ def _study(name: str, kind: type, raw: Any, main: str, path: Path) -> Any:
     several = isinstance(raw, list) and name not in ONCE
     tables = [_ranked(table, main) if name in RANKED else table for table in (raw if several else [raw])]
     if not several:
-        found = read_table(kind, tables[0], f"{path}, [{name}]")
+        found: Any = read_table(kind, tables[0], f"{path}, [{name}]")
         return found if name in ONCE else (found,)
     return tuple(read_table(kind, table, f"{path}, [[{name}]] {number}") for number, table in enumerate(tables, 1))
 

@@ -32,8 +32,9 @@ def fewest(ctx: Context) -> list[Stage]:
         measured = {}
         for direction in directions:
             suffix = "" if direction == DIRECTIONS[0] else f"_{direction}"
-            tables = (ctx.table(name + suffix) for name in ("answers", "effect", "restoring"))
-            measured[direction] = Measured(*tables, capability if direction == DIRECTIONS[0] else None)
+            answers, effect, restoring = (ctx.table(name + suffix) for name in ("answers", "effect", "restoring"))
+            read = capability if direction == DIRECTIONS[0] else None
+            measured[direction] = Measured(answers, effect, restoring, read)
         tokens = ctx.config.max_new_tokens
         table = fewest_table(measured, methods, ctx.config.main_ranking, spec.everyday, tokens)
         ctx.writer.table("fewest", table)

@@ -62,7 +62,8 @@ def with_columns(name: str, table: "pd.DataFrame", rankings: Mapping[str, Any] |
         ranking: Any = MAIN
         if "column" in table:
             ranking = table["column"].eq("patched").map({True: MAIN, False: ""})
-        place = next((int(table.columns.get_loc(after)) for after in ("set", "score") if after in table), 0)
+        columns = list(table.columns)
+        place = next((columns.index(after) for after in ("set", "score") if after in columns), 0)
         table = table.copy(deep=False)
         table.insert(place, "ranking", ranking)
     if name == "identification" and "reference" not in table:

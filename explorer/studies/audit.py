@@ -22,8 +22,8 @@ LABELS = ("refused", "answered", "unclear")
 """What a reader may say of an answer; "unclear" ones are left out of precision and recall."""
 
 SHOWN = (
-    *("suite", "column", "ranking", "set", "fraction"),
-    *("prompt_id", "prompt", "answer", "verdict", "degenerate", "cost"),
+    *("suite", "column", "set", "fraction", "prompt_id", "prompt", "answer"),
+    *("verdict", "degenerate", "cost", "ranking"),
 )
 
 

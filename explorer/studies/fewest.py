@@ -20,6 +20,11 @@ SCORES = ("refusal", "cost")
 RANDOM = "random"
 """What as many random neurons of the same layers are called among the rankings."""
 
+COLUMNS = (
+    *("direction", "ranking", "method", "suite", "score", "share", "fraction", "fraction_low", "fraction_high"),
+    *("largest", "n", "max_new_tokens", "at", "degenerate", "everyday", "perplexity", "seeds"),
+)
+
 SAME = 1e-9
 """Fractions that lie no further apart are one."""
 
@@ -62,14 +67,14 @@ def fewest_table(
     """
     rows = []
     for direction, tables in measured.items():
-        for row in _wanted(tables.restoring, tables.answers, everyday).to_dict("records"):
+        for row in _records(_wanted(tables.restoring, tables.answers, everyday)):
             cells = {"direction": direction, "ranking": row["ranking"], "method": methods[row["ranking"]], **row}
             at = _measured_at(tables.effect, row)
             rows.append(cells | {"at": at, **_clean(tables, row, at, everyday), "seeds": 0})
         for row in _random(tables.answers, main, everyday, max_new_tokens):
             cells = {"direction": direction, "ranking": RANDOM, "method": RANDOM, **row}
             rows.append(cells | {"at": np.nan, "degenerate": np.nan, "everyday": np.nan, "perplexity": np.nan})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def fewest_sentence(table: pd.DataFrame, suite: str, direction: str = "restore", score: str = "refusal") -> str:
@@ -97,9 +102,9 @@ def fewest_sentence(table: pd.DataFrame, suite: str, direction: str = "restore",
         f"On {suite} the ranking “{best['ranking']}” {does} {share} of the gap in {by} with the fewest neurons: "
         f"{_percent(best['fraction'])} of them (95 % interval {low} to {high}; {counts})"
     )
-    said = [f"“{row['ranking']}” {_needs(row)}" for row in others.to_dict("records")]
+    said = [f"“{row['ranking']}” {_needs(row)}" for row in _records(others)]
     random = rows[rows["ranking"] == RANDOM]
-    said += [f"random neurons of the same layers {_needs(row)}" for row in random.to_dict("records")]
+    said += [f"random neurons of the same layers {_needs(row)}" for row in _records(random)]
     return text + (f"; {', '.join(said)}." if said else ".")
 
 
@@ -113,6 +118,10 @@ def _needs(row: Mapping[str, Any]) -> str:
 def _percent(share: float) -> str:
     """A share in percent, three digits at most; an infinite one in words."""
     return "more than was measured" if np.isinf(share) else f"{100 * share:.3g} %"
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _wanted(restoring: pd.DataFrame, answers: pd.DataFrame, everyday: str) -> pd.DataFrame:
