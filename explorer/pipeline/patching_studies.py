@@ -41,7 +41,7 @@ def tax(ctx: Context) -> list[Stage]:
             rows.append(with_method(pd.DataFrame(read_json(ctx.work / stage.outputs[0])), method))
             found = shared_table((a, b), ctx.ranking(a), ctx.ranking(b), spec.fraction)
             shared.append(with_method(found, method))
-        ctx.writer.table("tax", with_holm(pd.concat(rows, ignore_index=True), ["p"]))
+        ctx.writer.table("tax", with_holm(pd.concat(rows, ignore_index=True), ["p"], by="method"))
         ctx.writer.table("shared_neurons", pd.concat(shared, ignore_index=True))
 
     return [*stages, Stage("tax", inputs, run, (table_file("tax"), table_file("shared_neurons")))]
@@ -88,7 +88,7 @@ def ablation(ctx: Context) -> list[Stage]:
     from explorer.studies.effect import with_holm
 
     parts = [_ablation(ctx, spec) for spec in ctx.config.ablation]
-    return joined(ctx, "ablation", parts, ("ablation",), lambda table: with_holm(table, ["p"]))
+    return joined(ctx, "ablation", parts, ("ablation",), lambda table: with_holm(table, ["p"], by="method"))
 
 
 def _ablation(ctx: Context, spec: AblationSpec) -> Part:

@@ -67,8 +67,8 @@ def effect_table(
         score its mean and, but for degenerate answers, effect_… and (top sets, "safety", beside random ones of their
         ranking and fraction) above_random_…, each with _low and _high; of sets drawn more than once also _draw_min and
         _draw_max, the lowest and highest draw's value; p_… of a paired test against the random draw that comes closest
-        (its largest p), and p_…_holm, corrected by Holm over every p of the table (suites × rankings × fractions ×
-        scores). Effects are nan where the gap between M1 and M2 is not distinguishable from 0.
+        (its largest p), and p_…_holm, corrected by Holm over every p of one ranking (suites × fractions × scores).
+        Effects are nan where the gap between M1 and M2 is not distinguishable from 0.
     """
     rows = []
     if "start" not in answers:
@@ -97,17 +97,27 @@ def effect_table(
             rows.append(row)
     if not rows:
         return pd.DataFrame(rows)
-    table = with_holm(pd.DataFrame(rows), [f"p_{score}" for score in scores])
+    table = with_holm(pd.DataFrame(rows), [f"p_{score}" for score in scores], by="ranking")
     order = {name: number for number, name in enumerate(table["ranking"].unique())}  # as the build file names them
     by = table.assign(ranking=table["ranking"].map(order)).sort_values(["suite", "ranking", "set", "fraction", "start"])
     return table.loc[by.index].reset_index(drop=True)
 
 
-def with_holm(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """The table with …_holm beside each of these columns of p-values that it has: corrected over all of them."""
+def with_holm(table: pd.DataFrame, columns: Sequence[str], by: str = "") -> pd.DataFrame:
+    """The table with …_holm beside each of these columns of p-values that it has: corrected over all of them.
+
+    Args:
+        table: of any rows.
+        columns: of p-values.
+        by: a column that tells families of tests apart (the ranking, so that another one beside it changes nothing);
+            one family where empty.
+    """
     there = [c for c in columns if c in table]
     if not there:
         return table
+    if by:
+        families = [with_holm(part, columns) for _, part in table.groupby(by, sort=False)]
+        return pd.concat(families).loc[table.index]
     corrected = pd.DataFrame(holm(table[there].to_numpy()), index=table.index, columns=[f"{c}_holm" for c in there])
     return table.join(corrected)
 

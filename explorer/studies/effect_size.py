@@ -14,7 +14,6 @@ import numpy as np
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import ChangeScores
 
-
 ROUNDING = 1e-3
 """Of the mean: deviations from sums of float32 squares, each right to 6e-8, are noise below about 2.4e-4 of it."""
 
