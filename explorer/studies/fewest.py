@@ -91,7 +91,8 @@ def fewest_sentence(table: pd.DataFrame, suite: str, direction: str = "restore",
     does, by = "restores" if direction == "restore" else "breaks", "refusals" if score == "refusal" else "cost"
     if rows.empty:
         return f"On {suite} the two models do not differ distinguishably in {by}, so there is nothing to find there."
-    best, others = rows.iloc[0], rows[rows["ranking"] != RANDOM].iloc[1:]
+    drawn = rows["ranking"] == RANDOM
+    best, others = rows[~drawn].iloc[0], pd.concat([rows[~drawn].iloc[1:], rows[drawn]])
     share = _percent(best["share"])
     counts = f"n = {int(best['n'])}, up to {int(best['max_new_tokens'])} tokens an answer"
     if np.isinf(best["fraction"]):
@@ -102,17 +103,17 @@ def fewest_sentence(table: pd.DataFrame, suite: str, direction: str = "restore",
         f"On {suite} the ranking “{best['ranking']}” {does} {share} of the gap in {by} with the fewest neurons: "
         f"{_percent(best['fraction'])} of them (95 % interval {low} to {high}; {counts})"
     )
-    said = [f"“{row['ranking']}” {_needs(row)}" for row in _records(others)]
-    random = rows[rows["ranking"] == RANDOM]
-    said += [f"random neurons of the same layers {_needs(row)}" for row in _records(random)]
+    said = [f"{_name(row)}: {_needs(row)}" for row in _records(others)]
     return text + (f"; {', '.join(said)}." if said else ".")
 
 
+def _name(row: Mapping[str, Any]) -> str:
+    return "random neurons of the same layers" if row["ranking"] == RANDOM else f"“{row['ranking']}”"
+
+
 def _needs(row: Mapping[str, Any]) -> str:
-    """What a ranking needs, in words."""
-    if np.isinf(row["fraction"]):
-        return f"more than {_percent(row['largest'])}"
-    return f"needs {_percent(row['fraction'])}"
+    """The fraction that a ranking needs, in words."""
+    return f"more than {_percent(row['largest'])}" if np.isinf(row["fraction"]) else _percent(row["fraction"])
 
 
 def _percent(share: float) -> str:

@@ -357,7 +357,7 @@ def test_what_the_fewest_neurons_cost_stands_beside_them():
     assert random["seeds"].eq(3).all()
     text = fewest_sentence(table, "own")
     assert "“cause” restores 90 % of the gap in refusals with the fewest neurons: 18 %" in text
-    assert "random neurons of the same layers more than 20 %" in text
+    assert "random neurons of the same layers: more than 20 %" in text
     assert "do not differ" in fewest_sentence(table, "daily")
 
 
