@@ -89,9 +89,9 @@ def fewest_sentence(table: pd.DataFrame, suite: str, direction: str = "restore",
     asked = (table["suite"] == suite) & (table["direction"] == direction) & (table["score"] == score)
     rows = table[asked & table["fraction"].notna()].sort_values("fraction", kind="stable")
     does, by = "restores" if direction == "restore" else "breaks", "refusals" if score == "refusal" else "cost"
-    if rows.empty:
-        return f"On {suite} the two models do not differ distinguishably in {by}, so there is nothing to find there."
     drawn = rows["ranking"] == RANDOM
+    if drawn.all():
+        return f"On {suite} the two models do not differ distinguishably in {by}, so there is nothing to find there."
     best, others = rows[~drawn].iloc[0], pd.concat([rows[~drawn].iloc[1:], rows[drawn]])
     share = _percent(best["share"])
     counts = f"n = {int(best['n'])}, up to {int(best['max_new_tokens'])} tokens an answer"
