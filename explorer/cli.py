@@ -436,6 +436,7 @@ def audit(
     fraction: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Only answers patched at this share of all neurons.")
     ] = None,
+    ranking: Annotated[str, typer.Option(help="Only answers patched with the sets of this ranking.")] = "",
     n: Annotated[int, typer.Option("--n", min=1, max=10_000, help="Answers to read.")] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Of the random sample.")] = 0,
     csv: Annotated[
@@ -449,7 +450,8 @@ def audit(
     from explorer.runs.reader import find_run
     from explorer.studies.audit import Cell, audit_sample, measured, read_labels, to_text
 
-    sample = audit_sample(find_run(run).table("answers"), Cell(suite, column, neurons, fraction), n, seed)
+    cell = Cell(suite, column, neurons, fraction, ranking)
+    sample = audit_sample(find_run(run).table("answers"), cell, n, seed)
     if labels is not None:
         found = measured(sample, read_labels(labels))
         for name, share in (("precision", found.precision), ("recall", found.recall)):

@@ -93,7 +93,7 @@ class Ranking:
             raise ExplorerError("Say either how many neurons (k) or which fraction of them, not both.")
         if fraction is not None:
             k = min(count_of(fraction, self.scores.size), len(self.order))
-            label = f"top {fraction:.4%}".replace(".0000%", "%").replace("00%", "%") + f" by {self.score_name}"
+            label = f"top {100 * fraction:.6g}% by {self.score_name}"
         else:
             label = f"top {k} by {self.score_name}"
         return self.window(0, int(k or 0)).relabel(label)

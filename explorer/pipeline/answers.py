@@ -1,7 +1,6 @@
 """Stages that answer prompt suites, patched and not; tables of the causal effect and phrases are made from them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -10,7 +9,7 @@ from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline import tasks
 from explorer.pipeline.context import Context, table_file
-from explorer.pipeline.specs import DIRECTIONS, AnswerSpec
+from explorer.pipeline.specs import DIRECTIONS, AnswerSpec, options
 from explorer.pipeline.stages import Stage, Tell, digest, write_json
 from explorer.runs.format import TENSORS
 from explorer.studies import statistics
@@ -63,22 +62,27 @@ def _count_sets(spec: AnswerSpec) -> int:
 
 
 def _answers(ctx: Context, spec: AnswerSpec) -> Stage:
+    """The answers of one table; unpatched and aligned ones only of the one that writes them for all of its suite and
+    direction."""
+    plain = ctx.config.plain_answers(spec.suite, spec.direction) is spec
     prompts = ctx.prompts(spec.suite, spec.limit)
     inputs = {
         "models": ctx.models_key(),
-        "options": asdict(spec),
+        "options": options(spec),
         "tokens": ctx.config.max_new_tokens,
         "scorers": ctx.scorer_keys(),
         "prompts": digest([p.prompt for p in prompts]),
         "withheld": ctx.is_withheld(prompts[0]),
         "ranking": ctx.key_of(f"ranking-{spec.ranking}"),
+        **({} if plain else {"plain": False}),
     }
     name, back = f"answers-{spec.key}", spec.direction != DIRECTIONS[0]
 
     def run(tell: Tell) -> None:
         sets = sets_of(ctx, spec)
         patches = tuple(Patch(ns, spec.strength, spec.positions) for _, ns in sets)
-        how = ctx.patching(sets=patches, **({"first": "m2", "second": "m1"} if back else {}))
+        models = {"first": "m2", "second": "m1"} if back else {}
+        how = ctx.patching(sets=patches, unpatched=plain, aligned=plain, **models)
         frame = ctx.answer(name, stage.key, how, prompts, tell)
         columns: dict[int, tuple[str, dict[str, Any]]] = {-1: ("unpatched", PLAIN), -2: ("aligned", PLAIN)}
         for number, (cells, _) in enumerate(sets):
@@ -90,7 +94,7 @@ def _answers(ctx: Context, spec: AnswerSpec) -> Stage:
             rows.append(whole | cells | dict(row))
         write_json(ctx.work / "answers" / f"{spec.key}.json", rows)
 
-    tokens = ctx.estimate(prompts, 2 + 2 * _count_sets(spec), ctx.config.max_new_tokens)
+    tokens = ctx.estimate(prompts, 2 * plain + 2 * _count_sets(spec), ctx.config.max_new_tokens)
     stage = Stage(name, inputs, run, (f"answers/{spec.key}.json",), tokens)
     ctx.set_key(name, stage.key)
     return stage
@@ -137,4 +141,10 @@ def _answer_keys(ctx: Context, specs: Sequence[AnswerSpec]) -> dict[str, str]:
 
 
 def _answers_of(ctx: Context, specs: Sequence[AnswerSpec]) -> pd.DataFrame:
-    return pd.concat([ctx.answers(spec.key) for spec in specs], ignore_index=True)
+    """The answers of some tables, each row with the ranking whose sets were patched ("" where nothing is)."""
+    frames = []
+    for spec in specs:
+        frame = ctx.answers(spec.key)
+        frame.insert(2, "ranking", frame["column"].eq("patched").map({True: spec.ranking, False: ""}))
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)

@@ -115,6 +115,8 @@ def _manifest(ctx: Context, results: dict[str, Any]) -> dict[str, Any]:
 
     config = ctx.config
     models = ctx.models_key("m1", "m2", *(a.name for a in config.adapters))
+    kept = [r.name for r in config.rankings if r.keep]
+    kept.sort(key=lambda name: name != config.main_ranking)  # the main one first
     return {
         "name": config.name,
         "title": config.title,
@@ -142,6 +144,7 @@ def _manifest(ctx: Context, results: dict[str, Any]) -> dict[str, Any]:
             for name, prompts in sorted(ctx.suites.items())
         },
         "headline": config.headline,
+        "ranking": kept[0] if kept else "",
         "answers": [asdict(spec) for spec in config.answers],
         "detail": asdict(config.detail),
         "seeds": {
@@ -149,5 +152,5 @@ def _manifest(ctx: Context, results: dict[str, Any]) -> dict[str, Any]:
             "bootstrap": 0,
         },
         "packages": {name: metadata.version(name) for name in PACKAGES},
-        "rankings": {r.name: results[f"ranking-{r.name}"] for r in config.rankings if r.keep},
+        "rankings": {name: results[f"ranking-{name}"] for name in kept},
     }

@@ -1,7 +1,7 @@
 """Build configurations: TOML that says what a run is computed from. See `configs/build/demo.toml`."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -10,7 +10,9 @@ from explorer.errors import ExplorerError
 from explorer.files import is_file
 from explorer.paths import SHIPPED
 from explorer.pipeline import specs
+from explorer.pipeline.checks import check_build
 from explorer.pipeline.scorers import HARM_JUDGES, ROLES, is_scorer, judge_parts, scorer_columns
+from explorer.runs.columns import MAIN
 from explorer.runs.format import check_name
 from explorer.schema import Dtype, Kind, Place, PlaceOrNone, Text, Tokens, check_settings, read_table, shown
 from explorer.scoring.registry import JUDGES, NAMES
@@ -32,8 +34,15 @@ STUDIES: dict[str, type] = {
     "safeguard": specs.SafeguardSpec,
     "capability": specs.CapabilitySpec,
     "identification": specs.IdentificationSpec,
+    "fewest": specs.FewestSpec,
 }
-"""Tables that stand at most once, each the settings of a study; without its table a study is left out."""
+"""Tables of studies, with their settings; without its table a study is left out."""
+
+ONCE = ("detail", "fewest")
+"""Those that stand at most once; the others may be lists of tables ([[tax]]), each with rankings of its own."""
+
+RANKED = ("detail", "safeguard", "capability")
+"""Those that read the main ranking where they name no other."""
 
 Scorers = Annotated[tuple[Place, ...], Kind("a list of names")]
 Role = Annotated[Place, Kind("a scorer's name; cost and reward are one name each")]
@@ -52,12 +61,13 @@ class BuildConfig:
         pair: name or path of a pair file.
         dtype: the models' dtype.
         max_new_tokens: length limit of the answers that are scored.
+        main_ranking: the setting `ranking`: what the app shows first, and what tables mean that name no ranking.
         headline: the suite under [[answers]], with fractions, whose numbers the app shows first; "" leaves it to the
             app (see `explorer.ui.facts.main_suite`).
         scorers: which scores the answers get; "refusal" always, the other shipped ones need the embedded model.
         cost, reward: the scorers whose numbers studies read as cost and as reward, where they are among `scorers`.
         rankings, answers, suites, adapters: see `specs`.
-        detail and the other studies: None where the file does not ask for one; the detail always is.
+        detail and the other studies: their tables, none where the file does not ask for one; the detail always is.
     """
 
     name: Place
@@ -70,21 +80,23 @@ class BuildConfig:
     answers: tuple[specs.AnswerSpec, ...]
     detail: specs.DetailSpec
     source: Path
+    main_ranking: Place = MAIN
     headline: PlaceOrNone = ""
     scorers: Scorers = NAMES
     cost: Role = ROLES["cost"]
     reward: Role = ROLES["reward"]
     suites: tuple[specs.SuiteSpec, ...] = ()
     adapters: tuple[specs.AdapterSpec, ...] = ()
-    series: specs.SeriesSpec | None = None
-    transfer: specs.TransferSpec | None = None
-    categories: specs.CategoriesSpec | None = None
-    seeds: specs.SeedsSpec | None = None
-    tax: specs.TaxSpec | None = None
-    ablation: specs.AblationSpec | None = None
-    safeguard: specs.SafeguardSpec | None = None
-    capability: specs.CapabilitySpec | None = None
-    identification: specs.IdentificationSpec | None = None
+    series: tuple[specs.SeriesSpec, ...] = ()
+    transfer: tuple[specs.TransferSpec, ...] = ()
+    categories: tuple[specs.CategoriesSpec, ...] = ()
+    seeds: tuple[specs.SeedsSpec, ...] = ()
+    tax: tuple[specs.TaxSpec, ...] = ()
+    ablation: tuple[specs.AblationSpec, ...] = ()
+    safeguard: tuple[specs.SafeguardSpec, ...] = ()
+    capability: tuple[specs.CapabilitySpec, ...] = ()
+    identification: tuple[specs.IdentificationSpec, ...] = ()
+    fewest: specs.FewestSpec | None = None
 
     @property
     def scorer_columns(self) -> dict[str, str]:
@@ -99,6 +111,24 @@ class BuildConfig:
         """The aligned model that a ranking contrasts M1 with: "m2" or an adapter's name."""
         return self.ranking(ranking).adapter or "m2"
 
+    def method_of(self, *rankings: str) -> str:
+        """How these rankings are computed; several methods with "and" between them."""
+        return " and ".join(dict.fromkeys(self.ranking(name).method for name in rankings))
+
+    def plain_answers(self, suite: str, direction: str = specs.DIRECTIONS[0]) -> specs.AnswerSpec | None:
+        """The table under [[answers]] that answers a suite with nothing patched, for all tables of one direction: the
+        first of those with the most prompts. None where the suite is not answered.
+        """
+        mine = [a for a in self.answers if (a.suite, a.direction) == (suite, direction)]
+        return max(mine, key=lambda a: a.limit, default=None)
+
+
+@dataclass(frozen=True)
+class _Main:
+    """The setting of a build file that has another name in `BuildConfig`, where `ranking` finds one by its name."""
+
+    ranking: Place
+
 
 def read_build_config(path: str | Path) -> BuildConfig:
     """Read and check a build file.
@@ -109,36 +139,56 @@ def read_build_config(path: str | Path) -> BuildConfig:
     path = Path(path)
     raw = read_toml(path, "build file")
     plain = {name: value for name, value in raw.items() if name not in TABLES}
-    own = check_settings(BuildConfig, {k: v for k, v in plain.items() if k != "source"}, str(path))
-    if "source" in plain:
-        raise ExplorerError(f"{path} has an unknown setting “source”.")
+    hidden = next((name for name in ("source", "main_ranking") if name in plain), None)
+    if hidden is not None:
+        raise ExplorerError(f"{path} has an unknown setting “{hidden}”.")
+    own = check_settings(BuildConfig, {k: v for k, v in plain.items() if k != "ranking"}, str(path))
+    if "ranking" in plain:
+        own["main_ranking"] = check_settings(_Main, {"ranking": plain["ranking"]}, str(path))["ranking"]
     if not isinstance(raw.get("rankings"), Mapping) or not raw["rankings"]:
         raise ExplorerError(f"{path} names no rankings; give at least one table [rankings.NAME] with a suite.")
+    main = own.get("main_ranking", MAIN)
     studies: dict[str, Any] = {
-        name: read_table(kind, raw[name], f"{path}, [{name}]") for name, kind in STUDIES.items() if name in raw
+        name: _study(name, kind, raw[name], main, path) for name, kind in STUDIES.items() if name in raw
     }
     own["pair"] = _pair(own.get("pair", "demo"), path)
     stem = {"name": path.stem, "title": path.stem, "description": ""}
     config = BuildConfig(
         **{**stem, "dtype": "auto", "max_new_tokens": 48, **own, **_scorers(own, path)},
         rankings=_named(specs.RankingSpec, raw["rankings"], "ranking", path),
-        answers=_answers(raw.get("answers", []), path),
+        answers=_answers(raw.get("answers", []), main, path),
         source=path,
         suites=tuple(_suite(name, table, path) for name, table in _tables(raw, "suites", path)),
         adapters=tuple(_adapter(name, table, path) for name, table in _tables(raw, "adapters", path)),
-        **{"detail": specs.DetailSpec(), **studies},
+        **{"detail": specs.DetailSpec(main), **studies},
     )
     check_name(config.name)
-    _check(config, path)
+    check_build(config, named="ranking" in plain)
     return config
 
 
-def _answers(tables: Any, path: Path) -> tuple[specs.AnswerSpec, ...]:
+def _answers(tables: Any, main: str, path: Path) -> tuple[specs.AnswerSpec, ...]:
     if not isinstance(tables, list):
         raise ExplorerError(f"{path}: answers is a list of tables; write [[answers]] above each.")
     return tuple(
-        read_table(specs.AnswerSpec, table, f"{path}, [[answers]] {number}") for number, table in enumerate(tables, 1)
+        read_table(specs.AnswerSpec, _ranked(table, main), f"{path}, [[answers]] {number}")
+        for number, table in enumerate(tables, 1)
     )
+
+
+def _study(name: str, kind: type, raw: Any, main: str, path: Path) -> Any:
+    """What a study's table says; of those that may be lists, a tuple of one or more."""
+    several = isinstance(raw, list) and name not in ONCE
+    tables = [_ranked(table, main) if name in RANKED else table for table in (raw if several else [raw])]
+    if not several:
+        found: Any = read_table(kind, tables[0], f"{path}, [{name}]")
+        return found if name in ONCE else (found,)
+    return tuple(read_table(kind, table, f"{path}, [[{name}]] {number}") for number, table in enumerate(tables, 1))
+
+
+def _ranked(table: Any, main: str) -> Any:
+    """A table that names a ranking, the main one where it names none."""
+    return {"ranking": main, **table} if isinstance(table, Mapping) else table
 
 
 def _tables(raw: dict[str, Any], what: str, path: Path) -> list[tuple[str, Any]]:
@@ -147,81 +197,6 @@ def _tables(raw: dict[str, Any], what: str, path: Path) -> list[tuple[str, Any]]
     if not isinstance(tables, Mapping):
         raise ExplorerError(f"{path}: {what} is not {shown(tables)} but tables; write [{what}.NAME] above each.")
     return list(tables.items())
-
-
-def _check(config: BuildConfig, path: Path) -> None:
-    """Whether the tables name only what there is, and settings fit together."""
-    rankings, adapters = {r.name for r in config.rankings}, {a.name for a in config.adapters}
-    for name in _rankings_used(config):
-        if name not in rankings:
-            raise ExplorerError(f"{path} uses the ranking “{name}”, which it does not define.")
-    for ranking in config.rankings:
-        if ranking.adapter and ranking.adapter not in adapters:
-            raise ExplorerError(f"{path} uses the adapter “{ranking.adapter}”, which it does not define.")
-        if ranking.method == "attribution":
-            _check_attribution(ranking, path)
-        if ranking.method == "prompt_difference" and not ranking.against:
-            raise ExplorerError(f"{path}: ranking “{ranking.name}” needs a harmless suite to compare with: against.")
-    for answers in config.answers:
-        check_name(answers.suite, "suite to answer (name a file under [suites])")
-    if len({a.key for a in config.answers}) < len(config.answers):
-        raise ExplorerError(
-            f"{path} has two tables [[answers]] of one suite and direction; put their fractions into one."
-        )
-    answered = {a.suite: a.limit for a in config.answers if a.direction == specs.DIRECTIONS[0]}
-    patched = [a.suite for a in config.answers if a.fractions]
-    if config.headline and config.headline not in patched:
-        raise ExplorerError(
-            f"{path}: headline is “{config.headline}”, of which no answers are patched; name one of "
-            f"{', '.join(patched) or 'the suites under [[answers]], with fractions'}."
-        )
-    for study, suites in (
-        ("transfer", config.transfer.targets if config.transfer else ()),
-        ("safeguard", config.safeguard.suites if config.safeguard else ()),
-        ("identification", (config.identification.suite,) if config.identification else ()),
-    ):
-        for suite in suites:
-            if suite not in answered:
-                raise ExplorerError(f"{path}: [{study}] reads answers to “{suite}”; add it under [[answers]].")
-    for number, answers in enumerate(config.answers, 1):
-        over = next((w for w in answers.windows if sum(w) > 1 + 1e-9), None)
-        if over is not None:
-            raise ExplorerError(
-                f"{path}, [[answers]] {number}: windows must end within all neurons, but {over[0]:g} + {over[1]:g} is "
-                "more than 1."
-            )
-    compared = [("tax", "pairs", pair) for pair in (config.tax.pairs if config.tax else ())]
-    compared += [("ablation", "a and b", (config.ablation.a, config.ablation.b))] if config.ablation else []
-    for study, setting, (a, b) in compared:
-        if a == b:
-            raise ExplorerError(f"{path}, [{study}]: {setting} must be two different rankings, not twice “{a}”.")
-
-
-def _check_attribution(ranking: specs.RankingSpec, path: Path) -> None:
-    """Whether the settings of a ranking by attribution are usable."""
-    try:
-        ranking.attributing()
-    except ExplorerError as problem:
-        raise ExplorerError(f"{path}, [rankings.{ranking.name}]: {problem}") from problem
-
-
-def _rankings_used(config: BuildConfig) -> Iterable[str]:
-    yield from (a.ranking for a in config.answers)
-    yield config.detail.ranking
-    if config.transfer:
-        yield from config.transfer.sources
-    if config.seeds:
-        yield from config.seeds.rankings
-    if config.tax:
-        yield from (name for pair in config.tax.pairs for name in pair)
-    if config.ablation:
-        yield from (config.ablation.a, config.ablation.b)
-    if config.safeguard:
-        yield config.safeguard.ranking
-    if config.capability:
-        yield config.capability.ranking
-    if config.identification:
-        yield from (config.identification.reference, *config.identification.rankings)
 
 
 def fill_path(place: str, path: Path) -> Path:

@@ -1,6 +1,6 @@
 """What the stages of a build share: settings, prompts, keys, and what earlier stages have written."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
@@ -16,9 +16,11 @@ from explorer.pipeline.engine import Engine, Task
 from explorer.pipeline.models import Models, ModelsSpec, describe_model, reading_key
 from explorer.pipeline.parts import Parts, chunks
 from explorer.pipeline.scorers import scorer_key
+from explorer.pipeline.specs import AnswerSpec
 from explorer.pipeline.stages import Tell, digest, plain_value, read_json, write_json
 from explorer.pipeline.tasks import Patching
 from explorer.progress import part_of
+from explorer.runs.columns import with_columns
 from explorer.runs.format import TABLES, TENSORS
 from explorer.runs.writer import RunWriter
 
@@ -142,6 +144,26 @@ class Context:
         import pandas as pd
 
         return pd.DataFrame(read_json(self.work / "answers" / f"{suite}.json"))
+
+    def plain_answers(self, suite: str) -> "pd.DataFrame":
+        """The answers of the table [[answers]] that holds a suite's unpatched and aligned ones."""
+        return self.answers(self.plain_spec(suite).key)
+
+    def plain_spec(self, suite: str) -> AnswerSpec:
+        """The table [[answers]] that holds a suite's unpatched and aligned answers; the build file has one."""
+        spec = self.config.plain_answers(suite)
+        assert spec is not None  # checked when the file was read
+        return spec
+
+    def plain_keys(self, suites: Iterable[str]) -> list[str]:
+        """The keys of the stages that write these suites' unpatched and aligned answers."""
+        return [self.key_of(f"answers-{self.plain_spec(suite).key}") for suite in suites]
+
+    def table(self, name: str) -> "pd.DataFrame":
+        """A table that an earlier stage wrote."""
+        import pandas as pd
+
+        return with_columns(name, pd.read_parquet(self.work / table_file(name)))
 
     # -- work ------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Stages that keep the top neurons' detail, and the shape of the models."""
 
-from dataclasses import asdict
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline import tasks
 from explorer.pipeline.context import Context, table_file
+from explorer.pipeline.specs import options
 from explorer.pipeline.stages import Stage, Tell
 from explorer.runs.format import TENSORS
 
@@ -19,16 +21,21 @@ def detail_stages(ctx: Context) -> list[Stage]:
 
 
 def _top(ctx: Context) -> NeuronSet:
-    changes = ctx.ranking(ctx.config.detail.ranking)
-    return changes.top(min(ctx.config.detail.neurons, len(changes.order)))
+    """The top neurons of the detail's ranking, then those of the others that are not among them."""
+    tops = []
+    for name in (ctx.config.detail.ranking, *ctx.config.detail.beside):
+        ranking = ctx.ranking(name)
+        tops.append(ranking.top(min(ctx.config.detail.neurons, len(ranking.order))))
+    return reduce(or_, tops)
 
 
 def _inputs(ctx: Context) -> dict[str, Any]:
     detail = ctx.config.detail
     return {
         "models": ctx.models_key(),
-        "detail": asdict(detail),
+        "detail": options(detail),
         "ranking": ctx.key_of(f"ranking-{detail.ranking}"),
+        **({"beside": [ctx.key_of(f"ranking-{name}") for name in detail.beside]} if detail.beside else {}),
     }
 
 

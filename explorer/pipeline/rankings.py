@@ -1,6 +1,5 @@
 """Stages that compute rankings, a chunk of prompts at a time."""
 
-from dataclasses import asdict
 from typing import Any
 
 from explorer.neurons.ranking import Ranking
@@ -8,8 +7,9 @@ from explorer.pipeline import tasks
 from explorer.pipeline.context import CHUNK, HIDDEN, Context, share
 from explorer.pipeline.models import STEP
 from explorer.pipeline.parts import chunks
-from explorer.pipeline.specs import RankingSpec
+from explorer.pipeline.specs import ONE_MODEL, RankingSpec, options
 from explorer.pipeline.stages import Stage, Tell, digest
+from explorer.runs.columns import BY_CHANGE
 from explorer.runs.format import TENSORS
 
 
@@ -24,8 +24,8 @@ def ranking_stage(ctx: Context, spec: RankingSpec) -> Stage:
     texts = {spec.suite: [p.prompt for p in ctx.prompts(spec.suite, spec.limit, spec.category)]}
     if spec.method == "prompt_difference":
         texts[spec.against] = [p.prompt for p in ctx.prompts(spec.against, spec.limit)]
-    options = {key: value for key, value in asdict(spec).items() if key not in ("name", "keep")}
-    inputs = {"models": ctx.models_key("m1", second), "options": options, "prompts": digest(texts), "chunk": CHUNK}
+    settings = {key: value for key, value in options(spec).items() if key not in ("name", "keep")}
+    inputs = {"models": ctx.models_key("m1", second), "options": settings, "prompts": digest(texts), "chunk": CHUNK}
     name = f"ranking-{spec.name}"
     stage = Stage(
         name,
@@ -42,7 +42,7 @@ def _tokens(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]]) -> flo
     if spec.method == "attribution":  # two texts a prompt; a backward pass costs what a forward pass does
         passes = 2 * len(spec.attributing().steps) + 1
         return ctx.estimate(texts[spec.suite], 2 * passes + 2, spec.max_new_tokens)
-    writes = spec.method == "contrast" and spec.positions in ("paper", "shifted")
+    writes = spec.method not in ONE_MODEL and spec.positions in ("paper", "shifted")
     new = spec.max_new_tokens if writes else 0
     return sum(ctx.estimate(prompts, 2 + writes, new) for prompts in texts.values())
 
@@ -50,7 +50,7 @@ def _tokens(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]]) -> flo
 def _compute(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]], key: str, tell: Tell) -> Ranking:
     if spec.method == "attribution":
         return _attribute(ctx, spec, texts[spec.suite], key, tell)
-    free = spec.method != "contrast"
+    free = spec.method in ONE_MODEL
     how = tasks.Contrasting(
         spec.max_new_tokens, "last_prompt" if free else spec.positions, spec.answers, spec.adapter or "m2"
     )
@@ -61,7 +61,8 @@ def _compute(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]], key: 
         "suite": spec.suite,
         "prompts": len(texts[spec.suite]),
     }
-    extra = {"adapter": spec.adapter, "category": spec.category, "method": spec.method if free else ""}
+    extra = {"adapter": spec.adapter, "category": spec.category, "model": spec.model if spec.model != "m1" else ""}
+    extra["method"] = spec.method if spec.method != BY_CHANGE else ""
     meta |= {name: value for name, value in extra.items() if value}
     found = [
         _contrast(ctx, spec, how, prompts, meta, key, suite, share(tell, i, len(texts)))
@@ -69,11 +70,14 @@ def _compute(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]], key: 
     ]
     if spec.method == "contrast":
         return found[0]
+    from explorer.studies.effect_size import effect_size
     from explorer.studies.training_free import activation_variance, prompt_difference
 
+    if spec.method == "effect_size":
+        return effect_size(found[0], meta)
     if spec.method == "activation_variance":
-        return activation_variance(found[0], meta)
-    return prompt_difference(found[0], found[1], meta | {"against": spec.against})
+        return activation_variance(found[0], meta, spec.model)
+    return prompt_difference(found[0], found[1], meta | {"against": spec.against}, spec.model)
 
 
 def _contrast(
@@ -94,7 +98,7 @@ def _contrast(
     )
     label = f"{ctx.models.spec.pair.name}: {how.positions} positions of {how.answers.upper()}'s answers"
     sums = Sums.total(parts)
-    if spec.method == "contrast" and not spec.adapter.startswith(STEP):  # a training may begin at M1 itself
+    if spec.method not in ONE_MODEL and not spec.adapter.startswith(STEP):  # a training may begin at M1 itself
         check_sums(sums, ctx.config.dtype)
     return scores_of(sums, label, meta, spec.exclude_layers)
 

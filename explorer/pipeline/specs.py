@@ -3,12 +3,13 @@
 The annotations are the schema: `explorer.schema.read_table` checks a table by them, so a new setting is one line here.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import asdict, dataclass, field, fields
+from typing import Annotated, Any, Literal
 
 from annotated_types import Interval, Len
 
 from explorer.neurons.attributing import Attributing, steps_of
+from explorer.runs.columns import MAIN
 from explorer.schema import (
     Count,
     CountOrNone,
@@ -26,8 +27,14 @@ from explorer.schema import (
     Tokens,
 )
 
-Method = Literal["contrast", "attribution", "prompt_difference", "activation_variance"]
-"""How a ranking is computed; those beside "contrast" and "attribution" are `studies.training_free.METHODS`."""
+Method = Literal["contrast", "attribution", "effect_size", "prompt_difference", "activation_variance"]
+"""How a ranking is computed."""
+
+ONE_MODEL = ("prompt_difference", "activation_variance")
+"""`studies.training_free.METHODS`: those that read one model alone, and so need no aligned one."""
+
+OwnMethod = Literal["contrast", "attribution", "effect_size"]
+"""How a study ranks that computes rankings of its own."""
 
 Positions = Literal["paper", "shifted", "prompt", "last_prompt"]
 """`neurons.contrast.POSITIONS`."""
@@ -53,6 +60,20 @@ Map = Annotated[tuple[tuple[Text, Text], ...], Kind("a table of texts")]
 Values = Annotated[tuple[tuple[Text, str | int | float | bool], ...], Kind("a table of texts, numbers, true or false")]
 
 
+LATER = {"later": True}
+"""Metadata of settings that came later than builds did, see `options`."""
+
+
+def options(spec: Any) -> dict[str, Any]:
+    """What the key of a stage holds of a table.
+
+    Settings that came later are in it only where they are not left at their default, so that what was computed before
+    there were any stays valid.
+    """
+    later = {f.name: f.default for f in fields(spec) if f.metadata.get("later")}
+    return {name: v for name, v in asdict(spec).items() if name not in later or v != later[name]}
+
+
 DIRECTIONS = ("restore", "break")
 """M2's activations into M1 restore (are the neurons sufficient?); M1's into M2 break (are they necessary?)."""
 
@@ -67,7 +88,9 @@ class RankingSpec:
         category: only prompts of this category; all where empty.
         limit, positions, answers, max_new_tokens, exclude_layers: as for `explorer.contrast`.
         adapter: a name under [adapters] whose model takes M2's place; M2 itself where empty.
-        method: "contrast" (the paper's), "attribution", or one of `training_free.METHODS`, which need no aligned model.
+        method: "contrast" (the paper's), "attribution", "effect_size", or one of `training_free.METHODS`, which need no
+            aligned model.
+        model: whose activations the methods of `training_free.METHODS` read: "m1", or "m2" (or the adapter's).
         against: the harmless suite of method "prompt_difference".
         keep: whether the ranking becomes part of the run.
         objective, target, first_tokens, steps, end: of method "attribution"; see `explorer.attribute`, and for where
@@ -91,6 +114,7 @@ class RankingSpec:
     first_tokens: CountOrNone = 0
     steps: Steps = 5
     end: End = "positive"
+    model: Literal["m1", "m2"] = field(default="m1", metadata=LATER)
 
     def attributing(self) -> Attributing:
         """The settings of method "attribution".
@@ -134,19 +158,37 @@ class AnswerSpec:
 
     @property
     def key(self) -> str:
-        """What its answers are called among those of all tables: a suite may be answered in either direction."""
-        return self.suite if self.direction == DIRECTIONS[0] else f"{self.suite}.{self.direction}"
+        """What its answers are called among those of all tables: a suite's, with the ranking unless it is "safety" or
+        none is patched, and the direction unless it is to restore.
+        """
+        ranking = self.ranking if self.patches and self.ranking != MAIN else ""
+        direction = self.direction if self.direction != DIRECTIONS[0] else ""
+        return ".".join(filter(None, (self.suite, ranking, direction)))
+
+    @property
+    def patches(self) -> bool:
+        """Whether anything is patched."""
+        return bool(self.fractions or self.windows or self.last_layer)
 
 
 @dataclass(frozen=True)
 class DetailSpec:
-    """What is kept of the top neurons: activations over words, and the vocabulary projection."""
+    """What is kept of the top neurons: activations over words, and the vocabulary projection.
+
+    Attributes:
+        ranking: whose top neurons.
+        neurons: how many of them.
+        tokens: of the vocabulary at either end of a neuron's projection.
+        suites, texts_per_suite: the answers that activations are read over.
+        beside: further rankings whose top neurons are kept too.
+    """
 
     ranking: Place = "safety"
     neurons: Count = 1000
     tokens: Annotated[int, Interval(ge=1, le=1_000)] = 10
     suites: Places = ("redteam_eval", "ordinary_eval")
     texts_per_suite: Annotated[int, Interval(ge=1, le=1_000)] = 2
+    beside: Annotated[tuple[Place, ...], Distinct] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -198,6 +240,8 @@ class SeriesSpec:
         suite, limit: prompts to rank on.
         answers, answers_limit: the suite to answer when patched, and how many of its prompts.
         fractions: the sizes of each checkpoint's own top set.
+        method: of the rankings.
+        steps: of method "attribution".
     """
 
     suite: Place
@@ -205,6 +249,8 @@ class SeriesSpec:
     limit: Count = 100
     answers_limit: Count = 50
     fractions: Annotated[Fractions, Some] = (0.05, 0.2)
+    method: OwnMethod = field(default="contrast", metadata=LATER)
+    steps: Steps = field(default=5, metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -235,6 +281,8 @@ class CategoriesSpec:
         fraction: the size of the sets.
         ranking_limit, limit: prompts of a category to rank on, and to test on.
         max_new_tokens: length limit of the answers that the rankings read.
+        method: of the rankings.
+        steps: of method "attribution".
     """
 
     found_on: Place
@@ -244,6 +292,8 @@ class CategoriesSpec:
     ranking_limit: Count = 30
     limit: Count = 25
     max_new_tokens: Tokens = 24
+    method: OwnMethod = field(default="contrast", metadata=LATER)
+    steps: Steps = field(default=5, metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -274,13 +324,24 @@ class TaxSpec:
 
 @dataclass(frozen=True)
 class AblationSpec:
-    """Shared and specific neurons of two rankings, set to zero, to their mean, and to each model's activations."""
+    """Shared and specific neurons of two rankings, set to zero, to their mean, and to each model's activations.
+
+    Attributes:
+        a, b: the two rankings.
+        suites: what is answered.
+        fraction: the size of the top sets.
+        limit: at most so many prompts of each suite.
+        means: the ranking that M1's mean activations are taken from, one of the same adapter as `a`; `a` itself where
+            empty. A ranking by attribution knows them only where 0 is among its steps, and then over the answers that
+            it read; without means, nothing is set to them.
+    """
 
     a: Place = "safety"
     b: Place = "helpful"
     suites: Places = ("redteam_eval", "everyday_eval")
     fraction: Fraction = 0.05
     limit: Count = 50
+    means: PlaceOrNone = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -344,3 +405,14 @@ class IdentificationSpec:
     reference: Place = "safety"
     fractions: Annotated[Fractions, Some] = (0.05,)
     limit: Count = 100
+
+
+@dataclass(frozen=True)
+class FewestSpec:
+    """Which ranking finds the fewest neurons? Out of the answers under [[answers]] and the study [capability].
+
+    Attributes:
+        everyday: the suite of harmless prompts under [[answers]] whose refusals stand beside each fraction.
+    """
+
+    everyday: Place = "everyday_eval"

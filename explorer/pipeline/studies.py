@@ -1,13 +1,19 @@
 """Stages of the studies that the build file asks for; each writes the tables of one study."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from explorer.pipeline.context import Context, table_file
-from explorer.pipeline.patching_studies import ablation, categories, identification, tax, transfer
+from explorer.pipeline.fewest import fewest
+from explorer.pipeline.joined import Part, joined, with_method
+from explorer.pipeline.patching_studies import ablation, identification, tax
 from explorer.pipeline.reading_studies import capability, safeguard
 from explorer.pipeline.series import series
 from explorer.pipeline.stages import Stage, Tell
+from explorer.pipeline.transfer_studies import categories, transfer
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STUDIES: tuple[Callable[[Context], list[Stage]], ...] = (
     transfer,
@@ -18,8 +24,9 @@ STUDIES: tuple[Callable[[Context], list[Stage]], ...] = (
     safeguard,
     capability,
     series,
+    fewest,  # after capability, whose table it reads
 )
-"""Those that need the models; each gives its stages, none where the build file does not ask for it."""
+"""All but likeness; each gives its stages, none where the build file does not ask for it."""
 
 
 def study_stages(ctx: Context) -> list[Stage]:
@@ -50,19 +57,17 @@ def _place(ctx: Context) -> Stage:
 
 def _likeness(ctx: Context) -> list[Stage]:
     """Overlap between all rankings, and between those of the seeds."""
-    stages = []
-    asked = {"overlap": _kept(ctx), "seeds": list(ctx.config.seeds.rankings) if ctx.config.seeds else []}
-    for table, names in asked.items():
-        if len(names) > 1:
-            run = _likeness_run(ctx, table, names)
-            stages.append(Stage(table, _keys(ctx, names), run, (table_file(table),)))
-    return stages
+    kept = _kept(ctx)
+    seeds = [_likeness_part(ctx, "seeds", list(spec.rankings)) for spec in ctx.config.seeds]
+    overlap = [_likeness_part(ctx, "overlap", kept)] if len(kept) > 1 else []
+    return [*joined(ctx, "overlap", overlap, ("overlap",)), *joined(ctx, "seeds", seeds, ("seeds",))]
 
 
-def _likeness_run(ctx: Context, table: str, names: list[str]) -> Callable[[Tell], None]:
-    def run(_tell: Tell) -> None:
+def _likeness_part(ctx: Context, table: str, names: list[str]) -> Part:
+    def run(_key: str, _mark: str, _tell: Tell) -> "dict[str, pd.DataFrame]":
         from explorer.studies.seeds import likeness_table
 
-        ctx.writer.table(table, likeness_table({name: ctx.ranking(name) for name in names}))
+        found = likeness_table({name: ctx.ranking(name) for name in names})
+        return {table: found if table == "overlap" else with_method(found, ctx.config.method_of(*names))}
 
-    return run
+    return Part(_keys(ctx, names), 0.0, run)

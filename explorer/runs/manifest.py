@@ -101,7 +101,7 @@ _PARTS: dict[str, Callable[[Mapping], bool]] = {
 """What a manifest must hold, in words, and whether it does."""
 
 _KINDS: dict[str, type] = {
-    **dict.fromkeys(("title", "description", "created"), str),
+    **dict.fromkeys(("title", "description", "created", "ranking"), str),
     **dict.fromkeys(("adapters", "suites", "decoding", "packages", "detail", "scorers", "score_columns"), dict),
     "answers": list,
 }

@@ -17,6 +17,7 @@ from explorer.files import is_file
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import ChangeScores, ranking_from_parts
 from explorer.paths import PROJECT, runs_folder
+from explorer.runs.columns import MAIN, with_columns
 from explorer.runs.format import (
     KEY_ARRAYS,
     KEY_COLUMNS,
@@ -62,6 +63,13 @@ class Run:
     def rankings(self) -> list[str]:
         """Names of the rankings in the run, the main one first."""
         return list(self.manifest["rankings"])
+
+    @property
+    def main_ranking(self) -> str:
+        """The ranking that is shown first; "" where the run has none."""
+        known = self.rankings
+        asked = self.manifest.get("ranking", MAIN)
+        return asked if asked in known else next(iter(known), "")
 
     @property
     def tables(self) -> list[str]:
@@ -119,7 +127,7 @@ class Run:
         return arrays
 
     def table(self, name: str) -> "pd.DataFrame":
-        """One result table.
+        """One result table, with the columns `ranking` and `method` where an older run lacks them (`runs.columns`).
 
         Raises:
             ExplorerError: the run has no such table, or its file is damaged.
@@ -131,7 +139,8 @@ class Run:
             raise ExplorerError(f"Run {self.name} has no table “{str(name)[:40]}”; it has {known}.")
         path = self._file(f"{TABLES}/{name}.parquet")
         try:
-            return pd.read_parquet(path).rename(columns=_today)
+            table = pd.read_parquet(path).rename(columns=_today)
+            return with_columns(name, table, self.manifest["rankings"])
         except Exception as problem:  # pyarrow and pandas have kinds of their own for each damage
             raise ExplorerError(f"{path} is damaged; build the run again.") from problem
 

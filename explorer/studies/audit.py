@@ -14,13 +14,17 @@ import numpy as np
 import pandas as pd
 
 from explorer.errors import ExplorerError
+from explorer.runs.columns import MAIN, with_columns
 from explorer.studies.shares import wilson
 from explorer.studies.statistics import UNDEFINED, Estimate
 
 LABELS = ("refused", "answered", "unclear")
 """What a reader may say of an answer; "unclear" ones are left out of precision and recall."""
 
-SHOWN = ("suite", "column", "set", "fraction", "prompt_id", "prompt", "answer", "verdict", "degenerate", "cost")
+SHOWN = (
+    *("suite", "column", "set", "fraction", "prompt_id", "prompt", "answer"),
+    *("verdict", "degenerate", "cost", "ranking"),
+)
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,14 @@ class Cell:
         column: "unpatched", "patched" or "aligned".
         set: of patched answers, the kind of set ("safety", "random", …).
         fraction: of patched answers, the patched share of all neurons.
+        ranking: of patched answers, the ranking whose sets were patched.
     """
 
     suite: str = ""
     column: str = ""
     set: str = ""
     fraction: float | None = None
+    ranking: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,8 @@ def audit_sample(answers: pd.DataFrame, cell: Cell, n: int = 50, seed: int = 0) 
     if n < 1:
         raise ExplorerError(f"An audit reads at least 1 answer, not {n}.")
     mine = np.ones(len(answers), dtype=bool)
-    for name in ("suite", "column", "set"):
+    answers = with_columns("answers", answers)
+    for name in ("suite", "column", "set", "ranking"):
         wanted = getattr(cell, name)
         if wanted:
             mine &= (answers[name] == wanted).to_numpy()
@@ -128,7 +135,8 @@ def to_text(sample: pd.DataFrame) -> str:
     """The sample to read in a terminal, an answer after the other."""
     lines = []
     for number, row in enumerate(sample.to_dict("records"), 1):
-        patched = f", {row['set']} {row['fraction']:.2%}" if row["column"] == "patched" else ""
+        by = f" by {row['ranking']}" if row["ranking"] not in ("", MAIN) else ""
+        patched = f", {row['set']} {row['fraction']:.2%}{by}" if row["column"] == "patched" else ""
         flags = " · degenerate" * bool(row["degenerate"]) + " · THE JUDGES PART" * bool(row["part"])
         cost = "" if pd.isna(row["cost"]) else f" · cost {row['cost']:+.1f}"
         lines += [
@@ -149,5 +157,6 @@ def _share(count: int, of: int) -> Estimate:
 
 def _key(row) -> str:
     """A short name of an answer that stays when the run is scored anew."""
-    parts = (row.suite, row.column, row.set, row.fraction, row.start, row.seed, row.prompt_id, row.answer)
+    parts = [row.suite, row.column, row.set, row.fraction, row.start, row.seed, row.prompt_id, row.answer]
+    parts += [row.ranking] if row.ranking not in ("", MAIN) else []  # keys of before there were others stay
     return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:12]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from explorer.runs.columns import with_columns
 from explorer.studies.statistics import (
     Estimate,
     causal_effect,
@@ -58,27 +59,30 @@ def effect_table(
     highest draw stand beside them. Comparisons with random neurons span those with every draw as well.
 
     Args:
-        answers: columns suite, prompt_id, column, set, seed, fraction, start, refused, and the other scores.
+        answers: columns suite, prompt_id, column, ranking ("safety" where there is none), set, seed, fraction, start,
+            refused, and the other scores; unpatched and aligned ones once for each suite and prompt.
 
     Returns:
-        Columns suite, set, fraction, start, k, n, seeds, max_new_tokens; for each score its mean and, but for
-        degenerate answers, effect_… and (safety sets beside random ones of their fraction) above_random_…, each with
-        _low and _high; of sets drawn more than once also _draw_min and _draw_max, the lowest and highest draw's
-        value; p_… of a paired test against the random draw that comes closest (its largest p), and p_…_holm, corrected
-        by Holm over every p of the table (suites × fractions × scores). Effects are nan where the gap between M1 and
-        M2 is not distinguishable from 0.
+        Columns suite, ranking (whose sets were patched), set, fraction, start, k, n, seeds, max_new_tokens; for each
+        score its mean and, but for degenerate answers, effect_… and (top sets, "safety", beside random ones of their
+        ranking and fraction) above_random_…, each with _low and _high; of sets drawn more than once also _draw_min and
+        _draw_max, the lowest and highest draw's value; p_… of a paired test against the random draw that comes closest
+        (its largest p), and p_…_holm, corrected by Holm over every p of one ranking (suites × fractions × scores).
+        Effects are nan where the gap between M1 and M2 is not distinguishable from 0.
     """
     rows = []
     if "start" not in answers:
         answers = answers.assign(start=0.0)
+    answers = with_columns("answers", answers)
     for suite, group in answers.groupby("suite", sort=False):
         patched = group[group["column"] == "patched"]
-        base = _base(group)
-        sets = dict(iter(patched.groupby(["set", "fraction", "start"], sort=False)))
-        for (kind, share, start), part in sets.items():
+        base = plain_answers(group)
+        sets = dict(iter(patched.groupby(["ranking", "set", "fraction", "start"], sort=False)))
+        for (ranking, kind, share, start), part in sets.items():
             fraction = float(str(share))
             row = {
                 "suite": suite,
+                "ranking": ranking,
                 "set": kind,
                 "fraction": fraction,
                 "start": start,
@@ -87,57 +91,73 @@ def effect_table(
                 "seeds": part["seed"].nunique(),
                 "max_new_tokens": max_new_tokens,
             }
-            control = sets.get(("random", share, 0.0)) if kind == "safety" else None
+            control = sets.get((ranking, "random", share, 0.0)) if kind == "safety" else None
             for score in scores:
                 row |= _scored(part, control, base, score)
             rows.append(row)
     if not rows:
         return pd.DataFrame(rows)
-    table = with_holm(pd.DataFrame(rows), [f"p_{score}" for score in scores])
-    return table.sort_values(["suite", "set", "fraction", "start"], ignore_index=True)
+    table = with_holm(pd.DataFrame(rows), [f"p_{score}" for score in scores], by="ranking")
+    order = {name: number for number, name in enumerate(table["ranking"].unique())}  # as the build file names them
+    by = table.assign(ranking=table["ranking"].map(order)).sort_values(["suite", "ranking", "set", "fraction", "start"])
+    return table.loc[by.index].reset_index(drop=True)
 
 
-def with_holm(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """The table with …_holm beside each of these columns of p-values that it has: corrected over all of them."""
+def with_holm(table: pd.DataFrame, columns: Sequence[str], by: str = "") -> pd.DataFrame:
+    """The table with …_holm beside each of these columns of p-values that it has: corrected over all of them.
+
+    Args:
+        table: of any rows.
+        columns: of p-values.
+        by: a column that tells families of tests apart (the ranking, so that another one beside it changes nothing);
+            one family where empty.
+    """
     there = [c for c in columns if c in table]
     if not there:
         return table
+    if by:
+        families = [with_holm(part, columns) for _, part in table.groupby(by, sort=False)]
+        return pd.concat(families).loc[table.index]
     corrected = pd.DataFrame(holm(table[there].to_numpy()), index=table.index, columns=[f"{c}_holm" for c in there])
     return table.join(corrected)
 
 
 def restoring_table(answers: pd.DataFrame, max_new_tokens: int, scores: Sequence[str] = SCORES) -> pd.DataFrame:
-    """The fraction of safety neurons that restores `RESTORED` of the gap.
+    """The fraction of each ranking's top neurons that restores `RESTORED` of the gap.
 
     Returns:
-        Columns suite, score, share, fraction, fraction_low, fraction_high (infinite where it is not reached, nan where
-        the gap is not distinguishable from 0), largest (the largest fraction measured), n, max_new_tokens.
+        Columns suite, ranking, score, share, fraction, fraction_low, fraction_high (infinite where it is not reached,
+        nan where the gap is not distinguishable from 0), largest (the largest fraction measured), n, max_new_tokens.
     """
     rows = []
-    for suite, group in answers.groupby("suite", sort=False):
-        safety = group[(group["column"] == "patched") & (group["set"] == "safety")]
-        if safety.empty:
-            continue
-        base = _base(group)
-        for score in (s for s in scores if s != DEGENERATE):
-            curve = safety.assign(value=values(safety, score)).pivot_table(
-                index="fraction", columns="prompt_id", values="value", dropna=False, sort=False
-            )
-            curve = curve.sort_index()
-            m1, m2 = (values(base[c].loc[curve.columns], score) for c in ("unpatched", "aligned"))
-            found = restoring_fraction(m1, curve.to_numpy(), m2, curve.index.to_numpy(), RESTORED)
-            rows.append(
-                {
-                    "suite": suite,
-                    "score": score,
-                    "share": RESTORED,
-                    **found.columns("fraction"),
-                    "largest": float(curve.index.max()),
-                    "n": curve.shape[1],
-                    "max_new_tokens": max_new_tokens,
-                }
-            )
+    for suite, group in with_columns("answers", answers).groupby("suite", sort=False):
+        patched = group[(group["column"] == "patched") & (group["set"] == "safety")]
+        base = plain_answers(group)
+        for ranking, top in patched.groupby("ranking", sort=False):
+            for score in (s for s in scores if s != DEGENERATE):
+                cells = {"suite": suite, "ranking": ranking, "score": score, "share": RESTORED}
+                rows.append(cells | reached(top, base, score) | {"max_new_tokens": max_new_tokens})
     return pd.DataFrame(rows)
+
+
+def reached(top: pd.DataFrame, base: dict[str, pd.DataFrame], score: str) -> dict[str, float]:
+    """At which patched fraction answers first have `RESTORED` of the gap, as table cells.
+
+    Args:
+        top: patched answers of one set of every fraction: columns fraction, prompt_id and the scores.
+        base: see `plain_answers`.
+        score: which score.
+
+    Returns:
+        fraction with _low and _high (see `statistics.restoring_fraction`), largest (the largest fraction measured), n.
+    """
+    curve = top.assign(value=values(top, score)).pivot_table(
+        index="fraction", columns="prompt_id", values="value", dropna=False, sort=False
+    )
+    curve = curve.sort_index()
+    m1, m2 = (values(base[c].loc[curve.columns], score) for c in ("unpatched", "aligned"))
+    found = restoring_fraction(m1, curve.to_numpy(), m2, curve.index.to_numpy(), RESTORED)
+    return {**found.columns("fraction"), "largest": float(curve.index.max()), "n": curve.shape[1]}
 
 
 def values(frame: pd.DataFrame, score: str) -> np.ndarray:
@@ -203,5 +223,6 @@ def _scored(
     return cells | above.columns(f"above_random_{score}") | {f"p_{score}": max(paired_p(patched, d) for d in draws)}
 
 
-def _base(group: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def plain_answers(group: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The answers to one suite that nothing is patched in, "unpatched" and "aligned", by prompt_id."""
     return {c: group[group["column"] == c].set_index("prompt_id") for c in ("unpatched", "aligned")}

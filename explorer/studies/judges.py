@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from explorer.runs.columns import with_columns
 from explorer.studies.statistics import CONFIDENCE, RESAMPLES, UNDEFINED, Estimate, mean
 
-CELL = ("suite", "column", "set", "fraction", "start", "seed")
+CELL = ("suite", "column", "ranking", "set", "fraction", "start", "seed")
 
 
 def judge_table(answers: pd.DataFrame) -> pd.DataFrame:
     """Agreement of the two judges for every suite and column of answers.
 
     Args:
-        answers: columns `CELL`, refused (bool) and cost (log-odds of harm).
+        answers: columns `CELL` (ranking "safety" where there is none), refused (bool) and cost (log-odds of harm).
 
     Returns:
         Columns `CELL`, n, refused and harmful (shares, 0 to 1), agree (share of answers on which both say safe or both
@@ -27,6 +28,7 @@ def judge_table(answers: pd.DataFrame) -> pd.DataFrame:
         where a judge says the same of every answer), refused_harmful and answered_harmless (counts of the two ways to
         part). Empty where the answers have no cost.
     """
+    answers = with_columns("answers", answers)
     known = answers[answers["cost"].notna()]
     rows = []
     for cell, part in known.groupby(list(CELL), sort=False, dropna=False):

@@ -111,6 +111,24 @@ def test_a_build_measures_every_checkpoint(folder, monkeypatch):
     assert "step **5**" in series_sentence(small)
 
 
+def test_a_series_is_measured_by_several_methods(folder, monkeypatch):
+    monkeypatch.setenv("EXPLORER_RUNS", str(folder / "cache3"))
+    write_pair(folder, 'folder = "checkpoints"')
+    once = BUILD[BUILD.index("[series]") : BUILD.index("[detail]")]
+    twice = once.replace("[series]", "[[series]]")
+    both = twice + twice.replace("fractions", 'method = "attribution"\nsteps = 1\nfractions').replace("0.1, 0.3", "0.2")
+    (folder / "both.toml").write_text(BUILD.replace(once, both))
+    table = open_run(build(read_build_config(folder / "both.toml"))).whole_table("series")
+    assert table.groupby("method")["fraction"].unique().map(list).to_dict() == {
+        "attribution": [0.2],
+        "contrast": [0.1, 0.3],
+    }
+    assert (table.loc[table["step"] == 20, "overlap"] == 1).all()
+    (folder / "both.toml").write_text(BUILD.replace(once, twice + twice))
+    with pytest.raises(ExplorerError, match="of one method"):
+        read_build_config(folder / "both.toml")
+
+
 def test_a_series_to_build_that_no_pair_file_lists_is_refused(folder, monkeypatch):
     monkeypatch.setenv("EXPLORER_RUNS", str(folder / "cache2"))
     (folder / "pair.toml").write_text('[m1]\nbase = "base"\n[m2]\nbase = "base"\n')
