@@ -32,6 +32,7 @@ STUDIES: dict[str, type] = {
     "safeguard": specs.SafeguardSpec,
     "capability": specs.CapabilitySpec,
     "identification": specs.IdentificationSpec,
+    "single_neurons": specs.SingleNeuronsSpec,
 }
 """Tables that stand at most once, each the settings of a study; without its table a study is left out."""
 
@@ -85,6 +86,7 @@ class BuildConfig:
     safeguard: specs.SafeguardSpec | None = None
     capability: specs.CapabilitySpec | None = None
     identification: specs.IdentificationSpec | None = None
+    single_neurons: specs.SingleNeuronsSpec | None = None
 
     @property
     def scorer_columns(self) -> dict[str, str]:
@@ -222,6 +224,8 @@ def _rankings_used(config: BuildConfig) -> Iterable[str]:
         yield config.capability.ranking
     if config.identification:
         yield from (config.identification.reference, *config.identification.rankings)
+    if config.single_neurons:
+        yield config.single_neurons.ranking
 
 
 def fill_path(place: str, path: Path) -> Path:

@@ -344,3 +344,20 @@ class IdentificationSpec:
     reference: Place = "safety"
     fractions: Annotated[Fractions, Some] = (0.05,)
     limit: Count = 100
+
+
+@dataclass(frozen=True)
+class SingleNeuronsSpec:
+    """The top neurons of a ranking, each patched alone, in both directions.
+
+    Attributes:
+        suite: what is answered, under [[answers]] or not.
+        ranking: whose top neurons.
+        neurons: how many.
+        limit: at most so many prompts.
+    """
+
+    suite: Place
+    ranking: Place = "safety"
+    neurons: Annotated[int, Interval(ge=1, le=1_000)] = 20
+    limit: Count = 50

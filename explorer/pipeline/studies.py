@@ -7,6 +7,7 @@ from explorer.pipeline.context import Context, table_file
 from explorer.pipeline.patching_studies import ablation, categories, identification, tax, transfer
 from explorer.pipeline.reading_studies import capability, safeguard
 from explorer.pipeline.series import series
+from explorer.pipeline.single_neurons import single_neurons
 from explorer.pipeline.stages import Stage, Tell
 
 STUDIES: tuple[Callable[[Context], list[Stage]], ...] = (
@@ -18,6 +19,7 @@ STUDIES: tuple[Callable[[Context], list[Stage]], ...] = (
     safeguard,
     capability,
     series,
+    single_neurons,
 )
 """Those that need the models; each gives its stages, none where the build file does not ask for it."""
 

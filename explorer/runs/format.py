@@ -36,6 +36,7 @@ KEY_COLUMNS = {
     "series": "step fraction k n",
     "shared_neurons": "a b layer neuron",
     "sparsity": "ranking fraction k",
+    "single_neurons": "ranking direction rank layer neuron suite n margin",
 }
 """The columns of each table that tell its rows apart: a table without one of them is damaged. Scores and intervals
 differ from run to run and are no part of it."""
