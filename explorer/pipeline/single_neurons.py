@@ -33,7 +33,7 @@ class Margins:
 
 
 def read_margins(models: Models, how: Margins, prompts: list[str]) -> dict[str, np.ndarray]:
-    """For each direction float64 [1 + sets, prompts]: log p(M2's answer) − log p(M1's answer), unpatched and patched."""
+    """For each direction float64 [1 + sets, prompts]: the margin of M2's answer over M1's, unpatched and patched."""
     from explorer.neurons.margins import answer_margins
     from explorer.neurons.patching import sweep
 
