@@ -3,7 +3,7 @@
 Kept by run, ranking and numbers, never by arrays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -59,12 +59,17 @@ def layer_shares(run: Run, ranking: str) -> pd.DataFrame:
     return _layer_shares(*key_of(run), ranking, sizes(run), run)
 
 
-def layer_shares_of(run: Run, rankings: Sequence[str], fraction: float) -> pd.DataFrame:
-    """`layer_share` of the top sets of several rankings, with a column series, the ranking's name for people."""
+def layer_shares_of(run: Run, rankings: Mapping[str, str], fraction: float) -> pd.DataFrame:
+    """`layer_share` of the top sets of several rankings, with a column series.
+
+    Args:
+        rankings: what each is called in that column, by name.
+        fraction: one of `sizes`.
+    """
     frames = []
-    for ranking in rankings:
+    for ranking, label in rankings.items():
         shares = layer_shares(run, ranking)
-        frames.append(shares[shares["fraction"] == fraction].assign(series=ranking_label(ranking)))
+        frames.append(shares[shares["fraction"] == fraction].assign(series=label))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from explorer.charts.labels import ranking_label
 from explorer.charts.scores import SCORE
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import Attributions
@@ -62,6 +63,18 @@ def negative_words(ranking: Ranking) -> str:
         f" The chart shows positive attributions; {below:,} neurons ({below / ranking.scores.size:.0%}) have a "
         "negative one: patching them makes M1's own answer likelier."
     )
+
+
+def name_of(rankings: Mapping[str, Any], name: str) -> str:
+    """A ranking in words that say by what it ranks: "Attribution", "Safety (change score)".
+
+    Args:
+        rankings: the manifest's, by name.
+        name: of one of them.
+    """
+    label = ranking_label(name)
+    by = "attribution" if rankings[name].get("kind") == Attributions.kind else "change score"
+    return label if by in label.lower() else f"{label} ({by})"
 
 
 def counterpart(name: str, rankings: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from explorer.ui import single_neurons as singles
 from explorer.ui.derived import layer_shares_of, rank_points_of, sizes
 from explorer.ui.facts import main_first, nearest
 from explorer.ui.neuron_list import NEURON
-from explorer.ui.ranking_words import counterpart
+from explorer.ui.ranking_words import counterpart, name_of
 from explorer.ui.runs import explained, table
 from explorer.ui.studies import has_table, missing, pick
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
@@ -37,7 +37,7 @@ def show_both(run: Run, ranking: str) -> None:
         top = choose_fraction("Top sets", sizes(run), nearest(list(sizes(run)), 0.01), "both_top")
     with explained():
         points = rank_points_of(run, ranking, other, top)
-    x_label, y_label = ranking_label(ranking), ranking_label(other)
+    x_label, y_label = (name_of(run.manifest["rankings"], name) for name in (ranking, other))
     st.plotly_chart(
         rank_figure(points, x_label, y_label),
         key=f"ranks_{ranking}_{other}",
@@ -52,7 +52,7 @@ def show_both(run: Run, ranking: str) -> None:
         f"is higher in the ranking. {parts.get('both', 0):,} stand in the top set of both. Click one to open it below."
     )
     caption_and_csv(about, f"{run.name}-{ranking}-{other}-ranks.csv", lambda: points, "ranks_csv")
-    shares = layer_shares_of(run, (ranking, other), top)
+    shares = layer_shares_of(run, {ranking: x_label, other: y_label}, top)
     show_chart(layers_chart(shares, top), "Neurons of both top sets in each layer")
     caption_and_csv(
         "Where the top sets of both rankings lie.",

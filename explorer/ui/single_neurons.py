@@ -80,13 +80,13 @@ def summary(table: pd.DataFrame) -> str:
         signs = [Estimate(*cells).sign for cells in rows[["margin", "margin_low", "margin_high"]].to_numpy()]
         moved = sum(sign == wanted for sign in signs)
         best = rows.iloc[int((wanted * rows["margin"]).to_numpy().argmax())]
-        name, size = neuron_label(int(best["layer"]), int(best["neuron"])), _nats(best["margin"])
+        name = neuron_label(int(best["layer"]), int(best["neuron"]))
         verb = "raise" if wanted > 0 else "lower"
         parts.append(
-            f"{lead} alone, **{moved} of {len(rows)}** {verb} the margin of M2's answer over M1's by an interval that "
-            f"excludes 0, {name} the most ({size}, {_nats(best['margin_low'])} to {_nats(best['margin_high'])})"
+            f"{lead} alone, **{moved} of {len(rows)}** {verb} the margin of M2's answer over M1's, with an "
+            f"interval that excludes 0; {name} changes it most ({_margin(best)})"
         )
-    text = f"Of the {table['rank'].max()} first neurons, " + "; ".join(parts)
+    text = f"Of the {table['rank'].max()} top-ranked neurons, " + "; ".join(parts)
     return (
         f"{text}; {suite_label(first['suite'])}, n = {int(first['n']):,}, answers of up to "
         f"{int(first['max_new_tokens'])} tokens. The 95 % intervals are not corrected for the number of neurons."
@@ -101,8 +101,7 @@ def alone_sentences(table: pd.DataFrame, layer: int, neuron: int) -> list[str]:
 
 def _alone(row: pd.Series) -> str:
     into = "M2's activation patched into M1" if row["direction"] == "restore" else "M1's activation patched into M2"
-    bounds = f"{_nats(row['margin_low'])} to {_nats(row['margin_high'])}"
-    text = f"**{into}**: the margin of M2's answer over M1's changes by **{_nats(row['margin'])}** a prompt ({bounds})"
+    text = f"**{into}**: the margin of M2's answer over M1's changes by {_margin(row)}"
     shares = interval(row["refusal_low"], row["refusal_high"])
     text += f"; refusals {rate(row['refusal_before'])} → {rate(row['refusal'])} ({shares})"
     if not pd.isna(row["cost"]):
@@ -111,5 +110,7 @@ def _alone(row: pd.Series) -> str:
     return f"{text}; {suite_label(row['suite'])}, n = {int(row['n']):,}."
 
 
-def _nats(value: float) -> str:
-    return f"{value:+.3g} nats".replace("-", "−")
+def _margin(row: pd.Series) -> str:
+    """The change of the margin with its interval, in nats a prompt."""
+    value, low, high = (f"{row[c]:+.2f}".replace("-", "−") for c in ("margin", "margin_low", "margin_high"))
+    return f"**{value}** nats a prompt, {low} to {high}"
