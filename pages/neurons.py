@@ -1,47 +1,59 @@
-"""Neurons: the ranking as a table, its distribution, where it lies in the layers, and one neuron's detail."""
+"""Neurons: the ranking as a table, two rankings side by side, where they lie in the layers, one neuron's detail."""
 
 import streamlit as st
 
 from explorer.charts import scores as charts
 from explorer.charts.labels import ranking_about, ranking_label
+from explorer.ui import ranking_words as words
 from explorer.ui.derived import layer_shares, neuron_map, sizes
-from explorer.ui.facts import nearest
+from explorer.ui.facts import main_first, nearest
 from explorer.ui.neuron_detail import show_detail
 from explorer.ui.neuron_list import LIMIT, chosen_neuron, show_list, show_query
 from explorer.ui.neuron_query import select
+from explorer.ui.ranks_view import show_both, show_one_by_one
 from explorer.ui.runs import change_scores, current_run, explained, has_rankings
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
 
 run = current_run()
-st.title("Which neurons change most?")
+heading = st.empty()
+heading.title("Neurons")
 if not has_rankings(run):
     st.stop()
 
 ranking = st.selectbox(
-    "Ranking", run.rankings, format_func=ranking_label, key="rank_by", bind="query-params", width=360
+    "Ranking", main_first(run.manifest), format_func=ranking_label, key="rank_by", bind="query-params", width=360
 )
 changes = change_scores(run, ranking)
+heading.title(words.heading(changes))
 st.caption(
-    f"{len(changes.order):,} neurons of {changes.n_layers} layers × {changes.n_neurons:,}, ranked by the RMS "
-    f"difference of their activations in M1 and M2. {ranking_about(run.manifest['rankings'][ranking])}"
+    f"{len(changes.order):,} neurons of {changes.n_layers} layers × {changes.n_neurons:,}, {words.about(changes)} "
+    f"{ranking_about(run.manifest['rankings'][ranking])}"
 )
 
-as_list, as_scores, by_layer, as_map = st.tabs(
-    ["List", "Distribution", "Layers", "Map"], key="view", bind="query-params"
+as_list, as_both, one_by_one, as_scores, by_layer, as_map = st.tabs(
+    ["List", "Both rankings", "One by one", "Distribution", "Layers", "Map"], key="view", bind="query-params"
 )
 if as_list.open:
     with as_list, explained():
         query = show_query(changes)
         show_list(run, ranking, changes, select(changes, query, LIMIT))
+if as_both.open:
+    with as_both:
+        show_both(run, ranking)
+if one_by_one.open:
+    with one_by_one:
+        show_one_by_one(run)
 if as_scores.open:
     with as_scores:
         histogram = charts.score_histogram(changes.scores)
         if histogram.empty:
-            st.info("All change scores are 0: the two models do the same.")
+            st.info("No score is above 0: the two models do the same.")
         else:
             marks = charts.score_thresholds(changes)
-            show_chart(charts.histogram_chart(histogram, marks), "How many neurons have which change score, log axes")
+            chart = charts.histogram_chart(histogram, marks, title=words.axis(changes))
+            show_chart(chart, "How many neurons have which score, log axes")
             about = "Both axes are logarithmic. Dashed: the lowest score in the top 1, 5 and 10 % of all neurons."
+            about += words.negative_words(changes)
             caption_and_csv(about, f"{run.name}-{ranking}-histogram.csv", lambda: histogram, "histogram_csv")
 if by_layer.open:
     with by_layer:
@@ -54,7 +66,7 @@ if by_layer.open:
 if as_map.open:
     with as_map:
         cells = neuron_map(run, ranking)
-        show_chart(charts.map_chart(cells), "The highest change score in each part of each layer")
+        show_chart(charts.map_chart(cells), "The highest score in each part of each layer")
         width = int(cells["last"].iloc[0] - cells["first"].iloc[0] + 1)
         about = (
             f"Each cell stands for {width:,} neighbouring neurons of a layer and shows the highest score among them."

@@ -6,6 +6,8 @@ from explorer.errors import ExplorerError
 from explorer.ui import patch_controls as controls
 from explorer.ui import patch_view as view
 from explorer.ui.answer_cards import scores_about
+from explorer.ui.cached_view import show_cached, show_known
+from explorer.ui.facts import main_first
 from explorer.ui.models import pair_name, pair_service, why_not_installed
 from explorer.ui.patch_choice import try_choose
 from explorer.ui.plain import show_problem
@@ -15,14 +17,16 @@ run = current_run()
 st.title("Patch lab")
 st.markdown(
     "Three answers to one prompt, word by word: the model without safety alignment (**M1**), the same model with a few "
-    "neurons' activations taken from the aligned one at every step, and the aligned model (**M2**)."
+    "neurons' activations taken from the aligned one at every step, and the aligned model (**M2**). The options turn "
+    "it round: M2 with those activations taken from M1."
 )
 if not has_rankings(run):
     st.stop()
 
 missing = why_not_installed(pair_name(run))
 service = pair_service(pair_name(run))
-controls.follow_address(run.rankings)
+rankings = main_first(run.manifest)
+controls.follow_address(rankings)
 chosen = controls.current_controls()
 scores = change_scores(run, chosen.ranking)
 neurons, problem = try_choose(chosen, scores)
@@ -31,9 +35,9 @@ left, right = st.columns(2, gap="medium")
 with left:
     controls.show_prompt()
 with right:
-    controls.show_set(run.rankings, scores)
+    controls.show_set(rankings, scores)
     controls.show_fraction(neurons)
-controls.write_to_address(chosen, run.rankings)
+controls.write_to_address(chosen, rankings)
 
 generation = view.current_generation()
 with st.container(horizontal=True):
@@ -48,12 +52,13 @@ with st.container(horizontal=True):
             problem = str(wrong)
     active = generation is not None and generation.active
     st.button("Stop", icon=":material/stop:", key="stop", disabled=not active, on_click=view.stop)
+    controls.show_options(chosen)
 for sentence in (missing, "" if chosen.unfinished and not pressed else problem):
     if sentence:
         show_problem(sentence)
 
 if missing:
-    view.show_cached(run)
-else:
-    view.show_generation(service, generation, scores_about(run.manifest))
+    show_cached(run, chosen)
+elif generation is not None or not show_known(run, chosen):
+    view.show_generation(service, generation, scores_about(run.manifest), chosen.direction)
 view.show_history()

@@ -73,6 +73,8 @@ def ranking_about(about: Mapping[str, Any]) -> str:
         parts.append(f"{meta['prompts']:,} prompts{suite}")
     if meta.get("answers") in ("m1", "m2") and meta.get("positions") in ("paper", "shifted"):
         parts.append(f"{meta['answers'].upper()}'s answers of up to {meta.get('max_new_tokens', '?')} tokens")
+    if about.get("kind") == "attribution" and isinstance(meta.get("steps"), list):
+        parts.append(f"gradients at {len(meta['steps'])} step{'s' * (len(meta['steps']) != 1)} from M1 to M2")
     if meta.get("positions") in _POSITIONS:
         parts.append(_POSITIONS[meta["positions"]])
     if about.get("excluded_layers"):

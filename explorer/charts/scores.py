@@ -45,16 +45,18 @@ def score_thresholds(changes: Ranking, fractions: Sequence[float] = (0.01, 0.05,
     return frame[frame["score"] > 0].reset_index(drop=True)
 
 
-def histogram_chart(histogram: pd.DataFrame, marks: pd.DataFrame, height: int = 340) -> Layered:
+def histogram_chart(histogram: pd.DataFrame, marks: pd.DataFrame, height: int = 340, title: str = SCORE) -> Layered:
     """Counts against score, both on log axes, with labelled rules.
 
     Args:
         histogram: of `score_histogram`, not empty.
         marks: columns score and label, and k for the tooltip: where rules stand.
+        height: of the chart, in pixels.
+        title: of the score's axis.
     """
     low, high = float(histogram["low"].min()), float(histogram["high"].max())
     top = float(histogram["count"].max())
-    x = alt.X("low:Q", title=SCORE, scale=alt.Scale(type="log", domain=[low, high], nice=False))
+    x = alt.X("low:Q", title=title, scale=alt.Scale(type="log", domain=[low, high], nice=False))
     y = alt.Y("count:Q", title="Neurons (log scale)", scale=alt.Scale(type="log", domain=[0.7, top * 2.5], nice=False))
     bars = (
         alt.Chart(histogram.assign(floor=0.7))
@@ -72,7 +74,7 @@ def histogram_chart(histogram: pd.DataFrame, marks: pd.DataFrame, height: int = 
         )
     )
     rules = alt.Chart(marks).encode(
-        x=alt.X("score:Q", title=SCORE),
+        x=alt.X("score:Q", title=title),
         tooltip=[
             alt.Tooltip("label:N", title="Mark"),
             alt.Tooltip("score:Q", title="Score", format=".4g"),
@@ -80,7 +82,7 @@ def histogram_chart(histogram: pd.DataFrame, marks: pd.DataFrame, height: int = 
         ],
     )
     texts = [
-        _mark_label(marks.iloc[[i]], line=i, left=bool(marks["score"].iloc[i] > low * (high / low) ** 0.8))
+        _mark_label(marks.iloc[[i]], title, line=i, left=bool(marks["score"].iloc[i] > low * (high / low) ** 0.8))
         for i in range(len(marks))
     ]
     return alt.layer(
@@ -88,7 +90,7 @@ def histogram_chart(histogram: pd.DataFrame, marks: pd.DataFrame, height: int = 
     ).properties(height=height)
 
 
-def _mark_label(mark: pd.DataFrame, line: int, left: bool) -> alt.Chart:
+def _mark_label(mark: pd.DataFrame, title: str, line: int, left: bool) -> alt.Chart:
     """The label of one rule, to its left where there is no room to its right, each on a line of its own."""
     text = alt.Chart(mark).mark_text(
         align="right" if left else "left",
@@ -98,7 +100,7 @@ def _mark_label(mark: pd.DataFrame, line: int, left: bool) -> alt.Chart:
         color=palette.UNPATCHED,
         fontWeight=600,
     )
-    return text.encode(x=alt.X("score:Q", title=SCORE), y=alt.YValue(0), text="label:N")
+    return text.encode(x=alt.X("score:Q", title=title), y=alt.YValue(0), text="label:N")
 
 
 def _powers(low: float, high: float) -> list[float]:

@@ -113,3 +113,5 @@ def _rankings_used(config: "BuildConfig") -> Iterable[str]:
     yield from (capability.ranking for capability in config.capability)
     for found in config.identification:
         yield from (found.reference, *found.rankings)
+    if config.single_neurons:
+        yield config.single_neurons.ranking

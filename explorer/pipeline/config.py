@@ -35,13 +35,14 @@ STUDIES: dict[str, type] = {
     "capability": specs.CapabilitySpec,
     "identification": specs.IdentificationSpec,
     "fewest": specs.FewestSpec,
+    "single_neurons": specs.SingleNeuronsSpec,
 }
 """Tables of studies, with their settings; without its table a study is left out."""
 
-ONCE = ("detail", "fewest")
+ONCE = ("detail", "fewest", "single_neurons")
 """Those that stand at most once; the others may be lists of tables ([[tax]]), each with rankings of its own."""
 
-RANKED = ("detail", "safeguard", "capability")
+RANKED = ("detail", "safeguard", "capability", "single_neurons")
 """Those that read the main ranking where they name no other."""
 
 Scorers = Annotated[tuple[Place, ...], Kind("a list of names")]
@@ -97,6 +98,7 @@ class BuildConfig:
     capability: tuple[specs.CapabilitySpec, ...] = ()
     identification: tuple[specs.IdentificationSpec, ...] = ()
     fewest: specs.FewestSpec | None = None
+    single_neurons: specs.SingleNeuronsSpec | None = None
 
     @property
     def scorer_columns(self) -> dict[str, str]:

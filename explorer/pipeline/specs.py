@@ -416,3 +416,20 @@ class FewestSpec:
     """
 
     everyday: Place = "everyday_eval"
+
+
+@dataclass(frozen=True)
+class SingleNeuronsSpec:
+    """The top neurons of a ranking, each patched alone, in both directions.
+
+    Attributes:
+        suite: what is answered, under [[answers]] or not.
+        ranking: whose top neurons.
+        neurons: how many.
+        limit: at most so many prompts.
+    """
+
+    suite: Place
+    ranking: Place = "safety"
+    neurons: Annotated[int, Interval(ge=1, le=1_000)] = 20
+    limit: Count = 50

@@ -9,6 +9,7 @@ from explorer.pipeline.joined import Part, joined, with_method
 from explorer.pipeline.patching_studies import ablation, identification, tax
 from explorer.pipeline.reading_studies import capability, safeguard
 from explorer.pipeline.series import series
+from explorer.pipeline.single_neurons import single_neurons
 from explorer.pipeline.stages import Stage, Tell
 from explorer.pipeline.transfer_studies import categories, transfer
 
@@ -25,6 +26,7 @@ STUDIES: tuple[Callable[[Context], list[Stage]], ...] = (
     capability,
     series,
     fewest,  # after capability, whose table it reads
+    single_neurons,
 )
 """All but likeness; each gives its stages, none where the build file does not ask for it."""
 

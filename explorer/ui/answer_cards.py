@@ -11,14 +11,27 @@ from explorer.scoring.degenerate import DESCRIPTION, is_degenerate
 from explorer.ui.diff import Piece, differing, to_html
 from explorer.ui.generation import COLUMNS, LIVE_SCORERS, Column, End
 
-TITLES = {"unpatched": "Unpatched M1", "patched": "Patched M1", "aligned": "Aligned M2"}
-COLOURS = {"unpatched": UNPATCHED, "patched": PATCHED, "aligned": ALIGNED}
-
+_TITLES = {
+    "restore": {"unpatched": "Unpatched M1", "patched": "Patched M1", "aligned": "Aligned M2"},
+    "break": {"unpatched": "M2", "patched": "M2 without the neurons", "aligned": "M1"},
+}
+_COLOURS = {
+    "restore": {"unpatched": UNPATCHED, "patched": PATCHED, "aligned": ALIGNED},
+    "break": {"unpatched": ALIGNED, "patched": PATCHED, "aligned": UNPATCHED},
+}
+_M1, _M2 = "M1 alone: the model that lacks safety alignment.", "M2 alone: the aligned model."
+_MARKED = "Marked: words that the answer to its left does not have there."
 _ABOUT = {
-    "unpatched": "M1 alone: the model that lacks safety alignment.",
-    "patched": "M1, with the chosen neurons' activations replaced by M2's at every step. Marked: words that the "
-    "unpatched answer does not have there.",
-    "aligned": "M2 alone: the aligned model.",
+    "restore": {
+        "unpatched": _M1,
+        "patched": f"M1, with the chosen neurons' activations replaced by M2's at every step. {_MARKED}",
+        "aligned": _M2,
+    },
+    "break": {
+        "unpatched": _M2,
+        "patched": f"M2, with the chosen neurons' activations replaced by M1's at every step. {_MARKED}",
+        "aligned": _M1,
+    },
 }
 _SCORES = {
     "cost": "Log-odds that the answer is harmful: above 0 harmful, lower is safer.",
@@ -38,6 +51,7 @@ class Shown:
         max_new_tokens: length limit of an answer.
         active: whether there is more to come.
         hint: said in place of the patched answer while there is none.
+        direction: which way activations were patched: what the columns are (see `generation.Request`).
     """
 
     prompt: str
@@ -45,6 +59,7 @@ class Shown:
     max_new_tokens: int
     active: bool = False
     hint: str = ""
+    direction: str = "restore"
 
 
 def show_answers(shown: Shown, about: Mapping[str, str]) -> None:
@@ -72,9 +87,14 @@ def scores_about(manifest: Mapping[str, Any], *, of_run: bool = False) -> dict[s
     return {score: str(said.get(names[score], words)) for score, words in _SCORES.items()}
 
 
-def heading(name: str) -> str:
+def heading(name: str, direction: str = "restore") -> str:
     """Markdown of a column's coloured title."""
-    return f':color[●]{{foreground="{COLOURS[name]}"}} **{TITLES[name]}**'
+    return f':color[●]{{foreground="{colour(name, direction)}"}} **{_TITLES[direction][name]}**'
+
+
+def colour(name: str, direction: str = "restore") -> str:
+    """The colour of a column: of the model that answers there."""
+    return _COLOURS[direction][name]
 
 
 def score_text(score: float | None) -> str:
@@ -90,11 +110,11 @@ def refused_text(refused: bool | None) -> str:
 def _show_card(name: str, shown: Shown, height: int, about: Mapping[str, str]) -> None:
     column = shown.columns[name]
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
-        st.markdown(heading(name), help=_ABOUT[name], width="content")
+        st.markdown(heading(name, shown.direction), help=_ABOUT[shown.direction][name], width="content")
         st.caption(_state(column, shown), width="content")
     with st.container(height=height, border=False, autoscroll=shown.active, key=f"text-{name}"):
         if column.text:
-            st.html(_marked(name, shown.columns))
+            st.html(_marked(name, shown))
         elif name == "patched":
             st.caption(shown.hint)
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
@@ -117,16 +137,16 @@ def _show_card(name: str, shown: Shown, height: int, about: Mapping[str, str]) -
 def _enlarge(name: str, shown: Shown) -> None:
     st.text(shown.prompt)
     with st.container(border=True):
-        st.markdown(heading(name))
-        st.html(_marked(name, shown.columns))
+        st.markdown(heading(name, shown.direction))
+        st.html(_marked(name, shown))
     st.caption("As plain text, to copy:")
     st.code(shown.columns[name].text, language=None, wrap_lines=True)
 
 
-def _marked(name: str, columns: Mapping[str, Column]) -> str:
-    text = columns[name].text
-    pieces = differing(columns["unpatched"].text, text) if name == "patched" else [Piece(text, False)]
-    return to_html(pieces, COLOURS[name])
+def _marked(name: str, shown: Shown) -> str:
+    text = shown.columns[name].text
+    pieces = differing(shown.columns["unpatched"].text, text) if name == "patched" else [Piece(text, False)]
+    return to_html(pieces, colour(name, shown.direction))
 
 
 def _state(column: Column, shown: Shown) -> str:

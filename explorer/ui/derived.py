@@ -3,13 +3,14 @@
 Kept by run, ranking and numbers, never by arrays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
 from explorer.charts.labels import ranking_label
+from explorer.charts.ranks import rank_points
 from explorer.charts.scores import score_map
 from explorer.errors import ExplorerError
 from explorer.neurons.overlap import layer_share, overlap, overlap_by_k, overlap_by_layer, overlap_grid
@@ -58,6 +59,25 @@ def layer_shares(run: Run, ranking: str) -> pd.DataFrame:
     return _layer_shares(*key_of(run), ranking, sizes(run), run)
 
 
+def layer_shares_of(run: Run, rankings: Mapping[str, str], fraction: float) -> pd.DataFrame:
+    """`layer_share` of the top sets of several rankings, with a column series.
+
+    Args:
+        rankings: what each is called in that column, by name.
+        fraction: one of `sizes`.
+    """
+    frames = []
+    for ranking, label in rankings.items():
+        shares = layer_shares(run, ranking)
+        frames.append(shares[shares["fraction"] == fraction].assign(series=label))
+    return pd.concat(frames, ignore_index=True)
+
+
+def rank_points_of(run: Run, x: str, y: str, fraction: float) -> pd.DataFrame:
+    """`rank_points` of two rankings."""
+    return _rank_points(*key_of(run), x, y, fraction, run)
+
+
 def neuron_map(run: Run, ranking: str) -> pd.DataFrame:
     """The cells of `score_map`."""
     return _neuron_map(*key_of(run), ranking, run)
@@ -104,6 +124,11 @@ def shared_neurons(run: Run, a: str, b: str) -> SharedNeurons:
 @st.cache_data(max_entries=32, show_spinner=False)
 def _layer_shares(folder: str, stamp: int, ranking: str, fractions: Sequence[float], _run: Run) -> pd.DataFrame:
     return layer_share(change_scores(_run, ranking), fractions)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _rank_points(folder: str, stamp: int, x: str, y: str, fraction: float, _run: Run) -> pd.DataFrame:
+    return rank_points(change_scores(_run, x), change_scores(_run, y), fraction)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -123,6 +123,26 @@ def main_suite(manifest: Mapping[str, Any], effect: pd.DataFrame, answers: pd.Da
     return next(iter([*red_team, *readable, *order]), "")
 
 
+def main_ranking(manifest: Mapping[str, Any]) -> str:
+    """The ranking that pages show first: the build file's main one, else by attribution, else by change score.
+
+    Args:
+        manifest: of the run.
+
+    Returns:
+        The name of one of the run's rankings; "" where it has none.
+    """
+    names = list(manifest["rankings"])
+    wanted = (manifest.get("ranking"), "attribution", "safety")
+    return str(next((name for name in (*wanted, *names) if name in names), ""))
+
+
+def main_first(manifest: Mapping[str, Any]) -> list[str]:
+    """The run's rankings, the main one first."""
+    main = main_ranking(manifest)
+    return sorted(manifest["rankings"], key=lambda name: name != main)
+
+
 def fractions_of(effect: pd.DataFrame, suite: str, kind: str = "safety") -> list[float]:
     """The fractions that were patched on a suite, ascending."""
     return sorted(effect.loc[(effect["suite"] == suite) & (effect["set"] == kind), "fraction"].unique().tolist())

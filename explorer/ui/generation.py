@@ -88,6 +88,9 @@ class Request:
         about: how the set was chosen, for the history: ranking, kind of set, fraction.
         guard: predicts harm before the first word; None where the run has none.
         phrases: of the run's answers; what is guessed right from them is written sooner.
+        direction: "restore" patches M2's activations into M1, "break" M1's into M2; the columns are then M2, patched
+            M2 and M1.
+        strength, positions: of the patch, see `explorer.stream`.
     """
 
     prompt: str
@@ -96,6 +99,19 @@ class Request:
     about: Mapping[str, object] = field(default_factory=dict)
     guard: Guard | None = None
     phrases: Phrases = NOTHING_SEEN
+    direction: str = "restore"
+    strength: float = 1.0
+    positions: str | int = "all"
+
+    @property
+    def backwards(self) -> bool:
+        """Whether M1 and M2 are exchanged."""
+        return self.direction == "break"
+
+    @property
+    def column_of_m1(self) -> str:
+        """The column in which M1 answers alone."""
+        return "aligned" if self.backwards else "unpatched"
 
 
 @dataclass

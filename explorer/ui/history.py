@@ -22,6 +22,7 @@ class Record:
         time: when it ended, ISO 8601 in UTC.
         ranking, kind, fraction: how the set was chosen; fraction is that of the set, 0 to 1.
         neurons: how many neurons were patched, `set` in words.
+        direction, strength, positions: how they were patched, see `generation.Request`.
         texts, costs, rewards, refused: by column; None where there is none.
         stopped: whether it was stopped or cut short before the answers ended.
     """
@@ -41,6 +42,9 @@ class Record:
     refused: dict[str, bool | None]
     stopped: bool
     tokens_per_second: float | None
+    direction: str = "restore"
+    strength: float = 1.0
+    positions: str | int = "all"
 
 
 def record_of(generation: Generation) -> Record:
@@ -62,6 +66,9 @@ def record_of(generation: Generation) -> Record:
         refused={name: columns[name].refused for name in COLUMNS},
         stopped=generation.stopped or bool(generation.notice),
         tokens_per_second=generation.tokens_per_second,
+        direction=asked.direction,
+        strength=asked.strength,
+        positions=asked.positions,
     )
 
 

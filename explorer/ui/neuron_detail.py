@@ -10,8 +10,11 @@ from explorer.neurons.tables import expert_name, neuron_label
 from explorer.runs.reader import Run
 from explorer.ui.neuron_live import live_detail
 from explorer.ui.neuron_query import cached_words, means, standing
+from explorer.ui.ranking_words import axis, is_attribution, measure, measure_help, score_text
 from explorer.ui.runs import change_scores, table, tensors
+from explorer.ui.single_neurons import alone_sentences
 from explorer.ui.strip import strip_html
+from explorer.ui.studies import has_table
 from explorer.ui.widgets import show_chart
 
 OTHER = -1
@@ -27,9 +30,11 @@ def show_detail(run: Run, ranking: str, layer: int, neuron: int) -> None:
     with st.grid(4):
         st.metric("Neuron", name, border=True, help=expert_name(changes, neuron) or None)
         rank = "not ranked" if pd.isna(here["rank"]) else f"{here['rank']:,}"
-        st.metric(f"Rank of {here['of']:,}", rank, border=True, help="Among all ranked neurons; 1 changes most.")
+        st.metric(f"Rank of {here['of']:,}", rank, border=True, help="Among all ranked neurons; 1 is the first.")
         st.metric(f"Rank of {here['of_layer']:,} in its layer", f"{here['rank_in_layer']:,}", border=True)
-        st.metric("Change score", f"{here['change_score']:.4g}", border=True, help="RMS difference, activation units.")
+        score = score_text(changes, here["change_score"])
+        st.metric(measure(changes), score, border=True, help=measure_help(changes))
+    _show_cause(run, layer, neuron)
 
     left, right = st.columns(2, gap="large")
     with left:
@@ -37,26 +42,32 @@ def show_detail(run: Run, ranking: str, layer: int, neuron: int) -> None:
         histogram = score_histogram(changes.scores[layer], bins=40)
         mark = pd.DataFrame({"score": [here["change_score"]], "label": [name], "k": [here["rank_in_layer"]]})
         if histogram.empty:
-            st.caption("All change scores of this layer are 0.")
+            st.caption("No score of this layer is above 0.")
         else:
             marks = mark[mark["score"] > 0]
-            show_chart(histogram_chart(histogram, marks, height=330), f"Scores of layer {layer} with {name} marked")
+            show_chart(
+                histogram_chart(histogram, marks, 330, axis(changes)), f"Scores of layer {layer} with {name} marked"
+            )
     with right:
         st.markdown("**In every ranking**")
         st.dataframe(
-            places.assign(ranking=places["ranking"].map(ranking_label)),
+            places.assign(
+                ranking=places["ranking"].map(ranking_label),
+                measure=[measure(change_scores(run, name)) for name in places["ranking"]],
+            ),
             hide_index=True,
-            column_order=("ranking", "rank", "percentile", "rank_in_layer", "change_score"),
+            column_order=("ranking", "rank", "percentile", "rank_in_layer", "change_score", "measure"),
             column_config={
                 "ranking": "Ranking",
                 "rank": st.column_config.NumberColumn("Rank", format="localized"),
                 "percentile": st.column_config.NumberColumn(
-                    "Percentile", format="percent", help="Share of the ranked neurons that change less."
+                    "Percentile", format="percent", help="Share of the ranked neurons that stand lower."
                 ),
                 "rank_in_layer": st.column_config.NumberColumn(
                     "In layer", format="localized", help="Rank in its layer."
                 ),
                 "change_score": st.column_config.NumberColumn("Score", format="%.4f"),
+                "measure": st.column_config.TextColumn("is its", help="What the ranking's scores are."),
             },
             placeholder="not ranked",
             alt=f"The rank of {name} in every ranking of the run",
@@ -68,6 +79,23 @@ def show_detail(run: Run, ranking: str, layer: int, neuron: int) -> None:
         st.markdown("**Mean activation in both models**")
         show_chart(means_chart(models), f"Mean activation of {name} in M1 and M2 with its spread")
     _show_words_and_projection(run, layer, neuron)
+
+
+def _show_cause(run: Run, layer: int, neuron: int) -> None:
+    """What the neuron does to the answers: its attributions with their sign, and what it does alone where measured."""
+    lines = []
+    for name in run.rankings:
+        ranking = change_scores(run, name)
+        if is_attribution(ranking):
+            score, rank = float(ranking.scores[layer, neuron]), int(ranking.ranks[layer, neuron])
+            side = "towards" if score > 0 else "against" if score < 0 else "neither towards nor against"
+            place = f"rank {rank:,} of {len(ranking.order):,}" if rank else "not ranked"
+            label = f"{ranking_label(name)}: **{score_text(ranking, score)}**, {place}"
+            lines.append(f"{label}: patching it works {side} M2's answers.")
+    if has_table(run, "single_neurons"):
+        lines += alone_sentences(table(run, "single_neurons"), layer, neuron)
+    if lines:
+        st.markdown("\n".join(f"- {line}" for line in lines))
 
 
 def _show_words_and_projection(run: Run, layer: int, neuron: int) -> None:

@@ -6,6 +6,7 @@ from explorer.errors import ExplorerError
 from explorer.neurons.ranking import Ranking
 from explorer.runs.reader import Run
 from explorer.ui.neuron_query import SORTS, Found, Query, labels, listing, parse_one
+from explorer.ui.ranking_words import is_attribution, measure, measure_help
 from explorer.ui.widgets import download_csv
 
 LIMIT = 2_000
@@ -69,7 +70,7 @@ def show_list(run: Run, ranking: str, changes: Ranking, found: Found) -> None:
             "std_m1",
             "std_m2",
         ),
-        alt="Ranked neurons with change score and mean activations in both models",
+        alt="Ranked neurons with their scores and mean activations in both models",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         shown = "all" if len(found.shown) == len(found.all) else f"the first {len(found.shown):,}"
@@ -113,7 +114,14 @@ def _open_clicked(key: str, names: list[str]) -> None:
 
 def _columns(changes: Ranking) -> dict:
     number = st.column_config.NumberColumn
-    best = float(changes.scores.max()) or 1.0
+    label, about = measure(changes), measure_help(changes)
+    score = (
+        number(f"{label} (nats)", format="%+.4f", help=about)
+        if is_attribution(changes)
+        else st.column_config.ProgressColumn(
+            label, min_value=0.0, max_value=float(changes.scores.max()) or 1.0, format="%.4f", help=about
+        )
+    )
     return {
         "rank": number("Rank", format="localized", width="small"),
         "neuron": st.column_config.TextColumn("Neuron", pinned=True, width="small"),
@@ -121,9 +129,7 @@ def _columns(changes: Ranking) -> dict:
         "expert": number("Expert", width="small", help="Of a mixture of experts; −1 is the shared one."),
         "index_in_expert": number("In expert", width="small", help="Index within its expert."),
         "index": number("Index", width="small"),
-        "change_score": st.column_config.ProgressColumn(
-            "Change score", min_value=0.0, max_value=best, format="%.4f", help="RMS difference, in activation units."
-        ),
+        "change_score": score,
         "mean_m1": number("Mean in M1", format="%.4f"),
         "mean_m2": number("Mean in M2", format="%.4f"),
         "mean_change": number("Mean change", format="%+.4f", help="Mean in M2 − mean in M1."),

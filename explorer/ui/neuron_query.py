@@ -146,19 +146,20 @@ def standing(rankings: Mapping[str, Ranking], layer: int, neuron: int) -> pd.Dat
 
     Returns:
         Columns ranking, rank, of, percentile (share of ranked neurons with a lower score, 0 to 1),
-        rank_in_layer, of_layer, change_score; rank and percentile are missing where its layer is excluded.
+        rank_in_layer, of_layer, change_score (its score, whatever that measures); rank and percentile are missing where
+        its layer is excluded.
     """
     rows = []
     for name, changes in rankings.items():
         rank, total = int(changes.ranks[layer, neuron]), len(changes.order)
-        score = changes.scores[layer, neuron]
+        score, by = changes.scores[layer, neuron], changes.ranked_by[layer]
         rows.append(
             {
                 "ranking": name,
                 "rank": rank or None,
                 "of": total,
                 "percentile": 1 - rank / total if rank else None,
-                "rank_in_layer": int((changes.scores[layer] > score).sum()) + 1,
+                "rank_in_layer": int((by > by[neuron]).sum()) + 1,
                 "of_layer": changes.n_neurons,
                 "change_score": float(score),
             }

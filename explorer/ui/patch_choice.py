@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from explorer.charts.labels import percent
 from explorer.errors import ExplorerError
 from explorer.models.prompting import check_prompt
+from explorer.neurons.patch import check_positions, check_strength
 from explorer.neurons.ranking import Ranking, count_of
 from explorer.neurons.sets import NeuronSet
 
 KINDS = {
-    "top": "Highest change scores",
+    "top": "Top of the ranking",
     "random": "Random, same number per layer",
     "anywhere": "Random, anywhere",
     "layer": "One whole layer",
@@ -26,32 +27,28 @@ KINDS = {
 BY_FRACTION = ("top", "random", "anywhere", "window")
 """The kinds whose size is the fraction."""
 
-FRACTIONS = (
-    0.0,
-    0.001,
-    0.002,
-    0.005,
-    0.01,
-    0.015,
-    0.02,
-    0.03,
-    0.04,
-    0.05,
-    0.075,
-    0.1,
-    0.15,
-    0.2,
-    0.3,
-    0.4,
-    0.5,
-    0.6,
-    0.75,
-    1.0,
-)
-"""Stops of the slider: fine at the low end, where safety neurons are."""
+DIRECTIONS = {
+    "restore": "Restore: M2's activations into M1",
+    "break": "Break: M1's activations into M2",
+}
+"""Whether the neurons are sufficient, or necessary; and what people call it."""
+
+FIRST = "first"
+POSITIONS = {
+    "all": "All positions",
+    "prompt": "The prompt",
+    "last_prompt": "The last prompt token",
+    "answer": "The answer",
+    FIRST: "The answer's first tokens",
+}
+"""Where a text is patched: `neurons.patch.POSITIONS` and the first so many tokens, in words."""
+
+FRACTIONS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Stops of the slider, in even ratios rather than steps: fine at the low end, where safety neurons are."""
 
 MIN_TOKENS, MAX_TOKENS = 16, 256
 MAX_SEED = 2**32 - 1
+MAX_FIRST_TOKENS = MAX_TOKENS
 _SHORT = 300
 """Prompts and lists up to so many characters stand in the address."""
 
@@ -71,18 +68,36 @@ class Controls:
         first_rank: of kind "window", from 1.
         neurons: of kind "list", as pasted.
         tokens: length limit of an answer.
+        direction: one of `DIRECTIONS`.
+        strength: of the patch, −1 to 2; 1 is the paper's.
+        positions: one of `POSITIONS`.
+        first_tokens: of positions "first", how many.
     """
 
     prompt: str = ""
     preset: str = ""
     ranking: str = ""
     kind: str = "top"
-    fraction: float = 0.05
+    fraction: float = 0.01
     seed: int = 0
     layer: int = -1
     first_rank: int = 1
     neurons: str = ""
     tokens: int = 64
+    direction: str = "restore"
+    strength: float = 1.0
+    positions: str = "all"
+    first_tokens: int = 8
+
+    @property
+    def where(self) -> str | int:
+        """The positions as the engine takes them."""
+        return self.first_tokens if self.positions == FIRST else self.positions
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether activations are replaced as in the paper, whichever way round: fully, at all positions."""
+        return self.strength == 1 and self.positions == "all"
 
     @property
     def unfinished(self) -> bool:
@@ -103,6 +118,9 @@ _ADDRESS = {
     "rank": "first_rank",
     "neurons": "neurons",
     "tokens": "tokens",
+    "direction": "direction",
+    "strength": "strength",
+    "positions": "positions",
 }
 """Names in the address, and the controls they set."""
 
@@ -151,6 +169,31 @@ def check_tokens(tokens: object) -> int:
     return _whole(tokens, "length of an answer", MIN_TOKENS, MAX_TOKENS)
 
 
+def check_direction(direction: str) -> str:
+    """Which way activations are patched.
+
+    Raises:
+        ExplorerError: it is not one of `DIRECTIONS`.
+    """
+    if direction not in DIRECTIONS:
+        raise ExplorerError(f"The direction must be one of {', '.join(DIRECTIONS)}, not “{direction[:40]}”.")
+    return direction
+
+
+def options_summary(controls: Controls) -> str:
+    """What the options say, where they differ from the defaults: "break · strength 0.5 · prompt"; else ""."""
+    parts = [controls.direction] if controls.direction != DEFAULTS.direction else []
+    return " · ".join([*parts, *how_words(controls.strength, controls.where)])
+
+
+def how_words(strength: float, positions: str | int) -> list[str]:
+    """How a patch differs from the paper's, in words; nothing where it does not."""
+    words = [] if strength == 1 else [f"strength {strength:g}".replace("-", "−")]
+    if isinstance(positions, int):
+        return [*words, f"first {positions} answer token{'s' * (positions != 1)}"]
+    return words if positions == "all" else [*words, POSITIONS[positions].lower().removeprefix("the ")]
+
+
 def share(ns: NeuronSet) -> str:
     """How many neurons a set holds, in words: "2,304 of 46,080 neurons (5 %)"."""
     return f"{len(ns):,} of {ns.n_layers * ns.n_neurons:,} neurons ({percent(ns.fraction)})"
@@ -186,6 +229,8 @@ def read_address(
         values["prompt"] = presets[str(values["preset"])]
     elif "prompt" in values:
         values["preset"] = next((i for i, text in presets.items() if text == values["prompt"]), "")
+    if isinstance(values.get("positions"), int):
+        values |= {"positions": FIRST, "first_tokens": values["positions"]}
     return values, problems
 
 
@@ -193,11 +238,11 @@ def write_address(controls: Controls, main_ranking: str = "") -> dict[str, str]:
     """The address of the controls: what differs from the defaults, long texts left out.
 
     Args:
-        main_ranking: the run's first; it is the default.
+        main_ranking: the run's main one; it is the default.
     """
     address = {}
     for name, field in _ADDRESS.items():
-        value = getattr(controls, field)
+        value = controls.where if field == "positions" else getattr(controls, field)
         if value != getattr(DEFAULTS, field) and len(str(value)) <= _SHORT:
             address[name] = f"{value:g}" if isinstance(value, float) else str(value)
     if "preset" in address:
@@ -238,7 +283,26 @@ def _read(field: str, text: str, rankings: Collection[str], presets: Mapping[str
             return _whole(text, "first rank", 1, 10**12)
         case "tokens":
             return check_tokens(text)
+        case "direction":
+            return check_direction(text)
+        case "strength":
+            return _strength(text)
+        case "positions":
+            return _positions(text)
     return text
+
+
+def _strength(text: str) -> float:
+    try:
+        return check_strength(float(text))
+    except ValueError:
+        raise ExplorerError(f"“{text[:40]}” is not a number; write a strength from −1 to 2.") from None
+
+
+def _positions(text: str) -> str | int:
+    if text.isdecimal():
+        return _whole(text, "number of first answer tokens", 1, MAX_FIRST_TOKENS)
+    return check_positions(text[:40])
 
 
 def _lower(sentence: str) -> str:

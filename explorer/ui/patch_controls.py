@@ -7,17 +7,23 @@ import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label
 from explorer.data.suites_io import load_presets
+from explorer.neurons.patch import STRONGEST, WEAKEST
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.sets import NeuronSet
 from explorer.ui.patch_choice import (
     ADDRESS_NAMES,
     BY_FRACTION,
     DEFAULTS,
+    DIRECTIONS,
+    FIRST,
     KINDS,
+    MAX_FIRST_TOKENS,
     MAX_SEED,
     MAX_TOKENS,
     MIN_TOKENS,
+    POSITIONS,
     Controls,
+    options_summary,
     read_address,
     share,
     slider_stops,
@@ -31,8 +37,8 @@ _REMEMBERED = 20
 _WRITTEN, _PROBLEMS, _LINKED, _TURN = "patch-address", "patch-address-problems", "patch-linked-fraction", "patch-turn"
 
 _HELP = {
-    "top": "The neurons that differ most between M1 and M2: the safety neurons.",
-    "random": "As many in each layer as the highest change scores have there, but others: the control.",
+    "top": "The first neurons of the ranking below.",
+    "random": "As many in each layer as the top of the ranking has there, but others: the control.",
     "anywhere": "Drawn from all layers alike.",
     "layer": "Every neuron of one layer.",
     "window": "Neurons by rank, from a first rank on: does the order matter?",
@@ -145,7 +151,7 @@ def show_set(rankings: Sequence[str], scores: Ranking) -> None:
             last = scores.n_layers - 1
             _number("Layer", "layer", -scores.n_layers, last, help=f"0 to {last}; −1 is the last one.")
         elif kind == "window":
-            _number("First rank", "first_rank", 1, scores.scores.size, help="1 is the highest change score.")
+            _number("First rank", "first_rank", 1, scores.scores.size, help="1 is the first of the ranking.")
         else:
             _number("Seed", "seed", 0, MAX_SEED, disabled=kind == "top", help="Of the random draw.")
 
@@ -166,6 +172,38 @@ def show_fraction(chosen: NeuronSet | None) -> None:
     )
 
 
+def show_options(controls: Controls) -> None:
+    """Direction, strength and positions, behind a button; beside it, what differs from the paper's patch.
+
+    Args:
+        controls: what the controls are set to now.
+    """
+    with st.popover("Options", icon=":material/tune:"):
+        st.radio(
+            "Direction",
+            list(DIRECTIONS),
+            format_func=DIRECTIONS.__getitem__,
+            key=_KEY + "direction",
+            help="Restoring asks whether the neurons are sufficient, breaking whether they are necessary.",
+            persist_state="session",
+        )
+        about = "1 replaces the activations as in the paper, 0 leaves them; above 1 overdrives, below 0 reverses."
+        _number("Strength", "strength", WEAKEST, STRONGEST, step=0.1, help=about)
+        where = st.selectbox(
+            "Positions",
+            list(POSITIONS),
+            format_func=POSITIONS.__getitem__,
+            key=_KEY + "positions",
+            help="Which tokens' activations are patched; the paper patches all, the prompt's too.",
+            persist_state="session",
+        )
+        if where == FIRST:
+            _number("How many first tokens", "first_tokens", 1, MAX_FIRST_TOKENS)
+    summary = options_summary(controls)
+    if summary:
+        st.caption(summary, width="content")
+
+
 def current_controls() -> Controls:
     """What the controls are set to now."""
     values = {field: st.session_state.get(_KEY + field) for field in _FIELDS}
@@ -173,7 +211,7 @@ def current_controls() -> Controls:
     return Controls(**kept)
 
 
-def _number(label: str, field: str, low: int, high: int, **options: Any) -> None:
+def _number(label: str, field: str, low: float, high: float, **options: Any) -> None:
     st.number_input(label, low, high, key=_KEY + field, persist_state="session", **options)
 
 

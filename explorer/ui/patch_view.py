@@ -7,18 +7,18 @@ import streamlit as st
 
 from explorer.charts.labels import percent
 from explorer.models.prompting import check_prompt
+from explorer.neurons.patch import Patch
 from explorer.neurons.phrases import NOTHING_SEEN, Phrases
 from explorer.neurons.sets import NeuronSet
 from explorer.runs.reader import Run
-from explorer.ui.answer_cards import COLOURS, Shown, heading, refused_text, score_text, scores_about, show_answers
-from explorer.ui.cached_answers import cached_columns, cached_prompts, cached_sets
+from explorer.ui.answer_cards import Shown, colour, heading, refused_text, score_text, show_answers
 from explorer.ui.diff import Piece, to_html
 from explorer.ui.generation import COLUMNS, Column, Generation, Guard, Phase, Request
 from explorer.ui.history import Record, remember, to_csv, to_json
 from explorer.ui.models import PairService
-from explorer.ui.patch_choice import Controls, check_tokens, share
+from explorer.ui.patch_choice import Controls, check_direction, check_tokens, how_words, share
 from explorer.ui.plain import plain, show_problem
-from explorer.ui.runs import table, tensors
+from explorer.ui.runs import tensors
 
 _GENERATION, _HISTORY = "patch-generation", "patch-history"
 _EVERY = 0.2
@@ -58,8 +58,9 @@ def generate(service: PairService, controls: Controls, ns: NeuronSet, run: Run) 
     """Queue a generation in place of the one before, which is told to stop.
 
     Raises:
-        ExplorerError: the prompt or the length is not usable.
+        ExplorerError: the prompt, the length, the direction, the strength or the positions are not usable.
     """
+    patch = Patch(ns, controls.strength, controls.where)
     request = Request(
         check_prompt(controls.prompt),
         ns,
@@ -67,6 +68,9 @@ def generate(service: PairService, controls: Controls, ns: NeuronSet, run: Run) 
         {"ranking": controls.ranking, "kind": controls.kind},
         guard_of(run),
         phrases_of(run),
+        check_direction(controls.direction),
+        patch.strength,
+        patch.positions,
     )
     before: Generation | None = st.session_state.get(_GENERATION)
     if before is not None:
@@ -85,23 +89,27 @@ def stop() -> None:
         _keep(generation)
 
 
-def show_generation(service: PairService, generation: Generation | None, about: Mapping[str, str]) -> None:
+def show_generation(
+    service: PairService, generation: Generation | None, about: Mapping[str, str], direction: str = "restore"
+) -> None:
     """The three answers, redrawn several times a second while they are written.
 
     Args:
         service: where it runs.
         generation: None before the first one.
         about: what the scores mean.
+        direction: that is chosen now: what the columns will be, before the first generation.
     """
     active = generation is not None and generation.active
-    st.fragment(_draw, run_every=_EVERY if active else None)(service, generation, about)
+    st.fragment(_draw, run_every=_EVERY if active else None)(service, generation, about, direction)
 
 
-def _draw(service: PairService, generation: Generation | None, about: Mapping[str, str]) -> None:
+def _draw(service: PairService, generation: Generation | None, about: Mapping[str, str], direction: str) -> None:
     if generation is None:
         st.caption("Nothing is generated yet.")
         empty = {name: Column() for name in COLUMNS}
-        show_answers(Shown("", empty, 64, hint="Press Generate to see the three answers grow together."), about)
+        hint = "Press Generate to see the three answers grow together."
+        show_answers(Shown("", empty, 64, hint=hint, direction=direction), about)
         return
     before = generation.active
     generation.drain()
@@ -113,7 +121,8 @@ def _draw(service: PairService, generation: Generation | None, about: Mapping[st
     if generation.foreseen is not None:
         st.caption(foreseen_words(generation))
     asked = generation.request
-    show_answers(Shown(asked.prompt, generation.columns, asked.max_new_tokens, generation.active), about)
+    shown = Shown(asked.prompt, generation.columns, asked.max_new_tokens, generation.active, direction=asked.direction)
+    show_answers(shown, about)
     if generation.note:
         st.caption(f":material/info: {plain(generation.note)}")
     if before and not generation.active:
@@ -130,7 +139,7 @@ def foreseen_words(generation: Generation) -> str:
         f":material/shield: Before the first word: a harmful answer of M1 is **{likely:.0%}** likely, by "
         f"{len(guard.neurons):,} neurons at the last prompt token (fitted on {guard.n:,} answers)."
     )
-    cost = generation.columns["unpatched"].cost
+    cost = generation.columns[generation.request.column_of_m1].cost
     if cost is None:
         return text
     came = "harmful" if cost > 0 else "not harmful"
@@ -149,7 +158,13 @@ def _show_status(service: PairService, generation: Generation) -> None:
             st.progress(done, text=what)
         case _:
             asked = generation.request
-            st.caption(f"{_doing(generation)} · patched: {share(asked.neurons)}, {asked.neurons.label}")
+            how = " · ".join([_patched(asked.direction), *how_words(asked.strength, asked.positions)])
+            st.caption(f"{_doing(generation)} · {how}: {share(asked.neurons)}, {asked.neurons.label}")
+
+
+def _patched(direction: str) -> str:
+    """Which model was patched, in words."""
+    return "Patched M2, towards M1" if direction == "break" else "Patched M1"
 
 
 def _doing(generation: Generation) -> str:
@@ -173,24 +188,6 @@ def _rate(value: float) -> str:
 def _keep(generation: Generation) -> None:
     if not generation.active:
         st.session_state[_HISTORY] = remember(st.session_state.get(_HISTORY, []), generation)
-
-
-def show_cached(run: Run) -> None:
-    """The run's own answers, where it has any: what a machine without the model can still show."""
-    if "answers" not in run.tables:
-        return
-    answers = table(run, "answers")
-    prompts = cached_prompts(answers)
-    st.subheader("Answers that come with the run")
-    left, right = st.columns(2, gap="medium")
-    prompt = left.selectbox("Prompt of the run", list(prompts), key="cached-prompt")
-    if prompt is None:
-        return
-    sets = cached_sets(answers, prompts[prompt][0])
-    chosen = right.selectbox("Patched neurons", list(sets), key="cached-set")
-    tokens = int(run.manifest.get("decoding", {}).get("max_new_tokens", 0))
-    columns = cached_columns(answers, prompts[prompt], sets.get(chosen or ""), tokens)
-    st.fragment(show_answers)(Shown(prompt, columns, tokens), scores_about(run.manifest, of_run=True))
 
 
 def show_history() -> None:
@@ -218,9 +215,12 @@ def _show_record(record: Record) -> None:
     with st.container(border=True):
         st.text(record.prompt[:400], width="stretch")
         ending = " · stopped early" if record.stopped else ""
-        st.caption(f"{record.neurons:,} neurons ({percent(record.fraction)}), {record.set}{ending}")
+        how = "".join(f" · {word}" for word in how_words(record.strength, record.positions))
+        size = f"{record.neurons:,} neurons ({percent(record.fraction)})"
+        st.caption(f"{_patched(record.direction)}: {size}, {record.set}{how}{ending}")
         for name, place in zip(COLUMNS, st.columns(3), strict=True):
             with place:
                 scores = [f"cost {score_text(record.costs[name])}", f"reward {score_text(record.rewards[name])}"]
-                st.markdown(" · ".join([heading(name), *scores, f"refused {refused_text(record.refused[name])}"]))
-                st.html(to_html([Piece(record.texts[name], False)], COLOURS[name]))
+                refused = f"refused {refused_text(record.refused[name])}"
+                st.markdown(" · ".join([heading(name, record.direction), *scores, refused]))
+                st.html(to_html([Piece(record.texts[name], False)], colour(name, record.direction)))

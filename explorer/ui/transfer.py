@@ -45,6 +45,6 @@ def answers_behind(answers: pd.DataFrame, source: str, target: str) -> pd.DataFr
 def lab_controls(rankings: Sequence[str], source: str, row: pd.Series) -> dict[str, object]:
     """Controls of the Patch lab that patch the same neurons, as far as the run holds their ranking."""
     controls: dict[str, object] = {"fraction": f"{row['fraction']:.4g}"}
-    if source in rankings and source != rankings[0]:
+    if source in rankings:
         controls["ranking"] = source
     return controls

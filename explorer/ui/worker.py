@@ -51,7 +51,15 @@ def stream_request(pair: "Pair", request: Request) -> "Iterator[Step]":
     from explorer.neurons.patching import stream
 
     _leave_a_core()
-    return stream(pair, request.prompt, request.neurons, request.max_new_tokens, request.phrases)
+    return stream(
+        pair.reversed() if request.backwards else pair,
+        request.prompt,
+        request.neurons,
+        request.max_new_tokens,
+        request.phrases,
+        strength=request.strength,
+        positions=request.positions,
+    )
 
 
 def _leave_a_core() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.scores import Attributions, ChangeScores
 from explorer.neurons.sets import NeuronSet
 from explorer.runs.writer import RunWriter
 from tests.app.small_studies import study_tables
@@ -46,11 +46,15 @@ def write_small_run(
     return target
 
 
-def _changes(rng: np.random.Generator, base: np.ndarray, name: str) -> ChangeScores:
+def _changes(rng: np.random.Generator, base: np.ndarray, name: str) -> ChangeScores | Attributions:
     scores = (base * rng.lognormal(0, 0.5, base.shape)).astype(np.float32)
     noise = [rng.normal(0, 0.1, base.shape).astype(np.float32) for _ in range(2)]
     spread = [np.abs(rng.normal(0.2, 0.05, base.shape)).astype(np.float32) for _ in range(2)]
     meta = {"positions": "paper", "answers": "m1", "prompts": 12, "max_new_tokens": TOKENS, "suite": "redteam_train"}
+    if name.startswith("attribution"):
+        meta |= {"method": "attribution", "steps": [0.0, 0.5], "log_ratio": [-1.0, 1.0]}
+        signed = rng.normal(0, 1, base.shape).astype(np.float32)
+        return Attributions(signed, 640, noise[0], noise[0] + noise[1], *spread, label=name, meta=meta)
     return ChangeScores(scores, 640, noise[0], noise[0] + noise[1], *spread, label=name, meta=meta)
 
 

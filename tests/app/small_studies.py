@@ -1,10 +1,11 @@
 """Made-up tables of every study in the shape of real ones; those that only need rankings are computed."""
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
-from explorer.neurons.scores import ChangeScores
+from explorer.neurons.ranking import Ranking
 from explorer.studies.place import place_table, sparsity_table
 from explorer.studies.seeds import likeness_table
 from explorer.studies.tax import shared_table
@@ -12,7 +13,7 @@ from explorer.studies.tax import shared_table
 TOKENS = 16
 
 
-def study_tables(changes: dict[str, ChangeScores]) -> dict[str, pd.DataFrame]:
+def study_tables(changes: Mapping[str, Ranking]) -> dict[str, pd.DataFrame]:
     """All tables, by name."""
     names = list(changes)
     tables = {
@@ -26,6 +27,7 @@ def study_tables(changes: dict[str, ChangeScores]) -> dict[str, pd.DataFrame]:
         "identification": _identification(),
         "sparsity": sparsity_table(changes),
         "place": place_table(changes),
+        "single_neurons": _single_neurons(names[0], changes[names[0]]),
     }
     if len(names) > 1:
         a, b = names[:2]
@@ -36,6 +38,17 @@ def study_tables(changes: dict[str, ChangeScores]) -> dict[str, pd.DataFrame]:
             "shared_neurons": shared_table((a, b), changes[a], changes[b], 0.3),
         }
     return tables
+
+
+def _single_neurons(name: str, ranking: Ranking) -> pd.DataFrame:
+    top, rows = ranking.top(3), []
+    for direction, sign in (("restore", 1.0), ("break", -1.0)):
+        for rank, (layer, neuron) in enumerate(zip(top.layers.tolist(), top.neurons.tolist(), strict=True), 1):
+            cells = {"ranking": name, "direction": direction, "suite": "redteam_eval", "rank": rank, "layer": layer}
+            cells |= {"neuron": neuron, "n": 12, "max_new_tokens": TOKENS, "refusal_before": 0.1, "cost_before": 1.0}
+            cells |= _interval("refusal", 0.2) | _interval("cost", 0.5) | _interval("margin", sign / rank, 0.4)
+            rows.append(cells | _interval("refusal_change", 0.1) | _interval("cost_change", -0.5))
+    return pd.DataFrame(rows)
 
 
 def _interval(name: str, value: float, half: float = 0.1) -> dict[str, float]:

@@ -157,9 +157,10 @@ def model(run) -> None:
 def engine(run, model) -> Callable[[str, float, int], dict[str, str]]:
     """The three answers as the library gives them, in this process."""
     import explorer
+    from explorer.ui.facts import main_ranking
     from explorer.ui.models import pair_name
 
-    scores = run.change_scores(run.rankings[0])
+    scores = run.ranking(main_ranking(run.manifest))
     loaded: list[explorer.Pair] = []
 
     def answers(prompt: str, fraction: float, tokens: int) -> dict[str, str]:

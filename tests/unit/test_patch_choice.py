@@ -11,7 +11,7 @@ import pytest
 from explorer.errors import ExplorerError
 from explorer.neurons.scores import ChangeScores
 from explorer.neurons.sets import NeuronSet
-from explorer.ui.cached_answers import cached_columns, cached_prompts, cached_sets
+from explorer.ui.cached_answers import Chosen, cached_columns, cached_prompts, cached_sets, nearest_set, wanted
 from explorer.ui.generation import COLUMNS, Column, End, Generation, Phase, Request
 from explorer.ui.history import KEPT, remember, to_csv, to_json
 from explorer.ui.patch_choice import (
@@ -19,6 +19,7 @@ from explorer.ui.patch_choice import (
     FRACTIONS,
     Controls,
     choose,
+    options_summary,
     read_address,
     share,
     slider_stops,
@@ -95,10 +96,11 @@ def test_share_says_how_many(scores) -> None:
 
 def test_the_slider_is_fine_at_the_low_end_and_takes_in_a_link() -> None:
     assert list(FRACTIONS) == sorted(FRACTIONS)
-    assert (FRACTIONS[0], FRACTIONS[-1]) == (0.0, 1.0)
-    assert sum(f <= 0.05 for f in FRACTIONS) >= 10
+    assert (FRACTIONS[0], FRACTIONS[-1]) == (0.0005, 1.0)
+    assert sum(f <= 0.05 for f in FRACTIONS) >= 8
+    assert DEFAULTS.fraction == 0.01
     assert 0.033 in slider_stops(0.033)
-    assert slider_stops(0.05) == list(FRACTIONS)
+    assert slider_stops(DEFAULTS.fraction) == list(FRACTIONS)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,8 @@ def test_the_slider_is_fine_at_the_low_end_and_takes_in_a_link() -> None:
         Controls(prompt="Hi", kind="layer", layer=2),
         Controls(prompt="Hi", kind="window", first_rank=100, tokens=128),
         Controls(prompt="Hi", kind="list", neurons="1.2 3.4"),
+        Controls(prompt="Hi", direction="break", strength=-0.25, positions="last_prompt"),
+        Controls(prompt="Hi", strength=0.0, positions="first", first_tokens=3),
     ],
 )
 def test_an_address_leads_back_to_its_controls(controls) -> None:
@@ -145,6 +149,13 @@ def test_a_prompt_in_an_address_wins_over_a_preset_and_is_recognised_as_one() ->
         ("tokens", "100000", "the length of an answer must be"),
         ("layer", "last", "the layer must be"),
         ("rank", "0", "the first rank must be"),
+        ("direction", "forwards", "the direction must be one of restore, break"),
+        ("strength", "3", "the strength must be a number from -1 to 2"),
+        ("strength", "nan", "the strength must be a number from -1 to 2"),
+        ("strength", "strong", "is not a number"),
+        ("positions", "0", "the number of first answer tokens must be"),
+        ("positions", "9" * 5000, "the number of first answer tokens must be"),
+        ("positions", "here" * 200, "one of all, prompt, last_prompt, answer"),
     ],
 )
 def test_what_is_wrong_in_an_address_is_left_out_with_one_sentence(name, text, words) -> None:
@@ -193,6 +204,7 @@ def test_downloads_hold_everything(scores) -> None:
     assert (rows[0]["cost_unpatched"], rows[0]["cost_aligned"]) == ("1.25", "")
     assert (rows[0]["reward_unpatched"], rows[0]["reward_aligned"]) == ("0.5", "")
     assert (rows[0]["neurons"], rows[0]["ranking"]) == ("10", "safety")
+    assert [rows[0][name] for name in ("direction", "strength", "positions")] == ["restore", "1.0", "all"]
     assert to_csv([]) == ""
 
 
@@ -222,15 +234,49 @@ def test_cached_answers_are_found(answers) -> None:
     assert cached_prompts(answers)["prompt 2"] == ("b", "2")
     sets = {label.replace("\u00a0", " "): key for label, key in cached_sets(answers, "a").items()}
     assert list(sets) == [
-        "5 %, highest change scores",
-        "20 %, highest change scores",
+        "5 %, top of the ranking",
+        "20 %, top of the ranking",
         "5 %, random, same number per layer, seed 0",
     ]
-    columns = cached_columns(answers, ("a", "1"), ("random", 0, 0.05), 32)
+    columns = cached_columns(answers, ("a", "1"), Chosen("random", 0, 0.05), 32)
     assert columns["patched"].text == "1 patched random 0.05"
     assert columns["unpatched"].end is End.LIMIT
     assert columns["aligned"].end is End.TOKEN
     assert (columns["aligned"].cost, columns["aligned"].reward) == (1.5, None)
+
+
+def test_cached_answers_are_those_of_the_chosen_ranking(answers) -> None:
+    patched = answers["column"] == "patched"
+    named = answers.assign(ranking=np.where(patched, "safety", ""))
+    cause = named[patched & (named["set"] == "safety")].assign(ranking="attribution", answer="by attribution")
+    both = pd.concat([named, cause], ignore_index=True)
+    assert list(cached_sets(both, "a")) == list(cached_sets(answers, "a"))
+    sets = cached_sets(both, "a", "attribution")
+    assert set(sets.values()) == {Chosen("safety", -1, f, "attribution") for f in (0.05, 0.2)}
+    columns = cached_columns(both, ("a", "1"), Chosen("safety", -1, 0.05, "attribution"), 32)
+    assert columns["patched"].text == "by attribution"
+    assert columns["aligned"].text == "1 aligned  nan"
+    assert cached_columns(both, ("a", "1"), Chosen("safety", -1, 0.05), 32)["patched"].text.startswith("1 patched")
+    assert cached_sets(answers, "a", "attribution") == {}
+
+
+def test_a_run_holds_patches_of_the_paper_alone(answers) -> None:
+    assert wanted(Controls(ranking="attribution")) == Chosen("safety", -1, 0.01, "attribution")
+    assert wanted(Controls(kind="random", seed=3, fraction=0.2)) == Chosen("random", 3, 0.2, "")
+    assert wanted(Controls(strength=0.5)) is None
+    assert wanted(Controls(positions="prompt")) is None
+    assert wanted(Controls(kind="list", neurons="1.2")) is None
+    sets = cached_sets(answers, "a")
+    assert nearest_set(sets, Controls(fraction=0.15)) == 1
+    assert nearest_set(sets, Controls(kind="random", fraction=0.5)) == 2
+    assert nearest_set({}, Controls()) == 0
+
+
+def test_options_are_summed_up_where_they_differ_from_the_paper() -> None:
+    assert options_summary(DEFAULTS) == ""
+    controls = Controls(direction="break", strength=-0.5, positions="first", first_tokens=1)
+    assert options_summary(controls) == "break · strength −0.5 · first 1 answer token"
+    assert options_summary(Controls(positions="last_prompt")) == "last prompt token"
 
 
 def test_cached_scores_are_those_that_the_run_has(answers) -> None:

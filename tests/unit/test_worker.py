@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -359,3 +360,30 @@ def test_harm_is_foreseen_before_the_first_word(pair, source):
     words = foreseen_words(generation)
     assert "5 neurons" in words
     assert "harmful**, cost +1.50" in words
+
+
+@pytest.mark.parametrize("direction", ["restore", "break"])
+def test_direction_strength_and_positions_reach_the_engine(pair, source, direction) -> None:
+    how = {"strength": 0.5, "positions": 3}
+    asked = replace(request("Tell me about the sea.", k=60), direction=direction, **how)
+    generation = Generation(asked)
+    Worker(source, stream_request, no_score).submit(generation)
+    finish(generation)
+    way = pair.reversed() if direction == "break" else pair
+    expected = explorer.generate(way, [asked.prompt], asked.neurons, asked.max_new_tokens, **how)
+    assert generation.problem == ""
+    for name in COLUMNS:
+        assert generation.columns[name].text == getattr(expected, name)[0].text
+
+
+def test_harm_is_foreseen_of_m1_whichever_way_round(pair, source) -> None:
+    ns = NeuronSet.random(pair, 5, seed=2)
+    asked = Request("Why?", ns, 16, {}, Guard(ns, np.linspace(-1, 1, 5), 0.25, 40), direction="break")
+    foreseen = []
+    for way in ("restore", "break"):
+        generation = Generation(replace(asked, direction=way))
+        Worker(source, score=lambda *_: Scored({"unpatched": 1.5, "aligned": -2.0}, {})).submit(generation)
+        finish(generation)
+        foreseen.append(generation.foreseen)
+    assert foreseen[0] == foreseen[1]
+    assert "not harmful**, cost -2.00" in foreseen_words(generation)

@@ -1,0 +1,110 @@
+"""The top neurons one by one: margins against the naive reference, the stage, and its table."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from explorer.data.suites_io import load_suite
+from explorer.errors import ExplorerError
+from explorer.models.pair import load_pair
+from explorer.neurons.margins import answer_margins
+from explorer.neurons.patching import generate, sweep
+from explorer.neurons.reference import naive_mixed_log_prob
+from explorer.neurons.sets import NeuronSet
+from explorer.pipeline.build import build
+from explorer.pipeline.config import read_build_config
+from explorer.runs.reader import open_run
+from explorer.studies.single_neurons import single_rows
+from tests import tiny
+from tests.close import assert_close
+from tests.tiny_build import CONFIG, write_build
+
+NEW = 6
+PROMPTS = tiny.PROMPTS[:3]
+STUDY = '[single_neurons]\nsuite = "ordinary_eval"\nranking = "safety"\nneurons = 3\nlimit = 5\n'
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["restore", "break"])
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "t5", "llama twice"])
+def test_margins_equal_the_naive_forms(kind, back):
+    pair = tiny.any_pair(kind.removesuffix(" twice"), shared=not kind.endswith("twice"))
+    out = sweep(pair, PROMPTS, [], NEW)
+    first, second = ([a.token_ids for a in answers] for answers in (out.unpatched, out.aligned))
+    assert first != second
+    pair = pair.reversed() if back else pair
+    sets = [NeuronSet.random(pair, k, seed=k) for k in (1, 20)]
+    ids = [pair.encode(prompt) for prompt in PROMPTS]
+    got = answer_margins(pair, ids, second, first, sets)
+    for row, mask in zip(got, (torch.zeros(pair.n_layers, pair.n_neurons), *(_mask(ns) for ns in sets)), strict=True):
+        want = [
+            naive_mixed_log_prob(pair, prompt, a, mask) - naive_mixed_log_prob(pair, prompt, b, mask)
+            for prompt, a, b in zip(ids, second, first, strict=True)
+        ]
+        assert_close(row.astype(np.float32), np.array(want, dtype=np.float32), layers=tiny.LAYERS)
+    assert got[0].tolist() != got[2].tolist()
+
+
+def _mask(ns: NeuronSet) -> torch.Tensor:
+    return torch.from_numpy(ns.mask()).float()
+
+
+def test_a_classifier_has_no_answers():
+    with pytest.raises(ExplorerError, match="classifier"):
+        answer_margins(tiny.any_pair("bert"), [], [], [], [])
+
+
+def test_a_build_measures_the_top_neurons_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPLORER_RUNS", str(tmp_path / "cache"))
+    folder = build(read_build_config(write_build(tmp_path, CONFIG + STUDY)))
+    run, pair = open_run(folder), load_pair(tmp_path / "pair.toml", dtype="float32")
+    table, ranking = run.whole_table("single_neurons"), run.ranking("safety")
+    assert table["direction"].tolist() == ["restore"] * 3 + ["break"] * 3
+    assert table["rank"].tolist() == [1, 2, 3] * 2
+    top = ranking.top(3)
+    assert table["layer"].tolist()[:3] == top.layers.tolist()
+    assert table["neuron"].tolist()[3:] == top.neurons.tolist()
+    assert set(table["n"]) == {5}
+    asked = [p.prompt for p in load_suite("ordinary_eval", 5)]
+    out = generate(pair, asked, ranking.window(1, 1), 6)
+    ids = [pair.encode(prompt) for prompt in asked]
+    second, first = ([a.token_ids for a in answers] for answers in (out.aligned, out.unpatched))
+    for way, row in ((pair, table.iloc[1]), (pair.reversed(), table.iloc[4])):
+        margins = answer_margins(way, ids, second, first, [ranking.window(1, 1)])
+        assert_close(
+            np.array([row["margin"]], dtype=np.float32),
+            np.array([(margins[1] - margins[0]).mean()], dtype=np.float32),
+            layers=tiny.LAYERS,
+        )
+        assert row["margin_low"] <= row["margin"] <= row["margin_high"]
+
+
+def test_rows_say_what_changed():
+    n = 20
+    answers = pd.concat(
+        [
+            pd.DataFrame({"condition": c, "prompt_id": range(n), "refused": np.arange(n) < 10 * (c + 1), "cost": -c})
+            for c in (-1, 0)
+        ]
+    )
+    ns = NeuronSet(np.array([1]), np.array([2]), 3, 4)
+    margins = np.stack([np.zeros(n), np.linspace(1, 2, n)])
+    (row,) = single_rows({"ranking": "safety", "direction": "restore"}, [ns], answers, margins, 8)
+    assert (row["rank"], row["layer"], row["neuron"], row["n"], row["max_new_tokens"]) == (1, 1, 2, n, 8)
+    assert (row["refusal_before"], row["refusal"], row["refusal_change"]) == (0.0, 0.5, 0.5)
+    assert (row["cost_before"], row["cost"], row["cost_change"]) == (1.0, 0.0, -1.0)
+    assert row["margin"] == pytest.approx(1.5)
+    assert row["margin_low"] > 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('ranking = "safety"\nneurons', 'ranking = "lost"\nneurons', "does not define"),
+        ("neurons = 3", "neurons = 0", r"\[single_neurons\]: neurons must be"),
+        ("limit = 5", "limits = 5", "unknown setting"),
+    ],
+)
+def test_a_wrong_table_is_one_sentence(tmp_path, old, new, words):
+    with pytest.raises(ExplorerError, match=words):
+        read_build_config(write_build(tmp_path, CONFIG + STUDY.replace(old, new)))
