@@ -11,6 +11,7 @@ from explorer.studies.effect import DEGENERATE
 from explorer.studies.shares import wilson
 from explorer.studies.statistics import Estimate
 from explorer.ui import claims
+from explorer.ui.by import UNSAID, By
 
 BOTH_SIDES = ("cost", "reward")
 """What an alignment tax sets against each other: safety and helpfulness."""
@@ -64,23 +65,29 @@ def scores_in(frame: pd.DataFrame, prefix: str = "") -> list[str]:
 
 
 def causal_sentence(
-    effect: pd.DataFrame, restoring: pd.DataFrame | None, suite: str, score: str, fraction: float
+    effect: pd.DataFrame,
+    restoring: pd.DataFrame | None,
+    suite: str,
+    score: str,
+    fraction: float,
+    by: By = UNSAID,
 ) -> str:
-    """What the top-ranked neurons of one fraction restore by refusals and cost, and the fraction that restores 90 %.
+    """What the top-ranked neurons of one fraction restore or break by refusals and cost, and the fraction that does so
+    with 90 %.
 
     A score beside these two is told of first.
     """
-    parts = [] if score in claims.MEASURES else [_own_sentence(effect, suite, score, fraction)]
-    parts.append(claims.effect_sentence(effect, suite, fraction))
+    parts = [] if score in claims.MEASURES else [_own_sentence(effect, suite, score, fraction, by)]
+    parts.append(claims.effect_sentence(effect, suite, fraction, by))
     if restoring is not None:
         at = restoring[restoring["suite"] == suite]
         for name in dict.fromkeys([score, *claims.MEASURES]):
-            parts += [restoring_words(row, name) for _, row in at[at["score"] == name].iterrows()]
+            parts += [restoring_words(row, name, by) for _, row in at[at["score"] == name].iterrows()]
     return " ".join(part for part in parts if part)
 
 
-def _own_sentence(effect: pd.DataFrame, suite: str, score: str, fraction: float) -> str:
-    """What is restored of a score that is none of the two that claims rest on."""
+def _own_sentence(effect: pd.DataFrame, suite: str, score: str, fraction: float, by: By) -> str:
+    """What is restored or broken of a score that is none of the two that claims rest on."""
     rows = effect[(effect["suite"] == suite) & (effect["set"] == "safety")]
     row = rows[(rows["fraction"] - fraction).abs() < 1e-9].iloc[0]
     found = claims.estimate_of(row, f"effect_{score}")
@@ -90,14 +97,14 @@ def _own_sentence(effect: pd.DataFrame, suite: str, score: str, fraction: float)
             "gap can be given."
         )
     return (
-        f"On {suite_label(suite)} the top {percent(fraction)} of the neurons restore **{rate(found.value)}** of the "
-        f"gap in {score_words(score)} between M1 and M2 (95 % interval {interval(found.low, found.high)}; "
-        f"{claims.scope_of(row)})."
+        f"On {suite_label(suite)}{by.aside} the top {percent(fraction)} of the neurons {by.verb} "
+        f"**{rate(found.value)}** of the gap in {score_words(score)} between M1 and M2 (95 % interval "
+        f"{interval(found.low, found.high)}; {claims.scope_of(row)})."
     )
 
 
-def restoring_words(row: pd.Series, score: str) -> str:
-    """The fraction that restores the paper's share of the gap in a score, or that it is not reached."""
+def restoring_words(row: pd.Series, score: str, by: By = UNSAID) -> str:
+    """The fraction that restores or breaks the paper's share of the gap in a score, or that it is not reached."""
     if pd.isna(row["fraction"]):
         return ""
     largest, gap = percent(row["largest"]), f"{percent(row['share'])} of the gap in {score_words(score)} is"
@@ -106,7 +113,7 @@ def restoring_words(row: pd.Series, score: str) -> str:
     high = f"more than {largest}" if math.isinf(row["fraction_high"]) else percent(row["fraction_high"])
     low = f"more than {largest}" if math.isinf(row["fraction_low"]) else percent(row["fraction_low"])
     return (
-        f"{gap} restored by **{percent(row['fraction'])}** of the neurons (95 % interval {low} to {high}, n = "
+        f"{gap} {by.done} by **{percent(row['fraction'])}** of the neurons (95 % interval {low} to {high}, n = "
         f"{int(row['n']):,})."
     )
 
