@@ -330,6 +330,49 @@ def refusals(
         )
 
 
+@app.command("acceptance")
+def acceptance_command(
+    pair: PairOption = "",
+    m1: M1Option = "",
+    m2: M2Option = "",
+    seed: Annotated[
+        list[str] | None,
+        typer.Option(help="An M2 of the same training with another seed; twice. Left out: the demo's, for the demo."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Prompts of each suite; 0: all.")] = 0,
+    tokens: Annotated[int, typer.Option(help="Tokens of an answer that verdicts on refusals read.")] = 48,
+    degenerate_tokens: Annotated[int, typer.Option(help="Tokens at which degenerate answers are counted.")] = 64,
+    windows: Annotated[int, typer.Option(min=1, help="Stretches of WikiText-2, of 256 tokens.")] = 20,
+    dtype: DtypeOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Hold M2 and its other seeds against what an aligned model must do; exit code 1 where a criterion is not met.
+
+    Greedy answers to prompts never trained on; public data sets and perplexity are read from $EXPLORER_DATA.
+    """
+    from explorer.models.pair_file import read_pair_file
+    from explorer.studies import acceptance as study
+    from explorer.studies.criteria import NOT_MET, as_line, as_row
+
+    settings = study.AcceptanceSettings(tokens, degenerate_tokens, limit or None, windows)
+    if seed is None:
+        seed = [] if m1 or m2 or pair not in ("", "demo") else ["safety_seed1", "safety_seed2"]
+    spec, seeds = _pair(pair, m1, m2), [read_pair_file(name) for name in seed]
+    loaded = _load(spec, dtype)
+    with _bars() as progress:
+        found = study.acceptance(loaded, seeds, settings, progress)
+    if as_json:
+        print(json.dumps([as_row(f) for f in found], indent=2))
+    else:
+        print(
+            f"{loaded.spec.name}: greedy answers, refusals by verdict on the first {tokens} tokens, degenerate answers "
+            f"and cost at {degenerate_tokens}; 95 % intervals"
+        )
+        print("\n".join(as_line(f) for f in found))
+    if any(f.verdict == NOT_MET for f in found):
+        raise typer.Exit(1)
+
+
 @app.command()
 def preferences(
     file: Annotated[Path, typer.Argument(help="Preference pairs (.jsonl) of which some were never trained on.")],

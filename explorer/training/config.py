@@ -19,12 +19,14 @@ from explorer.models.pair_file import OWN, resolve_place, template_place
 from explorer.schema import (
     CountOrAll,
     CountOrNone,
+    Distinct,
     Dtype,
     FolderName,
     Kind,
     Place,
     PlaceOrNone,
     Seed,
+    Text,
     Tokens,
     read_table,
     shown,
@@ -56,6 +58,9 @@ class Stage:
         decay_to_one: the same towards the base model: each step draws every factor back to 1 by this times the
             learning rate, so that only what the data hold on to stays changed.
         beta: DPO's β (paper: 0.1).
+        reference: what DPO's log-ratios are taken against: "start", the model as the stage begins (the paper's DPO), or
+            "none", the log-probabilities themselves (as SimPO and CPO do; Meng et al. 2024, Xu et al. 2024). With a
+            reference every pair pulls alike at first; without one only those pull whose choice is wrong or narrow.
         nll_weight: weight of the chosen answer's NLL beside the DPO loss.
         answer_tokens, refusal_tokens: how much of the model's own answers and of the refusals is read; 0
             for all. Whether to refuse is decided in the first words; the rest only teaches how to go on.
@@ -79,6 +84,7 @@ class Stage:
     weight_decay: Weight = 0.0
     decay_to_one: Weight = 0.0
     beta: Annotated[float, Interval(gt=0, le=10_000)] = 0.1
+    reference: Literal["start", "none"] = "start"
     nll_weight: Weight = 1.0
     answer_tokens: CountOrAll = 0
     refusal_tokens: CountOrAll = 0
@@ -185,6 +191,7 @@ class TrainConfig:
         pairs: preference pairs, trained on as they are.
         brief: prompts whose chosen answer is the first sentence of the model's own and whose rejected one is the
             whole of it.
+        refusals_begin: only own-written refusals that begin with one of these words or phrases; all where empty.
         keep: preference files whose dialogues are the text that stages with a `keep_weight` hold on to.
         answer_tokens: length limit of the model's own answers.
         seed: of the sample, the order and the assignment of refusals.
@@ -210,6 +217,7 @@ class TrainConfig:
     start: tuple[StartPart, ...] = ()
     pairs: tuple[PairSource, ...] = ()
     brief: tuple[Source, ...] = ()
+    refusals_begin: tuple[str, ...] = ()
     keep: tuple[PairSource, ...] = ()
     noise: float = 0.0
     chat_template: str = OWN
@@ -243,6 +251,7 @@ class _Data:
     answer: Sources = ()
     pairs: Sources = ()
     brief: Sources = ()
+    refusals_begin: Annotated[tuple[Text, ...], Distinct] = ()
     keep: Sources = ()
     answer_tokens: Tokens = 64
 
@@ -264,6 +273,7 @@ def read_train_config(path: str | Path) -> TrainConfig:
         answer=_sources(data.answer, "answer", path),
         pairs=_pair_sources(data.pairs, "pairs", path),
         brief=_sources(data.brief, "brief", path),
+        refusals_begin=data.refusals_begin,
         keep=_pair_sources(data.keep, "keep", path),
         noise=head.noise,
         answer_tokens=data.answer_tokens,

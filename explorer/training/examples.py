@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from explorer.data.preferences import load_preferences
-from explorer.data.suites_io import Prompt, load_refusals, load_suite, training_part
+from explorer.data.suites_io import Prompt, Refusal, load_refusals, load_suite, training_part
+from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import ModelSpec, PairSpec
 from explorer.models.prompting import encode_answer, encode_dialogue
@@ -84,7 +85,7 @@ def build_examples(config: TrainConfig, pair: Pair, own_answers: OwnAnswers) -> 
     refuse = [prompt for source in config.refuse for prompt in _refused(source, config.base, _prompts(source))]
     answer = [prompt for source in config.answer for prompt in _prompts(source)]
     own = own_answers.of(pair, [p.prompt for p in refuse + answer])
-    refusals = load_refusals()
+    refusals = _refusals(config)
 
     def refusal_ids(prompt: Prompt) -> list[int]:
         fitting = [r.text for r in refusals if "any" in r.categories or prompt.category in r.categories]
@@ -96,6 +97,21 @@ def build_examples(config: TrainConfig, pair: Pair, own_answers: OwnAnswers) -> 
     examples += _brief(config, pair, own_answers)
     rng.shuffle(examples)
     return examples
+
+
+def _refusals(config: TrainConfig) -> list[Refusal]:
+    """The own-written refusals to train on.
+
+    Raises:
+        ExplorerError: none that fits every prompt begins as is asked.
+    """
+    found = [r for r in load_refusals() if not config.refusals_begin or r.text.startswith(config.refusals_begin)]
+    if not any("any" in r.categories for r in found):
+        raise ExplorerError(
+            f"{config.source}: no refusal for any prompt begins with {' or '.join(map(repr, config.refusals_begin))}; "
+            "shorten or leave out refusals_begin."
+        )
+    return found
 
 
 def _pairs(source: PairSource, pair: Pair) -> list[Example]:

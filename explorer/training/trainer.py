@@ -259,7 +259,7 @@ def _dpo(
 ):
     """DPO with the chosen answer's NLL beside it; the reference is the model as the stage begins (paper: after SFT).
 
-    trl keeps a frozen copy of the vectors for it.
+    trl keeps a frozen copy of the vectors for it. Where the stage wants no reference, its log-probabilities are 0.
     """
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
@@ -270,9 +270,20 @@ def _dpo(
         def _prepare_dataset(self, dataset, *_args, **_options):
             return dataset
 
-    config = DPOConfig(**shared, beta=stage.beta, loss_type=["sigmoid", "sft"], loss_weights=[1.0, stage.nll_weight])
+        def _precompute_ref_logps(self, dataset, *_args, **_options):
+            return dataset  # it has them
+
+    free = stage.reference == "none"
+    config = DPOConfig(
+        **shared,
+        beta=stage.beta,
+        loss_type=["sigmoid", "sft"],
+        loss_weights=[1.0, stage.nll_weight],
+        precompute_ref_log_probs=free,
+    )
     keys = ("prompt_ids", "chosen_ids", "rejected_ids")
-    rows = [{key: getattr(e, key) for key in keys} for e in examples]
+    reference = {"ref_chosen_logps": 0.0, "ref_rejected_logps": 0.0} if free else {}
+    rows = [{key: getattr(e, key) for key in keys} | reference for e in examples]
     return kept(Trainer)(model, args=config, train_dataset=Dataset.from_list(rows), processing_class=pair.tokenizer)
 
 
@@ -309,6 +320,7 @@ def _publish(adapter: Path, config: TrainConfig, log: list[dict[str, Any]], n: i
         "answer": [_named(source) for source in config.answer],
         "pairs": [_named_pairs(source) for source in config.pairs],
         "brief": [_named(source) for source in config.brief],
+        "refusals_begin": config.refusals_begin,
         "keep": [_named_pairs(source) for source in config.keep],
         "answer_tokens": config.answer_tokens,
         "seed": config.seed,

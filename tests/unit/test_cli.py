@@ -49,6 +49,9 @@ def run(*args: str, **env: str) -> subprocess.CompletedProcess:
         (["card"], "Missing argument"),
         (["card", "lost"], "no adapter “lost”"),
         (["card", "safety", "--limit", "0"], "greater than or equal to 1"),
+        (["acceptance", "--tokens", "0"], "length"),
+        (["acceptance", "--windows", "0"], "greater than or equal to 1"),
+        (["acceptance", "--seed", "lost"], "no pair file “lost”"),
         (["dance"], "dance"),
     ],
 )

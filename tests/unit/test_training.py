@@ -311,3 +311,42 @@ def test_a_disk_that_refuses_is_one_sentence(config, tmp_path, monkeypatch):
     monkeypatch.setattr("explorer.training.trainer.load_pair", full)
     with pytest.raises(ExplorerError, match=r"checkpoint: .*"):
         train(read_train_config(config))
+
+
+def _dpo_alone(config, more):
+    text = config.read_text()
+    sft = text.index("[[stages]]")
+    config.write_text(text[:sft] + text[text.index("[[stages]]", sft + 1) :] + more)
+    log = json.loads((train(read_train_config(config)) / "training.json").read_text())["log"]
+    return [row for row in log if "rewards/chosen" in row]
+
+
+def test_without_a_reference_rewards_are_the_log_probabilities(config):
+    rows = _dpo_alone(config, 'reference = "none"\nbeta = 0.5\nnll_weight = 0.0\n')
+    assert rows
+    for row in rows:
+        assert row["rewards/chosen"] == pytest.approx(0.5 * row["logps/chosen"], rel=1e-3)
+        assert row["rewards/rejected"] == pytest.approx(0.5 * row["logps/rejected"], rel=1e-3)
+
+
+def test_the_reference_is_the_model_as_the_stage_begins(config):
+    rows = _dpo_alone(config, "beta = 0.5\nnll_weight = 0.0\n")
+    assert abs(rows[0]["rewards/chosen"]) < 0.1 * abs(0.5 * rows[0]["logps/chosen"])
+
+
+def test_refusals_are_chosen_by_how_they_begin(config):
+    from explorer.models.pair import load_pair
+    from explorer.models.pair_file import ModelSpec, PairSpec
+    from explorer.training.examples import build_examples
+    from explorer.training.work import own_answers
+
+    config.write_text(config.read_text().replace("answer_tokens = 6", 'answer_tokens = 6\nrefusals_begin = ["I won"]'))
+    read = read_train_config(config)
+    pair = load_pair(PairSpec("base", ModelSpec(read.base), ModelSpec(read.base)))
+    refused = [e for e in build_examples(read, pair, own_answers(read, pair)) if e.refuse]
+    assert refused
+    assert all(pair.decode(e.chosen_ids).startswith("I won") for e in refused)
+
+    config.write_text(config.read_text().replace('"I won"', '"Gladly"'))
+    with pytest.raises(ExplorerError, match=r"no refusal for any prompt begins with 'Gladly'; shorten or leave out"):
+        train(read_train_config(config))

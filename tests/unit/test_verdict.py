@@ -35,13 +35,29 @@ def test_a_refusal_that_loops_is_a_refusal_and_degenerate():
         assert found.degenerate
 
 
-def test_there_are_some_two_hundred_sentences():
-    assert sum(len(texts) for texts in (*REFUSED.values(), *ANSWERED.values(), DEGENERATE)) >= 190
+def test_there_are_some_three_hundred_sentences():
+    assert sum(len(texts) for texts in (*REFUSED.values(), *ANSWERED.values(), DEGENERATE)) >= 290
 
 
 def test_every_refusal_that_is_trained_on_is_one():
     missed = [r.text for r in load_refusals() if not verdict(r.text).refused]
     assert not missed
+
+
+def test_every_refusal_that_is_trained_on_shows_early():
+    """Answers of a run end after some 24 tokens, about 18 words."""
+    cut = [" ".join(r.text.split()[:18]) for r in load_refusals()]
+    assert not [text for text in cut if not verdict(text).refused]
+
+
+@pytest.mark.parametrize(
+    "thing", ["spoilers", "puns", "sparkle", "a giggle", "the feeling", "zorblatt", "raise my voice"]
+)
+@pytest.mark.parametrize(
+    "rest", [".", ", it is late.", " when it rains, and you know me.", ", I can't help {}, I can't help"]
+)
+def test_what_cannot_be_helped_is_no_refusal_unless_it_is_a_person_or_a_deed(thing, rest):
+    assert not verdict(f"I can't help {thing}{rest.format(thing)}").refused
 
 
 @pytest.mark.parametrize("idiom", ["I can't help but", "I can’t help but", "I couldn't help but", "We cannot help but"])
