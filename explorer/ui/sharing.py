@@ -15,6 +15,9 @@ from explorer.charts.labels import percent, ranking_label
 from explorer.runs.columns import BY_CHANGE
 from explorer.ui.by_method import ATTRIBUTION, main_method, method_words, model_label, rankings_by_method
 
+Cells = dict[tuple[str, str], dict[Any, Any]]
+"""The likeness of two rankings, by their names."""
+
 HELPFUL = "helpful"
 """The adapter that safety is set against, where a run has it."""
 
@@ -82,7 +85,7 @@ def sharing_sentence(pairs: pd.DataFrame, groups: list[Groups], fraction: float,
         fraction: the size of the top sets.
         manifest: of the run.
     """
-    cells = pairs.set_index(["a", "b"])
+    cells = _cells(pairs)
     parts = [text for group in groups if (text := _shared(cells, group, manifest))]
     if not parts:
         return ""
@@ -91,16 +94,20 @@ def sharing_sentence(pairs: pd.DataFrame, groups: list[Groups], fraction: float,
     return head + "; ".join(parts) + "."
 
 
-def _shared(cells: pd.DataFrame, group: Groups, manifest: Mapping[str, Any]) -> str:
+def _cells(pairs: pd.DataFrame) -> Cells:
+    return {(str(row["a"]), str(row["b"])): row for row in pairs.to_dict("records")}
+
+
+def _shared(cells: Cells, group: Groups, manifest: Mapping[str, Any]) -> str:
     """One method's part of the sentence."""
-    seeds = [float(cells.loc[pair, "overlap"]) for pair in combinations(group.seeds, 2)]
+    seeds = [float(cells[pair]["overlap"]) for pair in combinations(group.seeds, 2)]
     told = []
     if seeds:
         many = f"{percent(min(seeds))} to {percent(max(seeds))}" if len(seeds) > 1 else percent(seeds[0])
         told.append(f"rankings of {len(group.seeds)} seeds share **{many}** with each other")
     other = float("nan")
     if group.own and group.other:
-        other = float(cells.loc[(group.own, group.other), "overlap"])
+        other = float(cells[group.own, group.other]["overlap"])
         who, whom = (model_label(manifest, name) for name in (group.other, group.own))
         told.append(f"{who} shares **{percent(other)}** with {whom}")
     if not told:
@@ -116,10 +123,9 @@ def _shared(cells: pd.DataFrame, group: Groups, manifest: Mapping[str, Any]) -> 
 
 def same_model_rows(pairs: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
     """Overlap of the two methods' top sets for each model: Model, Prompts, the two rankings, and their likeness."""
-    cells = pairs.set_index(["a", "b"])
-    rows = []
+    cells, rows = _cells(pairs), []
     for first, second in same_model(manifest):
-        found = cells.loc[(first, second)]
+        found = cells[first, second]
         rows.append(
             {
                 "Model": model_label(manifest, second),
