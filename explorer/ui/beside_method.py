@@ -28,7 +28,7 @@ def transfer_beside(shown: Rows, other: Rows, score: str) -> str:
     (first, mine), (second, theirs) = shown, other
     column = f"effect_{score}"
     if column not in theirs or theirs.empty:
-        return ""
+        return spoken(second, f"The run holds no {findings.score_words(score)} here.")
     text = spoken(second, findings.transfer_of(theirs, score))
     means = [findings.mean_of(_own(rows).dropna(subset=[column]), column) for rows in (mine, theirs)]
     sizes = " and ".join(f"{percent(rows['fraction'].iloc[0])} by {method_words(m)}" for m, rows in (shown, other))
@@ -50,11 +50,12 @@ def tax_beside(shown: Rows, other: Rows, score: str, label: Callable[[str], str]
         label: the aligned model that a ranking is of, in words.
     """
     (first, mine), (second, theirs) = shown, other
-    wanted = {(label(str(r["a"])), label(str(r["b"]))) for r in mine.to_dict("records")}
-    same = [(label(str(a)), label(str(b))) in wanted for a, b in zip(theirs["a"], theirs["b"], strict=True)]
-    theirs = theirs[same]
+    pairs = {tuple(sorted((label(str(r["a"])), label(str(r["b"]))))) for r in mine.to_dict("records")}
+    theirs = theirs[
+        [tuple(sorted((label(str(r["a"])), label(str(r["b"]))))) in pairs for r in theirs.to_dict("records")]
+    ]
     if theirs.empty:
-        names = " and ".join(next(iter(sorted(wanted)), ()))
+        names = " and ".join(next(iter(pairs), ()))
         return f"The run did no such swap between {names} by {method_words(second)}."
     size = theirs["fraction"].iloc[0]
     theirs = theirs[theirs["fraction"] == size]
@@ -64,6 +65,11 @@ def tax_beside(shown: Rows, other: Rows, score: str, label: Callable[[str], str]
     k, fraction = int(theirs["k"].iloc[0]), percent(size)
     lead = f"At the {k:,} neurons that the top {fraction} of both share, {text}"
     return f"{spoken(second, lead)} {_parted(mine, theirs, score, label, (first, second))}".strip()
+
+
+def _models(rows: pd.DataFrame, label: Callable[[str], str]) -> list[tuple[str, ...]]:
+    """The two models of each row, in one order whichever was named first."""
+    return [tuple(sorted((label(str(a)), label(str(b))))) for a, b in zip(rows["a"], rows["b"], strict=True)]
 
 
 def _parted(
@@ -78,12 +84,13 @@ def _parted(
     both = [key for key in changes[0] if key in changes[1]]
     if not both:
         return ""
+    names = " and ".join(map(method_words, methods))
     apart = [key for key in both if _apart(changes[0][key], changes[1][key])]
     if not apart:
         of = "this change" if len(both) == 1 else f"any of these {len(both)} changes"
-        return f"In {of}, {' and '.join(map(method_words, methods))} are not distinguishable."
+        return f"In {of}, {names} are not distinguishable."
     where = "; ".join(f"{out_of} into {into} on {suite_label(suite)}" for into, out_of, suite in apart)
-    return f"The two rankings differ distinguishably in {len(apart)} of {len(both)} changes: {where}."
+    return f"By {names} {len(apart)} of {len(both)} changes differ distinguishably: {where}."
 
 
 def _estimates(rows: pd.DataFrame, column: str) -> list[Estimate]:
@@ -159,7 +166,7 @@ def identification_beside(other: Rows) -> str:
     method, rows = other
     own = rows.iloc[0]
     if pd.isna(own.get("effect_refusal")):
-        return ""
+        return spoken(method, "No share of the gap in refusals can be given: the models are not distinguishable there.")
     bounds = interval(own["effect_refusal_low"], own["effect_refusal_high"])
     sure = "" if own["effect_refusal_low"] > 0 or own["effect_refusal_high"] < 0 else ", not distinguishable from 0"
     text = (

@@ -77,16 +77,21 @@ def rankings_by_method(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
 def model_label(manifest: Mapping[str, Any], ranking: str) -> str:
     """The aligned model that a ranking is of, in words: "attribution_helpful" → "Helpfulness".
 
-    A change score's ranking bears its model's name already.
+    A change score's ranking bears its model's name already, and other rankings of that model take it from there.
     """
-    about = manifest["rankings"].get(ranking, {})
-    adapter = (about.get("meta") or {}).get("adapter")
+    adapter = model_of(manifest, ranking)
     if adapter:
-        return ranking_label(str(adapter))
-    if method_of(about) == BY_CHANGE:
+        return ranking_label(adapter)
+    rankings = manifest["rankings"]
+    if method_of(rankings.get(ranking, {})) == BY_CHANGE:
         return ranking_label(ranking)
-    own = [str(a.get("name", "")) for a in manifest["pair"]["m2"].get("adapters", [])]
-    return ranking_label(own[0]) if len(own) == 1 and own[0] else "M2"
+    named = [n for n in rankings if method_of(rankings[n]) == BY_CHANGE and not model_of(manifest, n)]
+    return ranking_label(named[0]) if named else "M2"
+
+
+def model_of(manifest: Mapping[str, Any], ranking: str) -> str:
+    """The adapter that a ranking is of; "" for M2's own."""
+    return str((manifest["rankings"].get(ranking, {}).get("meta") or {}).get("adapter") or "")
 
 
 def compared(first: Estimate, second: Estimate, names: tuple[str, str], what: str) -> str:

@@ -242,12 +242,18 @@ def seeds_sentence(frame: pd.DataFrame, fraction: float) -> str:
     rows = frame[(frame["fraction"] - fraction).abs() < 1e-9]
     if rows.empty:
         return ""
-    return (
-        f"The top {percent(fraction)} of {len(set(rows['a']) | set(rows['b']))} rankings of one recipe share "
-        f"**{percent(rows['overlap'].min())} to {percent(rows['overlap'].max())}** of their neurons (chance "
-        f"{percent(rows['chance'].iloc[0])}), with a Spearman ρ of **{rows['spearman'].min():.2f} to "
-        f"{rows['spearman'].max():.2f}** over the shared ones."
+    low, high = rows["overlap"].min(), rows["overlap"].max()
+    shared = percent(low) if low == high else f"{percent(low)} to {percent(high)}"
+    text = (
+        f"The top {percent(fraction)} ({int(rows['k'].iloc[0]):,} neurons) of "
+        f"{len(set(rows['a']) | set(rows['b']))} rankings of one recipe share **{shared}** of their neurons (chance "
+        f"{percent(rows['chance'].iloc[0])})"
     )
+    least, most = rows["spearman"].min(), rows["spearman"].max()
+    if pd.isna(least):
+        return f"{text}; the shared ones are too few to correlate."
+    rho = f"{least:.2f}" if least == most else f"{least:.2f} to {most:.2f}"
+    return f"{text}, with a Spearman ρ of **{rho}** over the shared ones."
 
 
 def capability_sentence(frame: pd.DataFrame) -> str:

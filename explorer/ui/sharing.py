@@ -13,7 +13,7 @@ import pandas as pd
 
 from explorer.charts.labels import percent, ranking_label
 from explorer.runs.columns import BY_CHANGE
-from explorer.ui.by_method import ATTRIBUTION, main_method, method_words, model_label, rankings_by_method
+from explorer.ui.by_method import ATTRIBUTION, main_method, method_words, model_label, model_of, rankings_by_method
 
 Cells = dict[tuple[str, str], dict[Any, Any]]
 """The likeness of two rankings, by their names."""
@@ -53,7 +53,7 @@ def groups_of(manifest: Mapping[str, Any], seeds: pd.DataFrame | None = None) ->
         if method not in (ATTRIBUTION, BY_CHANGE):
             continue
         alike = () if seeds is None else _named(seeds[seeds["method"] == method], names)
-        adapters = {name: _adapter(manifest, name) for name in names}
+        adapters = {name: model_of(manifest, name) for name in names}
         own = next((name for name in names if not adapters[name]), "")
         others = [name for name in names if adapters[name] and name not in alike]
         other = next((name for name in others if adapters[name] == HELPFUL), next(iter(others), ""))
@@ -152,7 +152,7 @@ def default_rankings(manifest: Mapping[str, Any]) -> tuple[str, str]:
     first = manifest.get("ranking", "safety")
     first = first if first in names else alike[0]
     others = [name for name in alike if name != first] or [name for name in names if name != first]
-    wanted = [name for name in others if _adapter(manifest, name) == HELPFUL]
+    wanted = [name for name in others if model_of(manifest, name) == HELPFUL]
     wanted += [name for name in others if name.endswith(("helpful", "ordinary"))]
     return first, next(iter([*wanted, *others]), first)
 
@@ -162,13 +162,9 @@ def _named(seeds: pd.DataFrame, names: list[str]) -> tuple[str, ...]:
     return tuple(name for name in found if name in names)
 
 
-def _adapter(manifest: Mapping[str, Any], name: str) -> str:
-    return str((manifest["rankings"][name].get("meta") or {}).get("adapter") or "")
-
-
 def _origin(manifest: Mapping[str, Any], name: str) -> tuple[str, str]:
     """The model and the prompts that a ranking is of."""
-    return _adapter(manifest, name), str((manifest["rankings"][name].get("meta") or {}).get("suite") or "")
+    return model_of(manifest, name), str((manifest["rankings"][name].get("meta") or {}).get("suite") or "")
 
 
 def _prompts(manifest: Mapping[str, Any], name: str) -> int:
