@@ -51,7 +51,7 @@ def choose_among(methods: list[str]) -> str:
     found = st.segmented_control(
         "Ranking",
         methods,
-        default=methods[0],
+        default=None if METHOD in st.session_state else methods[0],
         required=True,
         format_func=method_label,
         key=METHOD,
@@ -77,7 +77,8 @@ def _heed_address(methods: list[str]) -> None:
         return
     if asked in methods:
         with suppress(StreamlitAPIException):  # bound already: the address is the widget's own
-            st.query_params[METHOD] = method_label(asked)
+            del st.query_params[METHOD]  # the control writes it anew, in words
+            st.session_state[METHOD] = asked
         return
     known = " and ".join(map(method_label, methods))
     shown = method_label(asked) if asked.isidentifier() and len(asked) <= 40 else "something else"
