@@ -1,7 +1,7 @@
 """Sentences about the studies of a run, made from its tables; knows no Streamlit."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from explorer.studies.shares import wilson
 from explorer.studies.statistics import Estimate
 from explorer.ui import claims
 from explorer.ui.by import UNSAID, By
+from explorer.ui.by_method import spoken
 
 BOTH_SIDES = ("cost", "reward")
 """What an alignment tax sets against each other: safety and helpfulness."""
@@ -120,11 +121,12 @@ def restoring_words(row: pd.Series, score: str, by: By = UNSAID) -> str:
 
 def transfer_sentence(frame: pd.DataFrame, score: str) -> str:
     """How much is lost when neurons of one kind of prompts are patched on another, by several scores."""
-    texts = [_transferred(frame, s) for s in dict.fromkeys([score, *claims.MEASURES]) if f"effect_{s}" in frame]
+    texts = [transfer_of(frame, s) for s in dict.fromkeys([score, *claims.MEASURES]) if f"effect_{s}" in frame]
     return " ".join(texts) or f"No share of the gap in {score_words(score)} can be given: the run does not hold it."
 
 
-def _transferred(frame: pd.DataFrame, score: str) -> str:
+def transfer_of(frame: pd.DataFrame, score: str) -> str:
+    """How much is lost, by one score."""
     column = f"effect_{score}"
     known = frame.dropna(subset=[column])
     own = known[known["source"] == known["own"]]
@@ -163,26 +165,44 @@ def mean_of(rows: pd.DataFrame, column: str) -> Estimate:
     return Estimate(value, low, high)
 
 
-def tax_sentence(frame: pd.DataFrame, score: str) -> str:
-    """What one model's activations do to the other at the shared neurons, both ways."""
+def tax_sentence(frame: pd.DataFrame, score: str, label: Callable[[str], str] = ranking_label) -> str:
+    """What one model's activations do to the other at the shared neurons, both ways.
+
+    Args:
+        frame: rows of one pair and size of top sets.
+        score: which one changes.
+        label: the aligned model that a ranking is of, in words.
+    """
     rows = frame[(frame["set"] == "shared") & (frame["score"] == score)]
     parts = []
     for row in rows.to_dict("records"):
         low, high = row["delta_low"], row["delta_high"]
         sure = "" if low > 0 or high < 0 else ", not distinguishable from 0"
         parts.append(
-            f"{ranking_label(str(row['activations_of']))} activations in {ranking_label(str(row['into']))} change "
+            f"{label(str(row['activations_of']))} activations in {label(str(row['into']))} change "
             f"{score_words(score)} on {suite_label(str(row['suite']))} by **{row['delta']:+.2f}** "
             f"({low:+.2f} to {high:+.2f}, n = {row['n']}{sure})"
         )
     return "; ".join(parts) + "." if parts else ""
 
 
-def safeguard_sentence(frame: pd.DataFrame, k: int) -> str:
-    """How well harm is predicted on prompts of other suites, against the majority-class baseline and random neurons."""
+def safeguard_accuracy(frame: pd.DataFrame, k: int) -> Estimate | None:
+    """The mean accuracy that `safeguard_sentence` tells of; None where nothing could be learnt."""
+    rows = _on_others(frame, k)
+    safety = rows[rows["neurons"] == "safety"]
+    return None if safety.empty else mean_of(safety, "accuracy")
+
+
+def _on_others(frame: pd.DataFrame, k: int) -> pd.DataFrame:
+    """Tests on other suites than the one trained on: merged, where the run did so."""
     rows = frame[(frame["k"] == k) & (frame["train"] != frame["test"])]
     merged = rows[rows["test"] == "all others"]
-    rows = merged if len(merged) else rows
+    return merged if len(merged) else rows
+
+
+def safeguard_sentence(frame: pd.DataFrame, k: int) -> str:
+    """How well harm is predicted on prompts of other suites, against the majority-class baseline and random neurons."""
+    rows = _on_others(frame, k)
     safety, random = rows[rows["neurons"] == "safety"], rows[rows["neurons"] == "random"]
     if safety.empty:
         return "Harm could not be predicted: the answers to each suite are all of one kind."
@@ -229,16 +249,28 @@ def seeds_sentence(frame: pd.DataFrame, fraction: float) -> str:
     rows = frame[(frame["fraction"] - fraction).abs() < 1e-9]
     if rows.empty:
         return ""
-    return (
-        f"The top {percent(fraction)} of {len(set(rows['a']) | set(rows['b']))} rankings of one recipe share "
-        f"**{percent(rows['overlap'].min())} to {percent(rows['overlap'].max())}** of their neurons (chance "
-        f"{percent(rows['chance'].iloc[0])}), with a Spearman ρ of **{rows['spearman'].min():.2f} to "
-        f"{rows['spearman'].max():.2f}** over the shared ones."
+    low, high = rows["overlap"].min(), rows["overlap"].max()
+    shared = percent(low) if low == high else f"{percent(low)} to {percent(high)}"
+    text = (
+        f"The top {percent(fraction)} ({int(rows['k'].iloc[0]):,} neurons) of "
+        f"{len(set(rows['a']) | set(rows['b']))} rankings of one recipe share **{shared}** of their neurons (chance "
+        f"{percent(rows['chance'].iloc[0])})"
     )
+    least, most = rows["spearman"].min(), rows["spearman"].max()
+    if pd.isna(least):
+        return f"{text}; the shared ones are too few to correlate."
+    rho = f"{least:.2f}" if least == most else f"{least:.2f} to {most:.2f}"
+    return f"{text}, with a Spearman ρ of **{rho}** over the shared ones."
 
 
 def capability_sentence(frame: pd.DataFrame) -> str:
-    """What patching does to each ability, with n and intervals; and where M1 has none that it could lose."""
+    """What patching does to each ability, with n and intervals; and where M1 has none that it could lose.
+
+    Rankings of several methods have a paragraph each.
+    """
+    if "method" in frame and frame["method"].nunique() > 1:
+        parts = {str(m): capability_sentence(rows) for m, rows in frame.groupby("method", sort=False)}
+        return "\n\n".join(spoken(method, text) for method, text in parts.items())
     texts = []
     for task, rows in frame.groupby("task", sort=False):
         m1 = rows[rows["model"] == "M1"]
