@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.charts.labels import ranking_label
+from explorer.charts.labels import BY_ATTRIBUTION, ranking_label
 from explorer.runs.columns import BY_CHANGE, MAIN, method_of
 
 RESTORE, BREAK = "restore", "break"
@@ -58,7 +58,8 @@ def ranking_title(name: str, rankings: Mapping[str, Any]) -> str:
     method = _method(name, rankings)
     if name in _TITLES and (name == RANDOM or _method_of_name(name) == method):
         return _TITLES[name]
-    return f"{_METHODS.get(method, method.replace('_', ' ').capitalize())}: {ranking_label(name)}"
+    of = name.removeprefix(BY_ATTRIBUTION) if method == "attribution" else name
+    return f"{_METHODS.get(method, method.replace('_', ' ').capitalize())}: {ranking_label(of)}"
 
 
 def default_fraction(name: str, rankings: Mapping[str, Any]) -> float:

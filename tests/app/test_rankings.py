@@ -192,7 +192,7 @@ def test_rankings_are_named_by_what_they_rank_by() -> None:
         "safety": "Change score (paper)",
         "safety_prompt": "Change score: Safety, whole prompt",
         "attribution": "Attribution",
-        "attribution_helpful": "Attribution: Attribution helpful",
+        "attribution_helpful": "Attribution: Helpfulness",
         "effect_size": "Effect size (Cohen's d)",
         "prompt_difference_m2": "Prompt difference, M2",
         "strange": "New way: Strange",

@@ -33,6 +33,7 @@ def run(*args: str, **env: str) -> subprocess.CompletedProcess:
         (["patch", "--prompt", "hi", "--run", "lost"], "no run"),
         (["patch"], "--prompt"),
         (["patch", "--prompt", "hi", "--direction", "down"], "restore or break"),
+        (["audit", "demo", "--direction", "down"], "restore or break"),
         (["patch", "--prompt", "hi", "--strength", "3"], "from -1 to 2"),
         (["patch", "--prompt", "hi", "--positions", "here"], "how many first tokens"),
         (["rank", "--end", "negative"], "one end"),
