@@ -41,7 +41,9 @@ M1Option = Annotated[
 M2Option = Annotated[str, typer.Option(help="M2 without a pair file: the same, or an adapter's folder.")]
 RunOption = Annotated[str, typer.Option(help="Run: its name in the runs folder.")]
 PairRunOption = Annotated[str, typer.Option(help="Run: its name in the runs folder. Left out: the pair's own.")]
-RankingOption = Annotated[str, typer.Option(help="Ranking of the run, by change score or by attribution.")]
+RankingOption = Annotated[
+    str, typer.Option(help="Ranking of the run, by change score or attribution; left out: its main one.")
+]
 EndOption = Annotated[
     str,
     typer.Option(
@@ -85,6 +87,15 @@ def main() -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _of_direction(name: str, direction: str) -> str:
+    """A table's name in a direction; stops where that is none."""
+    from explorer.pipeline.specs import DIRECTIONS
+
+    if direction not in DIRECTIONS:
+        _fail(f"The direction must be {' or '.join(DIRECTIONS)}, not “{direction}”.")
+    return name if direction == DIRECTIONS[0] else f"{name}_{direction}"
+
+
 def _fail(message: str) -> NoReturn:
     print(f"explorer: {' '.join(message.split())}", file=sys.stderr)  # one line, whatever a name in it holds
     sys.exit(2)
@@ -112,7 +123,7 @@ def patch(
     m1: M1Option = "",
     m2: M2Option = "",
     run: PairRunOption = "",
-    ranking: RankingOption = "safety",
+    ranking: RankingOption = "",
     end: EndOption = "",
     direction: Annotated[
         str, typer.Option(help="restore: M2's activations into M1; break: M1's into M2, as unpatched and aligned.")
@@ -137,8 +148,7 @@ def patch(
 
     check_prompt(prompt)
     check_new_tokens(max_new_tokens)
-    if direction not in DIRECTIONS:
-        _fail(f"The direction must be {' or '.join(DIRECTIONS)}, not “{direction}”.")
+    _of_direction("", direction)
     spec = _pair(pair, m1, m2)
     found = _ranking(run or _run_of(pair, spec), ranking, end)
     what = Patch(found.top(fraction=fraction), strength, positions)
@@ -185,7 +195,7 @@ def patch(
 @app.command()
 def rank(
     run: RunOption = "demo",
-    ranking: RankingOption = "safety",
+    ranking: RankingOption = "",
     end: EndOption = "",
     top: Annotated[int, typer.Option(min=1, help="How many neurons to print.")] = 20,
     csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
@@ -437,6 +447,9 @@ def audit(
         float | None, typer.Option(min=0.0, max=1.0, help="Only answers patched at this share of all neurons.")
     ] = None,
     ranking: Annotated[str, typer.Option(help="Only answers patched with the sets of this ranking.")] = "",
+    direction: Annotated[
+        str, typer.Option(help="restore: answers of M1 with M2's activations; break: of M2 with M1's.")
+    ] = "restore",
     n: Annotated[int, typer.Option("--n", min=1, max=10_000, help="Answers to read.")] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Of the random sample.")] = 0,
     csv: Annotated[
@@ -451,7 +464,8 @@ def audit(
     from explorer.studies.audit import Cell, audit_sample, measured, read_labels, to_text
 
     cell = Cell(suite, column, neurons, fraction, ranking)
-    sample = audit_sample(find_run(run).table("answers"), cell, n, seed)
+    answers = find_run(run).table(_of_direction("answers", direction))
+    sample = audit_sample(answers, cell, n, seed)
     if labels is not None:
         found = measured(sample, read_labels(labels))
         for name, share in (("precision", found.precision), ("recall", found.recall)):
@@ -495,7 +509,9 @@ def _ranking(run: str, name: str, end: str) -> "Ranking":
     from explorer.neurons.scores import Attributions
     from explorer.runs.reader import find_run
 
-    found = find_run(run).ranking(name)
+    opened = find_run(run)
+    name = name or opened.main_ranking
+    found = opened.ranking(name)
     if not end:
         return found
     if not isinstance(found, Attributions):

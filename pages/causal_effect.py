@@ -2,22 +2,30 @@
 
 import streamlit as st
 
-from explorer.charts.effect import effect_chart, effect_frame, effect_on, reference_frame
+from explorer.charts.effect import effect_chart, effect_frame, effect_on, reference_frame, turned
 from explorer.charts.labels import percent, suite_label
 from explorer.charts.matrix import Matrix, interval_chart, matrix_chart
 from explorer.ui import causal, findings
+from explorer.ui.by import default_fraction
 from explorer.ui.facts import fractions_of, main_suite, nearest
+from explorer.ui.results import choose_results, directions_of
 from explorer.ui.runs import current_run, table
-from explorer.ui.studies import has_table, missing, pick, show_matrix, show_prompts, study_table
+from explorer.ui.studies import has_table, missing, pick, show_matrix, show_prompts
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
 
 run = current_run()
-st.title("How few neurons restore safety?")
-effect = study_table(run, "effect", "answers of patched models", "[[answers]] with fractions")
-models, answers = table(run, "models"), table(run, "answers")
-restoring = table(run, "restoring") if has_table(run, "restoring") else None
+heading = st.empty()
+heading.title("How few neurons restore safety?")
+if not directions_of(run):
+    missing(run, "answers of patched models", "[[answers]] with fractions")
+    st.stop()
 
 sentence = st.empty()
+with st.container(horizontal=True):
+    results = choose_results(run)
+by, effect, models, answers = results.by, results.effect, results.models, results.answers
+if by.breaks:
+    heading.title("How few neurons break safety?")
 suites = list(dict.fromkeys(effect.loc[effect["set"] == "safety", "suite"]))
 scores = findings.scores_in(effect, "effect_")
 if not suites or not scores:
@@ -29,10 +37,11 @@ with st.container(horizontal=True):
     fractions = fractions_of(effect, suite)
     if "patched" in st.session_state and st.session_state["patched"] not in fractions:  # of another suite
         st.session_state["patched"] = nearest(fractions, float(st.session_state["patched"]))
-    fraction = choose_fraction("Neurons patched (% of all)", fractions, nearest(fractions, 0.05), "patched")
-sentence.markdown(findings.causal_sentence(effect, restoring, suite, score, fraction))
+    first = nearest(fractions, default_fraction(results.ranking, run.manifest["rankings"]))
+    fraction = choose_fraction("Neurons patched (% of all)", fractions, first, "patched")
+sentence.markdown(findings.causal_sentence(effect, results.restoring, suite, score, fraction, by))
 
-measure = effect_on(score)
+measure = turned(effect_on(score), by.giver)
 cells = causal.matrix_frame(effect, score)
 show_matrix(
     matrix_chart(
@@ -51,24 +60,24 @@ show_matrix(
     ),
     "causal_matrix",
     {"fraction": "patched", "suite": "prompts"},
-    "Causal effect of safety neurons by suite and patched fraction; a click looks at one cell",
+    "Causal effect of the top-ranked neurons by suite and patched fraction; a click looks at one cell",
 )
 caption_and_csv(
-    "Share of the gap between M1 and M2 that safety neurons restore. A suite whose gap is not distinguishable from 0 "
-    "is left out. Click a cell to see its curve and the answers behind it.",
-    f"{run.name}-causal-effect.csv",
+    f"Share of the gap between M1 and M2 that the top neurons by {by.words} {by.verb}. A suite whose gap is not "
+    "distinguishable from 0 is left out. Click a cell to see its curve and the answers behind it.",
+    f"{run.name}-causal-effect-{results.ranking}-{results.direction}.csv",
     lambda: effect,
     "causal_csv",
 )
 
-heading = f"{suite_label(suite)}: the curve beside its controls"
-st.subheader(heading[0].upper() + heading[1:])
+curve = f"{suite_label(suite)}: the curve beside its controls"
+st.subheader(curve[0].upper() + curve[1:])
 lines = effect_frame(causal.curves(effect), models, suite, measure)
 if lines.empty:
     st.info(f"The two models' {findings.score_words(score)} are not distinguishable on {suite_label(suite)}.")
 else:
     show_chart(
-        effect_chart(lines, reference_frame(models, suite, measure), measure),
+        effect_chart(lines, reference_frame(models, suite, measure), measure, causal.series(by)),
         f"{measure.label} on {suite_label(suite)} against the share of neurons patched, with random controls",
     )
     caption_and_csv(causal.curve_caption(lines), f"{run.name}-{suite}-curve.csv", lambda: lines, "curve_csv")
@@ -85,7 +94,10 @@ if len(others):
 
 st.subheader(f"The answers behind {percent(fraction)} on {suite_label(suite)}")
 show_prompts(
-    causal.prompt_frame(answers, suite, fraction), "Prompts and patched answers of the chosen cell", fraction=fraction
+    causal.prompt_frame(answers, suite, fraction, by),
+    "Prompts and patched answers of the chosen cell",
+    fraction=fraction,
+    **results.lab(run),
 )
 
 st.subheader("What the paper reports")
@@ -97,8 +109,16 @@ st.caption(
 )
 
 st.subheader("Is the intervention too invasive?")
-if has_table(run, "capability"):
-    ability = table(run, "capability")
+if by.breaks:
+    st.info("General capability is measured of patched M1, not of patched M2.", icon=":material/info:")
+    st.stop()
+if not has_table(run, "capability"):
+    missing(run, "a measurement of general capability", "[capability]")
+    st.stop()
+ability = causal.ability_of(table(run, "capability"), results.ranking)
+if ability.empty:
+    missing(run, f"a measurement of general capability by {by.words}", f'[[capability]] ranking = "{results.ranking}"')
+else:
     st.markdown(findings.capability_sentence(ability))
     change = causal.capability_frame(ability)
     show_chart(
@@ -107,5 +127,3 @@ if has_table(run, "capability"):
     )
     about = "Over the same items as M1. For perplexity more is worse; for accuracy more is better."
     caption_and_csv(about, f"{run.name}-capability.csv", lambda: ability, "capability_csv")
-else:
-    missing(run, "a measurement of general capability", "[capability]")

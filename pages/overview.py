@@ -6,17 +6,20 @@ from explorer.charts.effect import (
     BANDS,
     MEASURES,
     effect_chart,
-    effect_frame,
+    ranking_series,
+    rankings_frame,
     rates_chart,
     rates_frame,
     reference_frame,
 )
 from explorer.charts.labels import percent, suite_label
-from explorer.ui import claims, facts
+from explorer.ui import beside, claims, facts
+from explorer.ui.by import default_fraction
 from explorer.ui.examples import show_examples
 from explorer.ui.method import show_method
 from explorer.ui.origins import show_origins
-from explorer.ui.runs import current_run, table
+from explorer.ui.results import patched_rankings, results_of
+from explorer.ui.runs import current_run
 from explorer.ui.widgets import caption_and_csv, choose_fraction, rate_card, show_chart
 
 run = current_run()
@@ -27,24 +30,29 @@ if not {"models", "effect", "answers"} <= set(run.tables):
     show_method()
     st.stop()
 
-models, effect, answers = table(run, "models"), table(run, "effect"), table(run, "answers")
-main = facts.main_suite(run.manifest, effect, answers)
-fractions = facts.fractions_of(effect, main)
-if not fractions:
+ranking = next(iter(patched_rankings(run)), "")
+if not ranking:
     st.markdown("This run patched no neurons; build it with fractions under `[[answers]]`.")
     show_method()
     st.stop()
+
+results = results_of(run, ranking)
+by, models, effect, answers = results.by, results.models, results.effect, results.answers
+main = facts.main_suite(run.manifest, effect, answers)
+fractions = facts.fractions_of(effect, main)
 
 sentence = st.empty()
 fraction = choose_fraction(
     "Neurons patched (% of all)",
     fractions,
-    facts.nearest(fractions, 0.05),
+    facts.nearest(fractions, default_fraction(ranking, run.manifest["rankings"])),
     "share",
     "How many of the top-ranked neurons are patched. Everything on this page follows.",
 )
 found = facts.headline((run.n_layers, run.n_neurons), models, effect, main, fraction)
-sentence.markdown(f"{found.sentence()}\n\n{claims.effect_sentence(effect, main, fraction)}")
+said = [found.sentence(by), claims.effect_sentence(effect, main, fraction, by)]
+said += [beside.papers_words(run, main), beside.breaking_words(run, main, fraction)]
+sentence.markdown("\n\n".join(part for part in said if part))
 with st.grid(4):
     rate_card("M1, unpatched", found.unpatched)
     rate_card(f"{percent(fraction)} safety neurons patched", found.patched)
@@ -75,7 +83,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         bind="query-params",
         width=320,
     )
-lines = effect_frame(effect, models, suite, measure)
+curves = beside.curves(run)
+lines = rankings_frame(beside.of_curves(run, curves), models, suite, measure, ranking)
 if lines.empty:
     st.info(
         f"{measure.label} is not defined on {suite_label(suite)}: there is no such score, or the two models' scores "
@@ -83,17 +92,17 @@ if lines.empty:
     )
 else:
     show_chart(
-        effect_chart(lines, reference_frame(models, suite, measure), measure),
-        f"{measure.label} on {suite_label(suite)} against the share of neurons patched, safety against random neurons",
+        effect_chart(lines, reference_frame(models, suite, measure), measure, ranking_series(curves)),
+        f"{measure.label} on {suite_label(suite)} against the share of neurons patched, beside random neurons",
     )
     caption_and_csv(
-        f"Points are means over all prompts. {BANDS} Random neurons: as many in each layer as the safety set has "
-        "there, none of them in it.",
+        f"Points are means over all prompts. {BANDS} Random neurons: as many in each layer as the top set "
+        "has there, none of them in it.",
         f"{run.name}-{suite}-{measure.column}.csv",
         lambda: lines,
         "effect_csv",
     )
-st.markdown(claims.onset_sentence(effect, main))
+st.markdown(claims.onset_sentence(effect, main, by))
 
 st.subheader("How it works")
 show_method()
@@ -113,6 +122,7 @@ st.subheader("Go on")
 with st.container(horizontal=True, gap="large"):
     st.page_link("pages/neurons.py", label="See which neurons they are", icon=":material/format_list_numbered:")
     st.page_link("pages/patch_lab.py", label="Patch them yourself", icon=":material/science:")
+    st.page_link("pages/fewest.py", label="Compare all ways to rank them", icon=":material/leaderboard:")
     st.page_link("pages/overlap.py", label="Compare rankings", icon=":material/join_inner:")
 origins = st.expander("Where these numbers come from", icon=":material/fact_check:", key="origins", on_change="rerun")
 if origins.open:

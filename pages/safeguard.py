@@ -2,23 +2,30 @@
 
 import streamlit as st
 
-from explorer.charts.labels import percent, rate, suite_label
+from explorer.charts.labels import percent, ranking_label, rate, suite_label
 from explorer.charts.matrix import Matrix, curve_chart, matrix_chart
 from explorer.ui import findings, safeguard
+from explorer.ui.beside_method import safeguard_beside
+from explorer.ui.by_method import method_words, spoken
 from explorer.ui.facts import nearest
+from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.runs import current_run
 from explorer.ui.studies import pick, show_matrix, study_table
 from explorer.ui.widgets import caption_and_csv, show_chart
 
 run = current_run()
 st.title("Can a harmful answer be seen before its first word?")
-frame = study_table(run, "safeguard", "a safeguard", "[safeguard]")
+every = study_table(run, "safeguard", "a safeguard", "[safeguard]")
 
-sizes = sorted(frame["k"].unique().tolist())
 with st.container(horizontal=True):
+    chosen = choose_method(run, every)
+    frame = narrowed(chosen.rows, "ranking", "Neurons of", ranking_label)
+    sizes = sorted(frame["k"].unique().tolist())
     k = pick("Neurons read", sizes, "neurons", lambda n: f"{n:,}", 200, nearest(sizes, 150))
     measure = pick("Measure", list(safeguard.MEASURES), "measure", safeguard.MEASURES.__getitem__)
-st.markdown(findings.safeguard_sentence(frame, k))
+st.markdown(spoken(chosen.method, findings.safeguard_sentence(frame, k)))
+for method, rows in chosen.others.items():
+    st.markdown(safeguard_beside((chosen.method, frame), (method, rows), k))
 
 curve = safeguard.curve(frame, measure)
 show_chart(
@@ -28,9 +35,9 @@ show_chart(
 caption_and_csv(
     "Means over all pairs of different training and test suites; bands run between the means of the pairs' 95 % "
     f"bounds, those of random neurons of the same layers between the lowest and highest of {safeguard.draws(frame)} "
-    "draws. Harmful: an answer of M1 whose cost is above 0.",
+    f"draws. Neurons ranked by {method_words(chosen.method)}. Harmful: an answer of M1 whose cost is above 0.",
     f"{run.name}-safeguard.csv",
-    lambda: frame,
+    lambda: every,
     "safeguard_csv",
 )
 

@@ -4,7 +4,11 @@ import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label
 from explorer.charts.matrix import Matrix, curve_chart, interval_chart, matrix_chart
+from explorer.runs.columns import method_of
 from explorer.ui import findings, methods
+from explorer.ui.beside_method import identification_beside
+from explorer.ui.by_method import method_words, spoken, usual_fraction
+from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.runs import current_run, table
 from explorer.ui.studies import has_table, missing, pick, show_matrix
 from explorer.ui.widgets import caption_and_csv, show_chart
@@ -18,31 +22,44 @@ if with_seeds.open:
     with with_seeds:
         if has_table(run, "seeds"):
             seeds = table(run, "seeds")
-            st.markdown(findings.seeds_sentence(seeds, methods.near(seeds, 0.05)))
+            chosen = choose_method(run, seeds)
+            for method, rows in {chosen.method: chosen.rows, **chosen.others}.items():
+                near = methods.near(rows, usual_fraction(method))
+                st.markdown(spoken(method, findings.seeds_sentence(rows, near)))
             column = pick("Measure", list(methods.LIKENESS), "likeness", methods.LIKENESS.__getitem__)
             show_chart(
-                curve_chart(methods.seed_curves(seeds, column), "Size of both top sets", methods.LIKENESS[column]),
+                curve_chart(
+                    methods.seed_curves(chosen.rows, column), "Size of both top sets", methods.LIKENESS[column]
+                ),
                 "Likeness of the rankings of several seeds against the size of their top sets",
             )
-            about = "Every pair of rankings of one recipe. The paper: overlap and Spearman above 0.95 between seeds."
+            about = (
+                f"Every pair of rankings of one recipe by {method_words(chosen.method)}. The paper, by change score: "
+                "overlap and Spearman above 0.95 between seeds."
+            )
             caption_and_csv(about, f"{run.name}-seeds.csv", lambda: seeds, "seeds_csv")
         else:
             missing(run, "rankings of several seeds", "[seeds]")
 if free.open:
     with free:
         if has_table(run, "identification"):
-            found = table(run, "identification")
-            st.markdown(methods.identification_sentence(found))
+            every = table(run, "identification")
+            chosen = choose_method(run, every)
+            found = narrowed(chosen.rows, "reference", "Compared with", ranking_label)
+            st.markdown(spoken(chosen.method, methods.identification_sentence(found)))
+            for method, rows in chosen.others.items():
+                st.markdown(identification_beside((method, rows)))
             show_chart(
                 interval_chart(methods.identification_frame(found), "Causal effect (share of the gap)", share=True),
                 "Causal effect of the top neurons of rankings with and without an aligned model",
             )
             first = found.iloc[0]
             caption_and_csv(
-                f"Patched with M2's activations, {percent(first['fraction'])} of the neurons, n = {int(first['n']):,}, "
-                f"up to {int(first['max_new_tokens'])} tokens an answer. The paper leaves these methods open.",
+                f"Compared with the ranking by {method_words(chosen.method)}; patched with M2's activations, "
+                f"{percent(first['fraction'])} of the neurons, n = {int(first['n']):,}, up to "
+                f"{int(first['max_new_tokens'])} tokens an answer. The paper leaves these methods open.",
                 f"{run.name}-identification.csv",
-                lambda: found,
+                lambda: every,
                 "identification_csv",
             )
             st.dataframe(
@@ -54,14 +71,21 @@ if spread.open:
     with spread:
         if has_table(run, "sparsity") and has_table(run, "place"):
             sparsity, place = table(run, "sparsity"), table(run, "place")
-            ranking = pick("Ranking", list(dict.fromkeys(sparsity["ranking"])), "ranking", ranking_label)
-            st.markdown(methods.sparsity_sentence(sparsity, ranking))
+            names = sorted(dict.fromkeys(sparsity["ranking"]), key=lambda name: name != run.main_ranking)
+            ranking = pick("Ranking", names, "ranking", ranking_label)
+            method = method_of(run.manifest["rankings"].get(ranking, {}))
+            alike = [n for n in names if method_of(run.manifest["rankings"].get(n, {})) == method]
+            st.markdown(spoken(method, methods.sparsity_sentence(sparsity, ranking, method_words(method))))
             show_chart(
-                curve_chart(methods.energy(sparsity), "Size of the top set", "Share of the squared scores it holds"),
-                "How much of the whole change the top sets hold, for every ranking",
+                curve_chart(
+                    methods.energy(sparsity[sparsity["ranking"].isin(alike)]),
+                    "Size of the top set",
+                    "Share of the squared scores it holds",
+                ),
+                f"How much of the sum of squared scores the top sets hold, for every ranking by {method_words(method)}",
             )
             caption_and_csv(
-                "An even spread would hold as much as its size.",
+                f"Every ranking by {method_words(method)}. An even spread would hold as much as its size.",
                 f"{run.name}-sparsity.csv",
                 lambda: sparsity,
                 "sparse_csv",

@@ -2,8 +2,12 @@
 
 import streamlit as st
 
+from explorer.charts.labels import percent
 from explorer.charts.series import likeness_chart, refusal_chart
+from explorer.ui.beside_method import series_beside
+from explorer.ui.by_method import method_words, spoken, usual_fraction
 from explorer.ui.facts import nearest
+from explorer.ui.method_choice import choose_method
 from explorer.ui.runs import current_run, table
 from explorer.ui.series_facts import series_sentence
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
@@ -18,13 +22,18 @@ if "series" not in run.tables:
     st.stop()
 
 series = table(run, "series")
-fractions = sorted(series["fraction"].unique().tolist())
-top = choose_fraction("Size of the top sets (% of all neurons)", fractions, nearest(fractions, 0.05), "top")
-here = series[series["fraction"] == top]
-st.markdown(series_sentence(here))
+chosen = choose_method(run, series)
+fractions = sorted(chosen.rows["fraction"].unique().tolist())
+usual = nearest(fractions, usual_fraction(chosen.method))
+top = choose_fraction("Size of the top sets (% of all neurons)", fractions, usual, "top") if fractions[1:] else usual
+here = chosen.rows[chosen.rows["fraction"] == top]
+st.markdown(spoken(chosen.method, series_sentence(here)))
+for method, rows in chosen.others.items():
+    st.markdown(series_beside((method, rows), usual_fraction(method)))
 show_chart(likeness_chart(here), "Overlap and rank correlation of each checkpoint's top set with the last one's")
 caption_and_csv(
-    "Each checkpoint is ranked by itself, on M1's answers to the same prompts. The last step is compared with itself.",
+    f"Each checkpoint is ranked by itself, by {method_words(chosen.method)}, on the same prompts; top {percent(top)}. "
+    "The last step is compared with itself.",
     f"{run.name}-series.csv",
     lambda: series,
     "series_csv",

@@ -5,6 +5,9 @@ import streamlit as st
 from explorer.charts.labels import percent, span
 from explorer.charts.matrix import Matrix, matrix_chart
 from explorer.ui import findings, transfer
+from explorer.ui.beside_method import transfer_beside
+from explorer.ui.by_method import method_words, of_method, spoken
+from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.runs import current_run, table
 from explorer.ui.studies import has_table, pick, show_matrix, show_prompts, study_table
 from explorer.ui.widgets import caption_and_csv
@@ -16,10 +19,14 @@ if not kinds:
     study_table(run, "transfer", "a transfer matrix", "[transfer] or [categories]")
 with st.container(horizontal=True):
     kind = pick("Between", kinds, "between", transfer.KINDS.__getitem__)
-    frame = table(run, kind)
+    every = table(run, kind)
+    chosen = choose_method(run, every)
+    frame = narrowed(chosen.rows, "fraction", "Neurons patched", percent)
     scores = findings.scores_in(frame, "effect_") or ["refusal"]
     score = pick("Measured by", scores, "score", findings.score_words)
-st.markdown(findings.transfer_sentence(frame, score))
+st.markdown(spoken(chosen.method, findings.transfer_sentence(frame, score)))
+for method, rows in chosen.others.items():
+    st.markdown(transfer_beside((chosen.method, frame), (method, rows), score))
 
 with st.container(horizontal=True):
     source = pick("Found on", list(dict.fromkeys(frame["source"])), "source", transfer.kind_label)
@@ -52,16 +59,17 @@ show_matrix(
 )
 first = frame.iloc[0]
 caption_and_csv(
-    f"Share of the gap between M1 and M2 restored with {int(first['k']):,} neurons ({percent(first['fraction'])}), "
+    f"Share of the gap between M1 and M2 restored with {int(first['k']):,} neurons ({percent(first['fraction'])}) by "
+    f"{method_words(chosen.method)}, "
     f"n = {span(frame['n'].min(), frame['n'].max())} a cell, up to {int(first['max_new_tokens'])} tokens "
     "an answer. Empty: the gap on those prompts is not distinguishable from 0. Click a cell for the answers behind it.",
     f"{run.name}-{kind}.csv",
-    lambda: frame,
+    lambda: every,
     "transfer_csv",
 )
 
 st.subheader(f"Found on {transfer.kind_label(source)}, patched on {transfer.kind_label(target)}")
-behind = transfer.answers_behind(table(run, f"{kind}_answers"), source, target)
+behind = transfer.answers_behind(of_method(table(run, f"{kind}_answers"), chosen.method), source, target)
 show_prompts(
     behind, "Prompts and patched answers of the chosen cell", **transfer.lab_controls(run.rankings, source, first)
 )

@@ -1,6 +1,7 @@
 """What patching does to whole answers: scores against the patched fraction, and refusals by kind of prompt."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import altair as alt
 import pandas as pd
@@ -16,6 +17,18 @@ SERIES = {
     "aligned": ("M2, aligned", palette.ALIGNED),
 }
 """Names and colours of the columns that answers and effects come in, in the order of legends."""
+
+BREAKING = {
+    "unpatched": ("M2, unpatched", palette.ALIGNED),
+    "safety": ("M1's activations in its top neurons", palette.PATCHED),
+    "random": ("M1's activations in random neurons", palette.RANDOM),
+    "anywhere": ("M1's activations in random neurons anywhere", "#56B4E9"),
+    "aligned": ("M1", palette.UNPATCHED),
+}
+"""The same of the other direction, where M1's activations go into M2: "unpatched" is M2 there, and "aligned" M1."""
+
+RANKING_COLOURS = (palette.PATCHED, "#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#8C6D1F", "#B22222", "#444B59")
+"""Colours of rankings that stand beside each other, the main one first."""
 
 
 BANDS = (
@@ -71,13 +84,50 @@ def effect_on(score: str) -> Measure:
 _COLUMNS = ["series", "fraction", "k", "value", "low", "high", "draw_min", "draw_max", "n", "seeds", "max_new_tokens"]
 
 
-def effect_frame(effect: pd.DataFrame, models: pd.DataFrame, suite: str, measure: Measure) -> pd.DataFrame:
+def turned(measure: Measure, to: str) -> Measure:
+    """A measure whose effect is complete where answers are as those of model `to`, "M1" or "M2"."""
+    return replace(measure, axis=measure.axis.replace("100 = as M2", f"100 = as {to}"))
+
+
+def ranking_series(
+    titles: Mapping[str, str], base: Mapping[str, tuple[str, str]] = SERIES
+) -> dict[str, tuple[str, str]]:
+    """Names and colours of a chart of several rankings, for `effect_chart`.
+
+    Args:
+        titles: rankings by name, in words, the main one first.
+        base: those of the columns that stand beside them.
+    """
+    colours = zip(titles.items(), (RANKING_COLOURS * len(titles))[: len(titles)], strict=True)
+    lines = {name: (title, colour) for (name, title), colour in colours}
+    return {"unpatched": base["unpatched"], **lines, "random": base["random"], "aligned": base["aligned"]}
+
+
+def rankings_frame(effect: pd.DataFrame, models: pd.DataFrame, suite: str, measure: Measure, main: str) -> pd.DataFrame:
+    """The lines of several rankings' top sets, each a series, and of the main one's random neurons; as `effect_frame`.
+
+    Args:
+        effect, models: of all rankings.
+        suite: a prompt suite.
+        measure: what is drawn.
+        main: the main ranking.
+    """
+    top, random = effect["set"] == "safety", (effect["set"] == "random") & (effect["ranking"] == main)
+    shown = effect[top | random]
+    shown = shown.assign(set=shown["ranking"].where(shown["set"] == "safety", "random"))
+    return effect_frame(shown, models, suite, measure, sorted(set(shown["set"])))
+
+
+def effect_frame(
+    effect: pd.DataFrame, models: pd.DataFrame, suite: str, measure: Measure, series: Sequence[str] = tuple(SERIES)
+) -> pd.DataFrame:
     """The lines of one suite: columns series, fraction, k, value, low, high, n, seeds, max_new_tokens.
 
     And draw_min, draw_max: the lowest and highest random draw; nan where there is one, or the run does not hold them. A
-    line starts at fraction 0, which is M1 itself. Undefined values are left out.
+    line starts at fraction 0, which is the model that is patched. `series` are the sets that are lines. Undefined
+    values are left out.
     """
-    patched = effect[(effect["suite"] == suite) & effect["set"].isin(SERIES)].rename(columns={"set": "series"})
+    patched = effect[(effect["suite"] == suite) & effect["set"].isin(series)].rename(columns={"set": "series"})
     frame = patched.assign(
         value=patched[measure.column],
         low=patched[f"{measure.column}_low"],
@@ -86,7 +136,7 @@ def effect_frame(effect: pd.DataFrame, models: pd.DataFrame, suite: str, measure
     )[_COLUMNS].dropna(subset=["value"])
     if frame.empty:
         return frame
-    starts = [_start(frame, series, reference_frame(models, suite, measure)) for series in frame["series"].unique()]
+    starts = [_start(frame, name, reference_frame(models, suite, measure)) for name in frame["series"].unique()]
     return pd.concat([*starts, frame], ignore_index=True).sort_values(["series", "fraction"], ignore_index=True)
 
 
@@ -102,18 +152,31 @@ def reference_frame(models: pd.DataFrame, suite: str, measure: Measure) -> pd.Da
     return rows[["series", "value", "low", "high", "n", "max_new_tokens"]].dropna(subset=["value"])
 
 
-def effect_chart(frame: pd.DataFrame, references: pd.DataFrame, measure: Measure) -> Layered:
+def effect_chart(
+    frame: pd.DataFrame,
+    references: pd.DataFrame,
+    measure: Measure,
+    series: Mapping[str, tuple[str, str]] = SERIES,
+) -> Layered:
     """Lines with interval bands against the patched fraction, M1 and M2 as dashed rules.
 
+    The fraction's axis is logarithmic from the smallest fraction on, and linear from there down to 0.
+
     Args:
-        frame: of `effect_frame`, not empty.
+        frame: of `effect_frame` or `rankings_frame`, not empty.
         references: of `reference_frame`.
         measure: what both show.
+        series: names and colours of the lines and rules.
     """
-    shown = [s for s in SERIES if s in set(frame["series"]) | set(references["series"])]
-    colour = _colour(shown)
-    lines, rules = _named(frame), _named(references)
-    x = alt.X("fraction:Q", title="Neurons patched (% of all)", scale=alt.Scale(type="sqrt", nice=False))
+    shown = [s for s in series if s in set(frame["series"]) | set(references["series"])]
+    colour = _colour(shown, series)
+    lines, rules = _named(frame, series), _named(references, series)
+    smallest = float(frame.loc[frame["fraction"] > 0, "fraction"].min())
+    x = alt.X(
+        "fraction:Q",
+        title="Neurons patched (% of all, log scale)",
+        scale=alt.Scale(type="symlog", constant=smallest, nice=False),
+    )
     ticks = sorted({0.0, *frame["fraction"]})
     x = x.axis(alt.Axis(values=ticks, labelExpr=PERCENT_AXIS, labelOverlap="greedy", grid=False))
     y = alt.Y("value:Q", title=measure.axis, scale=alt.Scale(zero=measure.share), axis=_axis(measure.share))
@@ -204,16 +267,16 @@ def _spread(frame: pd.DataFrame, share: bool) -> list[str]:
     return ["–" if pd.isna(low) else f"{low:{form}} to {high:{form}}" for low, high in pairs]
 
 
-def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(name=frame["series"].map({s: name for s, (name, _) in SERIES.items()}).fillna(frame["series"]))
+def _named(frame: pd.DataFrame, series: Mapping[str, tuple[str, str]] = SERIES) -> pd.DataFrame:
+    return frame.assign(name=frame["series"].map({s: name for s, (name, _) in series.items()}).fillna(frame["series"]))
 
 
-def _colour(shown: list[str]) -> alt.Color:
-    names, colours = zip(*(SERIES[s] for s in shown), strict=True)
+def _colour(shown: list[str], series: Mapping[str, tuple[str, str]] = SERIES) -> alt.Color:
+    names, colours = zip(*(series[s] for s in shown), strict=True)
     return alt.Color(
         "name:N",
         scale=alt.Scale(domain=list(names), range=list(colours)),
-        legend=alt.Legend(title=None, orient="top", symbolType="circle", symbolOpacity=1, labelLimit=240),
+        legend=alt.Legend(title=None, orient="top", symbolType="circle", symbolOpacity=1, labelLimit=280, columns=4),
     )
 
 

@@ -21,7 +21,13 @@ _NAMES = {
     "advbench": "AdvBench",
     "xstest": "XSTest",
 }
+BY_ATTRIBUTION = "attribution_"
+"""What a ranking's name begins with that is by attribution beside one by change score."""
+
 _RANKINGS = {
+    "attribution": "Safety, by attribution",
+    "effect_size": "Effect size",
+    "prompt_difference_m2": "Prompt Difference, M2",
     "helpful": "Helpfulness",
     "webgpt": "WebGPT answers",
     "harmless": "Harmlessness",
@@ -61,6 +67,8 @@ def suite_label(name: str) -> str:
 
 def ranking_label(name: str) -> str:
     """A ranking in words: "safety_last_prompt" → "Safety, last prompt token"."""
+    if name.startswith(BY_ATTRIBUTION):
+        return f"{ranking_label(name.removeprefix(BY_ATTRIBUTION))}, by attribution"
     return _RANKINGS.get(name, name.replace("_", " ").capitalize())
 
 

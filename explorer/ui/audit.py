@@ -8,7 +8,8 @@ from explorer.errors import ExplorerError
 from explorer.runs.reader import Run
 from explorer.studies.audit import LABELS, Cell, Measured, audit_sample, measured
 from explorer.studies.statistics import Estimate
-from explorer.ui.examples import COLUMNS
+from explorer.ui.by import COLUMNS, RESTORE
+from explorer.ui.results import DIRECTION, choose_direction, choose_ranking, directions_of, table_of
 from explorer.ui.runs import show_problem, table
 from explorer.ui.widgets import download_csv
 
@@ -22,11 +23,12 @@ def show_audit(run: Run) -> None:
     if "answers" not in run.tables:
         st.info("This run holds no answers.", icon=":material/info:")
         return
-    answers = table(run, "answers")
+    direction = choose_direction(run, f"audit_{DIRECTION}") if len(directions_of(run)) > 1 else RESTORE
+    answers = table(run, table_of("answers", direction))
     if "verdict" not in answers:
         st.info("This run was built before answers had verdicts; build it again to audit it.", icon=":material/info:")
         return
-    cell, n, seed = _choose(answers)
+    cell, n, seed = _choose(run, answers, direction)
     try:
         sample = audit_sample(answers, cell, n, seed)
     except ExplorerError as problem:
@@ -43,7 +45,7 @@ def show_audit(run: Run) -> None:
         hide_index=True,
         height=420,
         disabled=[str(c) for c in shown if c != "label"],
-        key=f"audit_{run.name}_{cell}_{n}_{seed}",
+        key=f"audit_{run.name}_{direction}_{cell}_{n}_{seed}",
         column_config={
             "label": st.column_config.SelectboxColumn("Your label", options=list(LABELS), width="small"),
             "verdict": st.column_config.TextColumn("Verdict", width="small"),
@@ -76,20 +78,23 @@ def _share(found: Estimate) -> str:
     return f"**{rate(found.value)}** [{rate(found.low)}, {rate(found.high)}]"
 
 
-def _choose(answers: pd.DataFrame) -> tuple[Cell, int, int]:
+def _choose(run: Run, answers: pd.DataFrame, direction: str) -> tuple[Cell, int, int]:
     """The cell, the size of the sample and its seed."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         suites = list(answers["suite"].unique())
         suite = st.selectbox("Prompts", suites, format_func=suite_label, key="audit_suite", bind="query-params")
         mine = answers[answers["suite"] == suite]
-        columns = [c for c in COLUMNS if (mine["column"] == c).any()]
-        column = st.selectbox("Answers of", columns, format_func=COLUMNS.__getitem__, key="audit_column")
-        kind, fraction = "", None
+        words = COLUMNS[direction]
+        columns = [c for c in words if (mine["column"] == c).any()]
+        column = st.selectbox("Answers of", columns, format_func=words.__getitem__, key="audit_column")
+        kind, fraction, ranking = "", None, ""
         if column == "patched":
             patched = mine[mine["column"] == "patched"]
+            ranking = choose_ranking(run, direction, "audit_ranking", set(patched["ranking"]))
+            patched = patched[patched["ranking"] == ranking]
             kind = st.selectbox("Neurons", list(patched["set"].unique()), key="audit_set")
             fractions = sorted(patched.loc[patched["set"] == kind, "fraction"].unique())
             fraction = st.selectbox("Share", fractions, format_func=percent, key="audit_fraction")
         n = int(st.number_input("Answers to read", 1, MOST, 50, key="audit_n"))
         seed = int(st.number_input("Seed", 0, 10_000, 0, key="audit_seed"))
-    return Cell(suite, column, kind, fraction), min(max(n, 1), MOST), seed
+    return Cell(suite, column, kind, fraction, ranking), min(max(n, 1), MOST), seed

@@ -2,11 +2,24 @@
 
 import pandas as pd
 
-from explorer.charts.effect import BANDS, SERIES
+from explorer.charts import palette
+from explorer.charts.effect import BANDS, BREAKING, SERIES
 from explorer.charts.labels import percent, suite_label
 from explorer.ui import findings
+from explorer.ui.by import UNSAID, By
 
 IN_CURVE = ("safety", "random", "anywhere")
+
+
+def series(by: By) -> dict[str, tuple[str, str]]:
+    """Names and colours of the lines of one ranking and direction."""
+    top = f"M1's activations in its top by {by.words}" if by.breaks else f"Top by {by.words}, patched"
+    return {**(BREAKING if by.breaks else SERIES), "safety": (top, palette.PATCHED)}
+
+
+def ability_of(capability: pd.DataFrame, ranking: str) -> pd.DataFrame:
+    """The rows of general capability that were measured with sets of this ranking patched into M1."""
+    return capability[capability["ranking"] == ranking]
 
 
 def matrix_frame(effect: pd.DataFrame, score: str) -> pd.DataFrame:
@@ -30,7 +43,7 @@ def curve_caption(lines: pd.DataFrame) -> str:
     """What a curve was measured on."""
     draws = lines.loc[lines["series"] == "random", "seeds"]
     random = (
-        f" Random neurons, as many in each layer, are drawn outside the safety set, {int(draws.max())} times; points "
+        f" Random neurons, as many in each layer, are drawn outside the top set, {int(draws.max())} times; points "
         "are means over the draws. Where that set fills more than half of a layer, there are none to draw and their "
         "curve ends."
         if len(draws)
@@ -78,16 +91,22 @@ def _name(row: dict) -> str:
     return f"{SERIES[row['set']][0].removesuffix(' patched').lower()}, {size}"
 
 
-def prompt_frame(answers: pd.DataFrame, suite: str, fraction: float) -> pd.DataFrame:
-    """The prompts of a suite with M1's, the patched and M2's scores, and the patched answer."""
+def prompt_frame(answers: pd.DataFrame, suite: str, fraction: float, by: By = UNSAID) -> pd.DataFrame:
+    """The prompts of a suite with M1's, the patched and M2's scores, and the patched answer.
+
+    Args:
+        answers: of one ranking and direction.
+        suite, fraction: of the patched answers.
+        by: that ranking and direction; where M2 is patched, its answers stand under "patched M2 answers".
+    """
     mine = answers[answers["suite"] == suite]
     patched = mine[(mine["set"] == "safety") & ((mine["fraction"] - fraction).abs() < 1e-9)].set_index("prompt_id")
     frame = patched[["prompt", "category", "answer"]].copy()
-    for name, rows in (
-        ("M1", mine[mine["column"] == "unpatched"].set_index("prompt_id")),
-        ("patched", patched),
-        ("M2", mine[mine["column"] == "aligned"].set_index("prompt_id")),
-    ):
+    if by.breaks:
+        frame = frame.rename(columns={"answer": "patched M2 answers"})
+    plain = {by.patched: "unpatched", by.giver: "aligned"}
+    m1, m2 = (mine[mine["column"] == plain[model]].set_index("prompt_id") for model in ("M1", "M2"))
+    for name, rows in (("M1", m1), ("patched", patched), ("M2", m2)):
         for score in findings.kept_scores(rows):
             frame[f"{score} {name}"] = rows[score].reindex(frame.index).round(2)
         frame[f"refused {name}"] = rows["refused"].reindex(frame.index)

@@ -3,7 +3,7 @@
 Every sentence names both with their intervals, n and the decoding length; where the two part (one interval excludes 0,
 the other does not), it says so. Degenerate answers stand beside them.
 
-effect_sentence(effect, "redteam_eval", 0.05)
+effect_sentence(effect, "redteam_eval", 0.05, By("attribution"))
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import pandas as pd
 from explorer.charts.labels import interval, percent, rate, suite_label
 from explorer.studies.effect import DEGENERATE, RESTORED
 from explorer.studies.statistics import Estimate
+from explorer.ui.by import UNSAID, By
 
 MEASURES = {"refusal": "refusals", "cost": "cost"}
 """The two judges of a claim, by their columns."""
@@ -87,45 +88,67 @@ def _missing(measures: list[Measured]) -> str:
     return " ".join(parts)
 
 
-def effect_sentence(effect: pd.DataFrame, suite: str, fraction: float) -> str:
-    """What the top-ranked neurons of one fraction restore, beside random ones and with the share of degenerate answers.
+def effect_sentence(effect: pd.DataFrame, suite: str, fraction: float, by: By = UNSAID) -> str:
+    """What the top-ranked neurons of one fraction restore or break, beside random ones, and how many answers are
+    degenerate.
 
     Args:
-        effect: the run's table.
+        effect: the run's table, of one ranking and direction.
         suite, fraction: of the patched answers.
+        by: that ranking and direction.
     """
     row = _row(effect, suite, fraction)
     if row is None:
         return f"{percent(fraction)} of the neurons were not patched on {suite_label(suite)}."
-    lead = f"On {suite_label(suite)} the top **{percent(fraction)}** of the neurons restore"
+    lead = f"On {suite_label(suite)}{by.aside} the top **{percent(fraction)}** of the neurons {by.verb}"
     text = claim_sentence(lead, *_both(row, "effect_"), scope_of(row))
     above = _both(row, "above_random_")
     if any(m.known for m in above):
-        lead = "Beyond as many random neurons of the same layers they restore"
+        lead = f"Beyond as many random neurons of the same layers they {by.verb}"
         beyond = claim_sentence(lead, *above, "over the same prompts")
         text += f" {beyond}{_corrected(row)}"
     return f"{text}{degenerate_words(row)}"
 
 
-def onset_sentence(effect: pd.DataFrame, suite: str) -> str:
+def claim_at(effect: pd.DataFrame, suite: str, fraction: float, lead: str) -> str:
+    """A claim about the top-ranked neurons of one fraction in words of one's own; "" where they were not patched.
+
+    Args:
+        effect: the run's table, of one ranking and direction.
+        suite, fraction: of the patched answers.
+        lead: of `claim_sentence`.
+    """
+    row = _row(effect, suite, fraction)
+    return "" if row is None else claim_sentence(lead, *_both(row, "effect_"), scope_of(row))
+
+
+def reached_sentence(effect: pd.DataFrame, suite: str) -> str:
+    """The smallest set that gets to `RESTORED` of each gap, or the most that any does; "" where there is no gap."""
+    both = [(row, _both(row, "effect_")) for _, row in _top(effect, suite).iterrows()]
+    needed = [i for i in (0, 1) if any(pair[i].known for _, pair in both)]
+    return _reached(both, needed) if needed else ""
+
+
+def onset_sentence(effect: pd.DataFrame, suite: str, by: By = UNSAID) -> str:
     """From which measured fraction on patching has an effect by both measures, and where it restores `RESTORED`."""
-    rows = effect[(effect["suite"] == suite) & (effect["set"] == "safety")].sort_values("fraction")
+    rows = _top(effect, suite)
     both = [(row, _both(row, "effect_")) for _, row in rows.iterrows()]
     if not any(m.known for _, pair in both for m in pair):
-        return f"Whether patching restores safety cannot be said on {suite_label(suite)}. " + _missing(
+        return f"Whether patching {by.verb}s safety cannot be said on {suite_label(suite)}. " + _missing(
             list(both[-1][1]) if both else []
         )
     needed = [i for i in (0, 1) if any(pair[i].known for _, pair in both)]
     holds = [all(pair[i].sign > 0 for i in needed) for _, pair in both]
     start = next((i for i in range(len(holds)) if all(holds[i:])), None)
-    by = "both measures" if len(needed) == 2 else both[-1][1][needed[0]].words
+    judges = "both measures" if len(needed) == 2 else both[-1][1][needed[0]].words
     if start is None:
-        text = f"No measured set has an effect on {suite_label(suite)} that is distinguishable from 0 by {by}."
+        what = f"No measured set has an effect on {suite_label(suite)}{by.aside}"
+        text = f"{what} that is distinguishable from 0 by {judges}."
     else:
         row, pair = both[start]
         lead = (
-            f"On {suite_label(suite)} the effect is distinguishable from 0 by {by} from **{percent(row['fraction'])}** "
-            "of the neurons on; so many restore"
+            f"On {suite_label(suite)}{by.aside} the effect is distinguishable from 0 by {judges} from "
+            f"**{percent(row['fraction'])}** of the neurons on; so many {by.verb}"
         )
         text = claim_sentence(lead, *pair, scope_of(row))
     return f"{text} {_reached(both, needed)}"
@@ -190,7 +213,11 @@ def _corrected(row: pd.Series) -> str:
     return f" Holm-corrected p of paired tests: {' and '.join(parts)}." if parts else ""
 
 
+def _top(effect: pd.DataFrame, suite: str) -> pd.DataFrame:
+    return effect[(effect["suite"] == suite) & (effect["set"] == "safety")].sort_values("fraction")
+
+
 def _row(effect: pd.DataFrame, suite: str, fraction: float) -> pd.Series | None:
-    rows = effect[(effect["suite"] == suite) & (effect["set"] == "safety")]
+    rows = _top(effect, suite)
     rows = rows[(rows["fraction"] - fraction).abs() < 1e-9]
     return None if rows.empty else rows.iloc[0]

@@ -33,6 +33,7 @@ class SharedNeurons:
 
     Attributes:
         count: of those neurons.
+        known: whether both rankings know the two models' mean activations there.
         same: share of them whose mean activation changes from M1 in the same direction in both.
         rho: Spearman's ρ of the two changes.
         ranks: neuron, x, y (its rank in either), series; of all neurons, at most `SHOWN`, evenly spread over the ranks.
@@ -41,6 +42,7 @@ class SharedNeurons:
     """
 
     count: int
+    known: bool
     same: float
     rho: float
     ranks: pd.DataFrame
@@ -107,15 +109,16 @@ def likeness_by_layer(run: Run, a: str, b: str) -> pd.DataFrame:
         return _by_layer(*key_of(run), a, b, sizes(run), run)
 
 
-def shared_rows(run: Run, a: str, b: str) -> pd.DataFrame:
-    """The run's shared neurons of two adapters."""
+def shared_rows(run: Run, a: str, b: str, fraction: float) -> pd.DataFrame:
+    """The run's shared neurons of two adapters, of top sets of one size."""
     shared = table(run, "shared_neurons")
-    return shared[(shared["a"] == a) & (shared["b"] == b)]
+    shared = shared[(shared["a"] == a) & (shared["b"] == b)]
+    return shared[(shared["fraction"] - fraction).abs() < 1e-9] if "fraction" in shared else shared
 
 
-def shared_neurons(run: Run, a: str, b: str) -> SharedNeurons:
+def shared_neurons(run: Run, a: str, b: str, fraction: float) -> SharedNeurons:
     """What a page shows of `shared_rows`."""
-    return _shared_neurons(*key_of(run), a, b, run)
+    return _shared_neurons(*key_of(run), a, b, fraction, run)
 
 
 # -- the run itself is not part of the key: its folder and time of writing are ---------------------
@@ -172,8 +175,8 @@ def _by_layer(folder: str, stamp: int, a: str, b: str, fractions: Sequence[float
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _shared_neurons(folder: str, stamp: int, a: str, b: str, _run: Run) -> SharedNeurons:
-    shared = shared_rows(_run, a, b)
+def _shared_neurons(folder: str, stamp: int, a: str, b: str, fraction: float, _run: Run) -> SharedNeurons:
+    shared = shared_rows(_run, a, b, fraction)
     first, second = change_scores(_run, a), change_scores(_run, b)
     order = first.order[_evenly(len(first.order))]
     ranks = pd.DataFrame(
@@ -201,6 +204,7 @@ def _shared_neurons(folder: str, stamp: int, a: str, b: str, _run: Run) -> Share
     listed.insert(0, "label", [neuron_label(*place) for place in places])
     return SharedNeurons(
         len(shared),
+        bool(shared[["delta_a", "delta_b"]].notna().all(axis=None)),
         float(shared["same_sign"].mean()),
         float(shared["delta_a"].corr(shared["delta_b"], method="spearman")),
         ranks[ranks["y"] > 0],

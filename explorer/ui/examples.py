@@ -7,9 +7,10 @@ import streamlit as st
 
 from explorer.charts.labels import percent
 from explorer.scoring.degenerate import is_degenerate
+from explorer.ui import by
 from explorer.ui.findings import BOTH_SIDES
 
-COLUMNS = {"unpatched": "M1, unpatched", "patched": "M1, patched", "aligned": "M2, aligned"}
+COLUMNS = by.COLUMNS[by.RESTORE]
 _COLOURS = {"unpatched": "orange", "patched": "violet", "aligned": "green"}
 
 

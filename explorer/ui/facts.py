@@ -12,6 +12,7 @@ import pandas as pd
 
 from explorer.charts.labels import interval, percent, rate, suite_label
 from explorer.data.suites_io import WITHHELD
+from explorer.ui.by import UNSAID, By
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,14 @@ class Headline:
     random: Rate | None
     aligned: Rate | None
 
-    def sentence(self) -> str:
-        """The run's main result, with n, decoding length and intervals."""
+    def sentence(self, by: By = UNSAID) -> str:
+        """The run's main result, with n, decoding length and intervals; `by` says which ranking's it is."""
         if self.unpatched is None or self.patched is None:
             return f"This run did not measure refusals of {suite_label(self.suite)}."
         u, p = self.unpatched, self.patched
+        patching = f"By {by.words}, patching" if by.words else "Patching"
         text = (
-            f"The model has **{self.total:,} neurons** in {self.layers} layers. Patching M2's activations into the "
+            f"The model has **{self.total:,} neurons** in {self.layers} layers. {patching} M2's activations into the "
             f"**{self.k:,}** top-ranked ones ({percent(self.fraction)}) {_changes(u.value, p.value)} of "
             f"{suite_label(self.suite)} from **{rate(u.value)}** to **{rate(p.value)}**"
         )

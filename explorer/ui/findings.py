@@ -1,7 +1,7 @@
 """Sentences about the studies of a run, made from its tables; knows no Streamlit."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -11,6 +11,8 @@ from explorer.studies.effect import DEGENERATE
 from explorer.studies.shares import wilson
 from explorer.studies.statistics import Estimate
 from explorer.ui import claims
+from explorer.ui.by import UNSAID, By
+from explorer.ui.by_method import spoken
 
 BOTH_SIDES = ("cost", "reward")
 """What an alignment tax sets against each other: safety and helpfulness."""
@@ -64,23 +66,29 @@ def scores_in(frame: pd.DataFrame, prefix: str = "") -> list[str]:
 
 
 def causal_sentence(
-    effect: pd.DataFrame, restoring: pd.DataFrame | None, suite: str, score: str, fraction: float
+    effect: pd.DataFrame,
+    restoring: pd.DataFrame | None,
+    suite: str,
+    score: str,
+    fraction: float,
+    by: By = UNSAID,
 ) -> str:
-    """What the top-ranked neurons of one fraction restore by refusals and cost, and the fraction that restores 90 %.
+    """What the top-ranked neurons of one fraction restore or break by refusals and cost, and the fraction that does so
+    with 90 %.
 
     A score beside these two is told of first.
     """
-    parts = [] if score in claims.MEASURES else [_own_sentence(effect, suite, score, fraction)]
-    parts.append(claims.effect_sentence(effect, suite, fraction))
+    parts = [] if score in claims.MEASURES else [_own_sentence(effect, suite, score, fraction, by)]
+    parts.append(claims.effect_sentence(effect, suite, fraction, by))
     if restoring is not None:
         at = restoring[restoring["suite"] == suite]
         for name in dict.fromkeys([score, *claims.MEASURES]):
-            parts += [restoring_words(row, name) for _, row in at[at["score"] == name].iterrows()]
+            parts += [restoring_words(row, name, by) for _, row in at[at["score"] == name].iterrows()]
     return " ".join(part for part in parts if part)
 
 
-def _own_sentence(effect: pd.DataFrame, suite: str, score: str, fraction: float) -> str:
-    """What is restored of a score that is none of the two that claims rest on."""
+def _own_sentence(effect: pd.DataFrame, suite: str, score: str, fraction: float, by: By) -> str:
+    """What is restored or broken of a score that is none of the two that claims rest on."""
     rows = effect[(effect["suite"] == suite) & (effect["set"] == "safety")]
     row = rows[(rows["fraction"] - fraction).abs() < 1e-9].iloc[0]
     found = claims.estimate_of(row, f"effect_{score}")
@@ -90,14 +98,14 @@ def _own_sentence(effect: pd.DataFrame, suite: str, score: str, fraction: float)
             "gap can be given."
         )
     return (
-        f"On {suite_label(suite)} the top {percent(fraction)} of the neurons restore **{rate(found.value)}** of the "
-        f"gap in {score_words(score)} between M1 and M2 (95 % interval {interval(found.low, found.high)}; "
-        f"{claims.scope_of(row)})."
+        f"On {suite_label(suite)}{by.aside} the top {percent(fraction)} of the neurons {by.verb} "
+        f"**{rate(found.value)}** of the gap in {score_words(score)} between M1 and M2 (95 % interval "
+        f"{interval(found.low, found.high)}; {claims.scope_of(row)})."
     )
 
 
-def restoring_words(row: pd.Series, score: str) -> str:
-    """The fraction that restores the paper's share of the gap in a score, or that it is not reached."""
+def restoring_words(row: pd.Series, score: str, by: By = UNSAID) -> str:
+    """The fraction that restores or breaks the paper's share of the gap in a score, or that it is not reached."""
     if pd.isna(row["fraction"]):
         return ""
     largest, gap = percent(row["largest"]), f"{percent(row['share'])} of the gap in {score_words(score)} is"
@@ -106,18 +114,19 @@ def restoring_words(row: pd.Series, score: str) -> str:
     high = f"more than {largest}" if math.isinf(row["fraction_high"]) else percent(row["fraction_high"])
     low = f"more than {largest}" if math.isinf(row["fraction_low"]) else percent(row["fraction_low"])
     return (
-        f"{gap} restored by **{percent(row['fraction'])}** of the neurons (95 % interval {low} to {high}, n = "
+        f"{gap} {by.done} by **{percent(row['fraction'])}** of the neurons (95 % interval {low} to {high}, n = "
         f"{int(row['n']):,})."
     )
 
 
 def transfer_sentence(frame: pd.DataFrame, score: str) -> str:
     """How much is lost when neurons of one kind of prompts are patched on another, by several scores."""
-    texts = [_transferred(frame, s) for s in dict.fromkeys([score, *claims.MEASURES]) if f"effect_{s}" in frame]
+    texts = [transfer_of(frame, s) for s in dict.fromkeys([score, *claims.MEASURES]) if f"effect_{s}" in frame]
     return " ".join(texts) or f"No share of the gap in {score_words(score)} can be given: the run does not hold it."
 
 
-def _transferred(frame: pd.DataFrame, score: str) -> str:
+def transfer_of(frame: pd.DataFrame, score: str) -> str:
+    """How much is lost, by one score."""
     column = f"effect_{score}"
     known = frame.dropna(subset=[column])
     own = known[known["source"] == known["own"]]
@@ -156,26 +165,44 @@ def mean_of(rows: pd.DataFrame, column: str) -> Estimate:
     return Estimate(value, low, high)
 
 
-def tax_sentence(frame: pd.DataFrame, score: str) -> str:
-    """What one model's activations do to the other at the shared neurons, both ways."""
+def tax_sentence(frame: pd.DataFrame, score: str, label: Callable[[str], str] = ranking_label) -> str:
+    """What one model's activations do to the other at the shared neurons, both ways.
+
+    Args:
+        frame: rows of one pair and size of top sets.
+        score: which one changes.
+        label: the aligned model that a ranking is of, in words.
+    """
     rows = frame[(frame["set"] == "shared") & (frame["score"] == score)]
     parts = []
     for row in rows.to_dict("records"):
         low, high = row["delta_low"], row["delta_high"]
         sure = "" if low > 0 or high < 0 else ", not distinguishable from 0"
         parts.append(
-            f"{ranking_label(str(row['activations_of']))} activations in {ranking_label(str(row['into']))} change "
+            f"{label(str(row['activations_of']))} activations in {label(str(row['into']))} change "
             f"{score_words(score)} on {suite_label(str(row['suite']))} by **{row['delta']:+.2f}** "
             f"({low:+.2f} to {high:+.2f}, n = {row['n']}{sure})"
         )
     return "; ".join(parts) + "." if parts else ""
 
 
-def safeguard_sentence(frame: pd.DataFrame, k: int) -> str:
-    """How well harm is predicted on prompts of other suites, against the majority-class baseline and random neurons."""
+def safeguard_accuracy(frame: pd.DataFrame, k: int) -> Estimate | None:
+    """The mean accuracy that `safeguard_sentence` tells of; None where nothing could be learnt."""
+    rows = _on_others(frame, k)
+    safety = rows[rows["neurons"] == "safety"]
+    return None if safety.empty else mean_of(safety, "accuracy")
+
+
+def _on_others(frame: pd.DataFrame, k: int) -> pd.DataFrame:
+    """Tests on other suites than the one trained on: merged, where the run did so."""
     rows = frame[(frame["k"] == k) & (frame["train"] != frame["test"])]
     merged = rows[rows["test"] == "all others"]
-    rows = merged if len(merged) else rows
+    return merged if len(merged) else rows
+
+
+def safeguard_sentence(frame: pd.DataFrame, k: int) -> str:
+    """How well harm is predicted on prompts of other suites, against the majority-class baseline and random neurons."""
+    rows = _on_others(frame, k)
     safety, random = rows[rows["neurons"] == "safety"], rows[rows["neurons"] == "random"]
     if safety.empty:
         return "Harm could not be predicted: the answers to each suite are all of one kind."
@@ -222,16 +249,28 @@ def seeds_sentence(frame: pd.DataFrame, fraction: float) -> str:
     rows = frame[(frame["fraction"] - fraction).abs() < 1e-9]
     if rows.empty:
         return ""
-    return (
-        f"The top {percent(fraction)} of {len(set(rows['a']) | set(rows['b']))} rankings of one recipe share "
-        f"**{percent(rows['overlap'].min())} to {percent(rows['overlap'].max())}** of their neurons (chance "
-        f"{percent(rows['chance'].iloc[0])}), with a Spearman ρ of **{rows['spearman'].min():.2f} to "
-        f"{rows['spearman'].max():.2f}** over the shared ones."
+    low, high = rows["overlap"].min(), rows["overlap"].max()
+    shared = percent(low) if low == high else f"{percent(low)} to {percent(high)}"
+    text = (
+        f"The top {percent(fraction)} ({int(rows['k'].iloc[0]):,} neurons) of "
+        f"{len(set(rows['a']) | set(rows['b']))} rankings of one recipe share **{shared}** of their neurons (chance "
+        f"{percent(rows['chance'].iloc[0])})"
     )
+    least, most = rows["spearman"].min(), rows["spearman"].max()
+    if pd.isna(least):
+        return f"{text}; the shared ones are too few to correlate."
+    rho = f"{least:.2f}" if least == most else f"{least:.2f} to {most:.2f}"
+    return f"{text}, with a Spearman ρ of **{rho}** over the shared ones."
 
 
 def capability_sentence(frame: pd.DataFrame) -> str:
-    """What patching does to each ability, with n and intervals; and where M1 has none that it could lose."""
+    """What patching does to each ability, with n and intervals; and where M1 has none that it could lose.
+
+    Rankings of several methods have a paragraph each.
+    """
+    if "method" in frame and frame["method"].nunique() > 1:
+        parts = {str(m): capability_sentence(rows) for m, rows in frame.groupby("method", sort=False)}
+        return "\n\n".join(spoken(method, text) for method, text in parts.items())
     texts = []
     for task, rows in frame.groupby("task", sort=False):
         m1 = rows[rows["model"] == "M1"]

@@ -85,13 +85,13 @@ def likeness_rows(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def sparsity_sentence(frame: pd.DataFrame, ranking: str) -> str:
-    """How uneven the scores of a ranking are."""
+def sparsity_sentence(frame: pd.DataFrame, ranking: str, measure: str = "change score") -> str:
+    """How uneven the scores of a ranking are; `measure` says what they are."""
     rows = frame[frame["ranking"] == ranking]
     five = rows[rows["fraction"] == near(rows, 0.05)].iloc[0]
     return (
-        f"The top {percent(five['fraction'])} of **{ranking_label(ranking)}** ({int(five['k']):,} neurons, change "
-        f"score from {five['threshold']:.3g}) hold **{percent(five['energy'])}** of the sum of squared scores; "
+        f"The top {percent(five['fraction'])} of **{ranking_label(ranking)}** ({int(five['k']):,} neurons, "
+        f"{measure} from {five['threshold']:.3g}) hold **{percent(five['energy'])}** of the sum of squared scores; "
         f"skewness {five['skewness']:.1f}, Gini {five['gini']:.2f}."
     )
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label
 from explorer.charts.overlap import CELL, LIKENESSES, matrix_chart
+from explorer.ui.by_method import method_words
 from explorer.ui.widgets import Unchecked, caption_and_csv
 
 A, B, MATRIX = "a", "b", "matrix"
@@ -22,8 +23,8 @@ def default_pair(rankings: Sequence[str]) -> tuple[str, str]:
     return first, second
 
 
-def choose_rankings(rankings: Sequence[str]) -> tuple[str, str]:
-    """Two fields for the rankings A and B, kept in the address."""
+def choose_rankings(rankings: Sequence[str], defaults: tuple[str, str] | None = None) -> tuple[str, str]:
+    """Two fields for the rankings A and B, kept in the address; they begin with `defaults`."""
     left, right = st.columns(2)
     a, b = (
         place.selectbox(
@@ -33,13 +34,20 @@ def choose_rankings(rankings: Sequence[str]) -> tuple[str, str]:
             key=name,
             bind="query-params",
         )
-        for place, name, first in zip((left, right), (A, B), default_pair(rankings), strict=True)
+        for place, name, first in zip((left, right), (A, B), defaults or default_pair(rankings), strict=True)
     )
     return a, b
 
 
-def show_matrix(pairs: pd.DataFrame, chosen: tuple[str, str], file_name: str) -> None:
-    """The matrix of all pairs, a click on a cell compares its pair; its data are given under `file_name`."""
+def show_matrix(pairs: pd.DataFrame, chosen: tuple[str, str], file_name: str, method: str = "") -> None:
+    """The matrix of all pairs, a click on a cell compares its pair; its data are given under `file_name`.
+
+    Args:
+        pairs: of `derived.ranking_pairs`, or some of its rows.
+        chosen: the pair that is framed.
+        file_name: of its data.
+        method: how all of these rankings were computed; "" where they are of several methods.
+    """
     name = st.segmented_control(
         "Colour by",
         list(LIKENESSES),
@@ -58,7 +66,8 @@ def show_matrix(pairs: pd.DataFrame, chosen: tuple[str, str], file_name: str) ->
     )
     first = pairs.iloc[0]
     caption_and_csv(
-        f"Click a cell to compare its two rankings. Both top sets hold {int(first['k']):,} neurons; by chance they "
+        f"Rankings by {method_words(method) if method else 'any method'}. Click a cell to compare its two rankings. "
+        f"Both top sets hold {int(first['k']):,} neurons; by chance they "
         f"would share {percent(first['chance'])}.",
         file_name,
         lambda: pairs,

@@ -1,23 +1,36 @@
 """Two rankings beside each other on the Overlap page: the neurons they share, beside chance, by size and by layer."""
 
+import pandas as pd
 import streamlit as st
 
 from explorer.charts import overlap as charts
 from explorer.charts.labels import percent, ranking_label
 from explorer.charts.scores import layer_heatmap
+from explorer.runs.columns import BY_CHANGE
 from explorer.runs.reader import Run
 from explorer.ui import derived
+from explorer.ui.by_method import ATTRIBUTION, main_method, rankings_by_method, usual_fraction
 from explorer.ui.facts import likeness_sentence, nearest
+from explorer.ui.method_choice import choose_among
 from explorer.ui.overlap_controls import choose_rankings, show_matrix
+from explorer.ui.runs import table
+from explorer.ui.sharing import default_rankings, groups_of, same_model_rows, sharing_sentence
+from explorer.ui.studies import has_table
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
 
 
 def show_likeness(run: Run) -> None:
     """The two rankings that are chosen, among all of the run."""
-    a, b = choose_rankings(run.rankings)
+    first = st.empty()
+    a, b = choose_rankings(run.rankings, default_rankings(run.manifest))
     sizes = derived.sizes(run)
-    top = choose_fraction("Size of both top sets (% of all neurons)", sizes, nearest(list(sizes), 0.05), "top")
+    usual = nearest(list(sizes), usual_fraction(main_method(run.manifest)))
+    top = choose_fraction("Size of both top sets (% of all neurons)", sizes, usual, "top")
     pairs = derived.ranking_pairs(run, top)
+    seeds = table(run, "seeds") if has_table(run, "seeds") else None
+    sharing = sharing_sentence(pairs, groups_of(run.manifest, seeds), top, run.manifest)
+    if sharing:
+        first.markdown(sharing)
     here = pairs[(pairs["a"] == a) & (pairs["b"] == b)].iloc[0]
     st.markdown(likeness_sentence(here, top))
     with st.grid(4):
@@ -29,9 +42,49 @@ def show_likeness(run: Run) -> None:
         st.metric("Spearman ρ", rho, border=True, help="Of the ranks of the neurons in both sets; needs 3 of them.")
 
     if len(run.rankings) > 1:
-        st.subheader("All rankings")
-        show_matrix(pairs, (a, b), f"{run.name}-overlap-top-{top:g}.csv")
+        _show_all(run, pairs, (a, b), top)
     _show_pair(run, a, b, top)
+
+
+def _show_all(run: Run, pairs: pd.DataFrame, chosen: tuple[str, str], top: float) -> None:
+    """A matrix of the rankings of one method, or of all; and how like the two methods are for the same model."""
+    st.subheader("All rankings")
+    by_method = rankings_by_method(run.manifest)
+    methods = [m for m in (main_method(run.manifest), *by_method) if len(by_method[m]) > 1]
+    several = [m for m in dict.fromkeys(methods) if m in (ATTRIBUTION, BY_CHANGE)]
+    method, shown = "", pairs
+    if len(several) > 1:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            method = choose_among(several)
+            if st.toggle("All methods in one matrix", key="together", bind="query-params"):
+                method = ""
+    if method:
+        names = by_method[method]
+        shown = pairs[pairs["a"].isin(names) & pairs["b"].isin(names)]
+    show_matrix(shown, chosen, f"{run.name}-overlap-top-{top:g}.csv", method)
+    rows = same_model_rows(pairs, run.manifest)
+    if rows.empty:
+        return
+    st.markdown("**Change score against attribution, for the same model**")
+    low, high = rows["Overlap"].min(), rows["Overlap"].max()
+    shares = f"{percent(low)} to {percent(high)}" if low != high else percent(low)
+    st.markdown(
+        f"The top {percent(top)} by change score and by attribution of one and the same model share **{shares}** of "
+        f"their {int(rows['of'].iloc[0]):,} neurons, where chance gives {percent(rows['Chance'].iloc[0])}."
+    )
+    column = st.column_config.NumberColumn
+    st.dataframe(
+        rows,
+        hide_index=True,
+        alt="Overlap of the top sets by change score and by attribution, for each model",
+        column_config={
+            "Overlap": column(format="percent"),
+            "Chance": column(format="percent"),
+            "Spearman ρ": column(format="%.2f", help="Of the ranks of the neurons in both sets."),
+        },
+    )
+    about = "Top sets of one size, by change score and by attribution, of each model on the same kind of prompts."
+    caption_and_csv(about, f"{run.name}-both-methods-top-{top:g}.csv", lambda: rows, "both_csv")
 
 
 def _show_pair(run: Run, a: str, b: str, top: float) -> None:

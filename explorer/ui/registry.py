@@ -55,6 +55,13 @@ PAGES = (
         "How few neurons restore safety, on every suite, beside every control.",
     ),
     PageEntry(
+        "pages/fewest.py",
+        "Which ranking?",
+        ":material/leaderboard:",
+        "fewest",
+        "The fraction that each way to rank neurons needs, both ways, and what it costs.",
+    ),
+    PageEntry(
         "pages/transfer.py",
         "Transfer",
         ":material/swap_horiz:",

@@ -24,7 +24,7 @@ def series_sentence(table: pd.DataFrame) -> str:
         text += f" Before the last step it never shares {percent(SETTLED)} to the end."
     else:
         text += f" From step **{settled}** on it shares at least {percent(SETTLED)}."
-    return f"{text} {_refusals(table)} {_restored(table)}"
+    return f"{text} {_refusals(table)} {restored_words(table)}"
 
 
 def _refusals(table: pd.DataFrame) -> str:
@@ -42,7 +42,7 @@ def _refusals(table: pd.DataFrame) -> str:
     )
 
 
-def _restored(table: pd.DataFrame) -> str:
+def restored_words(table: pd.DataFrame) -> str:
     """At which steps the checkpoint's own top set restores refusals."""
     known = table["effect_refusal"].notna()
     if not known.any():

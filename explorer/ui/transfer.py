@@ -12,6 +12,7 @@ KINDS = {"transfer": "suites of prompts", "categories": "categories of harm"}
 
 def kind_label(name: str) -> str:
     """A source or a target in words: a suite, a ranking of one, or a category of harm."""
+    name = name.removeprefix("attribution_") if name.startswith("attribution_of_") else name
     if name.startswith("of_"):
         return suite_label(name.removeprefix("of_"))
     if "," in name or name == name.lower().replace(" ", "_"):

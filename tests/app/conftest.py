@@ -46,6 +46,21 @@ def runs(small_run, monkeypatch) -> Path:
     return small_run.parent
 
 
+@pytest.fixture(scope="session")
+def built_by_two(tmp_path_factory) -> Path:
+    """A run of a tiny random pair, really built, by attribution (the main ranking) and by change score."""
+    from tests.two_methods import BOTH, SERIES, build_two
+
+    return build_two(tmp_path_factory.mktemp("built"), BOTH + SERIES)
+
+
+@pytest.fixture
+def two_methods(built_by_two, monkeypatch) -> Path:
+    """The app shows `built_by_two`."""
+    monkeypatch.setenv("EXPLORER_RUNS", str(built_by_two.parent))
+    return built_by_two
+
+
 @pytest.fixture
 def open_page() -> OpenPage:
     """Opens a page by its file, with a query: `open_page("pages/neurons.py", neuron="3.4")`."""

@@ -1,7 +1,5 @@
 """Every study takes any ranking: tables of two rankings side by side, and the study of which finds the fewest."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,9 +9,7 @@ from explorer.errors import ExplorerError
 from explorer.models.pair import load_pair
 from explorer.neurons.contrast import contrast
 from explorer.neurons.patching import generate
-from explorer.pipeline.build import build
 from explorer.pipeline.config import STUDIES, read_build_config
-from explorer.pipeline.models import Models
 from explorer.pipeline.specs import LATER, RankingSpec, options
 from explorer.runs.columns import BY_METHOD, BY_RANKING, with_columns
 from explorer.runs.reader import open_run
@@ -22,194 +18,16 @@ from explorer.studies.effect_size import effect_size
 from explorer.studies.fewest import Measured, fewest_sentence, fewest_table
 from tests import tiny
 from tests.close import assert_close
-from tests.tiny_build import CONFIG, write_adapter, write_build
-
-TWO = """
-[adapters.helpful]
-folder = "helpful"
-[rankings.helpful]
-suite = "redteam_eval"
-adapter = "helpful"
-limit = 6
-max_new_tokens = 6
-[rankings.cause]
-method = "attribution"
-suite = "redteam_eval"
-limit = 6
-max_new_tokens = 4
-steps = 2
-[rankings.cause_helpful]
-method = "attribution"
-adapter = "helpful"
-suite = "redteam_eval"
-limit = 6
-max_new_tokens = 4
-steps = [0.5]
-[rankings.size]
-method = "effect_size"
-suite = "redteam_eval"
-limit = 6
-max_new_tokens = 6
-[rankings.difference_m2]
-method = "prompt_difference"
-model = "m2"
-suite = "redteam_eval"
-against = "everyday_eval"
-limit = 6
-[[answers]]
-suite = "redteam_eval"
-ranking = "cause"
-limit = 12
-fractions = [0.02, 0.1, 0.5]
-random_seeds = [0, 1]
-[[answers]]
-suite = "redteam_eval"
-ranking = "size"
-limit = 8
-fractions = [0.1]
-[[answers]]
-suite = "everyday_eval"
-ranking = "cause"
-limit = 8
-fractions = [0.02, 0.1]
-[[answers]]
-direction = "break"
-suite = "redteam_eval"
-ranking = "cause"
-limit = 6
-fractions = [0.1, 1.0]
-[[answers]]
-direction = "break"
-suite = "redteam_eval"
-limit = 10
-fractions = [0.1]
-[fewest]
-[[transfer]]
-sources = ["cause"]
-targets = ["redteam_eval", "everyday_eval"]
-fraction = 0.2
-limit = 6
-[[transfer]]
-sources = ["safety", "helpful"]
-targets = ["redteam_eval"]
-fraction = 0.3
-limit = 6
-[[categories]]
-found_on = "redteam_train"
-tested_on = "redteam_eval"
-categories = ["privacy_violation"]
-method = "attribution"
-steps = 1
-ranking_limit = 3
-limit = 3
-max_new_tokens = 4
-[[categories]]
-found_on = "redteam_train"
-tested_on = "redteam_eval"
-categories = ["privacy_violation"]
-ranking_limit = 3
-limit = 3
-max_new_tokens = 4
-[[seeds]]
-rankings = ["cause", "cause_helpful"]
-[[seeds]]
-rankings = ["safety", "helpful"]
-[[tax]]
-pairs = [["cause", "cause_helpful"]]
-suites = ["redteam_eval"]
-fraction = 0.5
-limit = 3
-[[tax]]
-pairs = [["cause", "cause_helpful"]]
-suites = ["redteam_eval"]
-fraction = 0.4
-limit = 3
-[[ablation]]
-a = "cause_helpful"
-b = "cause"
-suites = ["everyday_eval"]
-fraction = 0.3
-limit = 3
-[[ablation]]
-a = "cause_helpful"
-b = "cause"
-means = "helpful"
-suites = ["everyday_eval"]
-fraction = 0.3
-limit = 3
-[[identification]]
-reference = "cause"
-rankings = ["safety", "size", "difference_m2"]
-suite = "redteam_eval"
-fractions = [0.2]
-limit = 6
-[[identification]]
-rankings = ["difference_m2"]
-suite = "redteam_eval"
-fractions = [0.2]
-limit = 6
-[[safeguard]]
-suites = ["redteam_eval", "everyday_eval"]
-sizes = [3]
-main_size = 3
-random_seeds = [0]
-[[safeguard]]
-ranking = "safety"
-suites = ["redteam_eval", "everyday_eval"]
-sizes = [2]
-random_seeds = [0]
-[[capability]]
-fractions = [0.1, 0.5]
-folder = "data"
-windows = 2
-window_tokens = 24
-mmlu = 0
-truthfulqa = 0
-gsm8k = 0
-[[capability]]
-ranking = "safety"
-fractions = [0.3]
-folder = "data"
-windows = 2
-window_tokens = 24
-mmlu = 0
-truthfulqa = 0
-gsm8k = 1
-gsm8k_tokens = 4
-"""
-
-
-class Counting:
-    """A scorer whose number is made from the text: anything that varies will do."""
-
-    def score(self, prompts, texts):
-        return np.array([len(set(t)) % 5 - 2.0 for t in texts], dtype=np.float32)
-
-
-def write_two(folder):
-    write_adapter(folder / "helpful", seed=5)
-    (folder / "data").mkdir()
-    (folder / "data" / "wikitext2_test.txt").write_text(" = A heading = \n\n" + "The tide came in . " * 60)
-    (folder / "data" / "gsm8k_test.jsonl").write_text(json.dumps({"question": "1 + 1?", "answer": "2\n#### 2"}))
-    config = CONFIG.replace('scorers = ["refusal"]', 'ranking = "cause"\nscorers = ["refusal", "demo-cost"]')
-    config = config.replace(
-        '[[answers]]\nsuite = "redteam_eval"', '[[answers]]\nranking = "safety"\nsuite = "redteam_eval"'
-    )
-    config = config.replace("[detail]", '[detail]\nbeside = ["safety"]')
-    return write_build(folder, config + TWO.replace("limit = 10\n", 'limit = 10\nranking = "safety"\n', 1))
+from tests.two_methods import build_two, write_two
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run by two rankings and every study with both."""
     folder = tmp_path_factory.mktemp("two")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EXPLORER_RUNS", str(folder / "cache"))
-        original = Models.scorer
-        patch.setattr(Models, "scorer", lambda self, name: Counting() if name == "demo-cost" else original(self, name))
-        found = open_run(build(read_build_config(write_two(folder))))
-        assert found.check() == []
-        yield found
+    found = open_run(build_two(folder))
+    assert found.check() == []
+    return found
 
 
 def test_the_main_ranking_stands_first(run):

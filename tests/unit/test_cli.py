@@ -33,9 +33,10 @@ def run(*args: str, **env: str) -> subprocess.CompletedProcess:
         (["patch", "--prompt", "hi", "--run", "lost"], "no run"),
         (["patch"], "--prompt"),
         (["patch", "--prompt", "hi", "--direction", "down"], "restore or break"),
+        (["audit", "demo", "--direction", "down"], "restore or break"),
         (["patch", "--prompt", "hi", "--strength", "3"], "from -1 to 2"),
         (["patch", "--prompt", "hi", "--positions", "here"], "how many first tokens"),
-        (["rank", "--end", "negative"], "one end"),
+        (["rank", "--ranking", "safety", "--end", "negative"], "one end"),
         (["rank", "--ranking", "lost"], "no ranking"),
         (["rank", "--top", "0"], "greater than or equal to 1"),
         (["rank", "--colour", "red"], "No such option"),
@@ -70,9 +71,10 @@ def test_a_card_without_the_datasets_is_one_line():
     assert done.stderr.splitlines() == ["explorer: Set EXPLORER_DATA to the folder of the datasets (see README)."]
 
 
-def test_rank_prints_the_shipped_run_without_torch():
+@pytest.mark.parametrize(("ranking", "score"), [("safety", "change_score"), ("", "attribution")])
+def test_rank_prints_the_shipped_run_without_torch(ranking, score):
     code = (
-        "import sys; sys.argv = ['explorer', 'rank', '--top', '3', '--csv']\n"
+        f"import sys; sys.argv = ['explorer', 'rank', '--ranking', {ranking!r}, '--top', '3', '--csv']\n"
         "from explorer.cli import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code\n"
@@ -81,7 +83,7 @@ def test_rank_prints_the_shipped_run_without_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT, timeout=120)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("rank,neuron,layer,index,change_score,mean_m1,mean_m2")
+    assert lines[0].startswith(f"rank,neuron,layer,index,{score},mean_m1,mean_m2")
     assert len(lines) == 4
 
 
