@@ -25,7 +25,6 @@ BY_ATTRIBUTION = "attribution_"
 """What a ranking's name begins with that is by attribution beside one by change score."""
 
 _RANKINGS = {
-    "attribution": "Safety, by attribution",
     "effect_size": "Effect size",
     "prompt_difference_m2": "Prompt Difference, M2",
     "helpful": "Helpfulness",
