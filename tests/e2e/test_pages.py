@@ -41,6 +41,6 @@ def test_a_click_on_the_overlap_matrix_compares_its_rankings(open_page, run) -> 
     if len(run.rankings) < 3:
         pytest.skip("the run has fewer than three rankings")
     page = open_page("/overlap")
-    said = _click_cell(page, 2, 0.5)
+    said = _click_cell(page, 3, 0.5)  # the pair of the second cell may be the one that stands there at first
     page.get_by_role("heading", name=f"{said['Ranking A']} against {said['Ranking B']}").wait_for()
     page.wait_for_url("**/overlap?*")
