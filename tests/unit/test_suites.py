@@ -11,6 +11,9 @@ from explorer.paths import SUITES
 GROWN = {"redteam_eval": 112, "ordinary_eval": 112, "borderline_eval": 48}
 """Held-out suites and the rows that they began with: what was added later was held against everything else."""
 
+TRAINED = {"redteam_train": 840, "ordinary_train": 840}
+"""Training suites and the rows that they had before their last growth, which was held against the held-out suites."""
+
 FORMS = {"question", "imperative", "statement", "first_person"}
 
 
@@ -29,8 +32,8 @@ def test_no_prompt_is_in_two_places():
     assert [text for text, count in Counter(prompts).items() if count > 1] == []
 
 
-def test_held_out_suites_are_balanced_over_their_categories():
-    for name in GROWN:
+def test_grown_suites_are_balanced_over_their_categories():
+    for name in GROWN | TRAINED:
         counts = Counter(p.category for p in load_suite(name))
         assert max(counts.values()) - min(counts.values()) <= 1, name
 
@@ -45,6 +48,17 @@ def test_added_rows_are_no_near_duplicates():
                 if other.id[3:] != added.id[3:]:  # itself, or its harmless twin
                     assert _shared(words, their_words) < 0.5, (added, other)
                     assert _shared(threes, their_threes) < 0.3, (added, other)
+
+
+def test_added_training_rows_are_no_near_duplicates_of_held_out_ones():
+    held_out = [p.prompt for name in suite_names() if name.endswith("_eval") for p in load_suite(name)]
+    held_out += [row["prompt"] for row in read_jsonl(SUITES / "presets.jsonl")]
+    known = [_parts(text) for text in held_out]
+    for name, began in TRAINED.items():
+        for added in load_suite(name)[began:]:
+            words, threes = _parts(added.prompt)
+            assert max(_shared(words, their_words) for their_words, _ in known) < 0.5, added.id
+            assert max(_shared(threes, their_threes) for _, their_threes in known) < 0.3, added.id
 
 
 def _parts(text: str) -> tuple[frozenset, frozenset]:
