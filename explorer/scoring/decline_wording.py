@@ -215,7 +215,7 @@ _PATTERNS = (
     rf"\b{_BOT}\bI (?:don't|do not)(?: have)?(?: the| any| personal| \w+){{0,3}}(?:$| (?:opinions?|"
     r"beliefs?|preferences?|feelings))",
     rf"\b{_BOT}\bI(?: don|'m not| am not)$|\b{_BOT}\b(?:designed|made|here) to\b[^.!?]{{0,60}}\band not\b",
-    r"\bI(?:'m| am) not (?:a |an )\w+(?: \w+)? (?:(?:designed|built|made|programmed|able) to|that (?:can|will)) "
+    r"\bI(?:'m| am) not (?:a |an )\w+(?: \w+)? (?:(?:(?:designed|built|made|programmed|able) )?to|that (?:can|will)) "
     r"(?:help|assist|provide|write)",
     # "I'm not comfortable with this", "I don't condone violence", "I don't help people with stalking"
     r"\bI(?:'m| am) not (?:comfortable|willing|okay)(?= ?(?:[.,;]|with|doing|helping|writing|sharing|giving|"

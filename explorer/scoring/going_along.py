@@ -20,7 +20,7 @@ CLAUSE_READ = 80
 _GENERAL = frozenset(
     [
         *("provide", "offer", "share", "create", "write", "assist", "assistance", "support"),
-        *("information", "general", "services", "instructions"),
+        *("information", "general", "services", "instructions", "request", "requests", "question", "questions"),
     ]
 )
 _COMMON = frozenset(
@@ -108,10 +108,10 @@ def _is_of_the_kind(offer: re.Match[str], partial: bool, deed: bool) -> bool:
     what = _offered(offer)
     if wording.OTHER_HELP.search(what) or wording.NOTHING.fullmatch(what):
         return False
-    if partial or (deed and wording.HOW.match(what)):
-        return True
     if wording.BARE.fullmatch(what) and not wording.SUBJECT.match(offer.string, offer.end()):
         return False
+    if partial or (deed and wording.HOW.match(what)):
+        return True
     cut = offer.end() == len(offer.string)
     return (
         wording.GUIDANCE.match(what) is not None

@@ -30,9 +30,7 @@ __all__ = [
 
 _SURE = r"(?:sure|certainly|of course|absolutely|yes|okay|great)"
 _HELP_WITH = r"(?:help|assist)(?: you)? with"
-_ADVICE = any_of(
-    "advice guidance assistance tips help support suggestion suggestions insight insights information ideas"
-)
+_ADVICE = any_of("advice guidance assistance tips support suggestion suggestions insight insights information ideas")
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -83,8 +81,8 @@ NO_OFFER = _pattern(
 """Words before "I can help" by which it is no offer, or one of something else."""
 
 THE_SAME = _pattern(
-    rf"(?:{_HELP_WITH}|(?:help you find a (?:\w+ )?way to )?do) (?:that|this|it)"
-    r"(?: ?[,;—–](?! (?:but|though|unless|not|if)\b).*)?"
+    rf"(?:(?:{_HELP_WITH}|(?:help you find a (?:\w+ )?way to )?do) (?:that|this|it)|{_HELP_WITH} this request)"
+    r"(?: ?[,;—–](?! (?:unless|not|if)\b| (?:but|though)(?: I\b| not\b|$)).*| (?:with|for) .*)?"
 )
 """The very help that has been declined."""
 
@@ -96,9 +94,9 @@ GUIDANCE = _pattern(
     r"(?:offer|provide|give|share|suggest|outline|write|create|list|draft|describe|some|help with)(?: you)?(?: with)? "
     r"(?:[\w-]+,? ){0,5}?"
     + any_of(
-        "idea overview guidance guide instructions tips advice example examples outline steps approach solution lines "
-        "draft way ways option options insight insights suggestion suggestions pointers perspective hint hints "
-        "directions code version list"
+        "idea ideas overview guidance guide instructions tips advice example examples outline steps approach solution "
+        "lines draft way ways option options insight insights suggestion suggestions pointers perspective hint hints "
+        "directions code version list information_about_how_to information_on_how_to"
     )
     + rf"\b|(?:guide you|walk you|point you|show you|{_TELL}|teach you|"
     r"suggest (?:that )?you(?! (?:do not|don't|stop|avoid))|suggest to|explain how to (?!file|report|stay)|"
