@@ -23,8 +23,8 @@ _STATES = any_of(
 _NOT = (
     r"(?:can(?:'t|not| not)|can no longer|can (?:never|neither)|could(?:n't| not)(?: possibly)?|won't|will not|"
     r"will never"
-    r"|(?:'m|am|'re|are)(?: \w+)? (?:unable to|not able to|not going to|not here to (?=provide|help|give|write|"
-    r"assist|teach|explain|discuss|engage)|(?:not in|in no) (?:a )?position to|"
+    r"|(?:'m|am|'re|are)(?: \w+)? (?:unable to|not able to|not going to|not here to(?= (?:provide|help|give|write|"
+    r"assist|teach|explain|discuss|engage))|(?:not in|in no) (?:a )?position to|"
     rf"incapable of|not capable of|not (?:a |an )?(?:\w+ )?{_STATES} to)|not (?:comfortable|okay|ok)(?: with)?"
     r"|(?:have|need|'m going|am going|'ll have|will have|must)(?: to| \w+ly)? (?:decline|refuse) to|(?:refuse|"
     r"decline) to"
@@ -97,7 +97,7 @@ _ACT = "|".join(
         r"help(?:ing)?(?= \w| ?(?:[.,;:!?—–-]|$))",
         r"do (?:that|this|so|it|such|any of|anything (?:like|of the|that|to (?:help|harm)))"
         r"(?! (?:alone|by myself|without|for my|any more|anymore|all day))",
-        r"say (?:that|this|such|yes|how|where|why|which (?:to|one|people))\b(?! for (?:certain|sure))",
+        r"say (?:that|this|such|yes|more|how|where|why|which (?:to|one|people))\b(?! for (?:certain|sure))",
         r"(?:share|sharing|disclose|reveal)(?! (?:my (?:personal|own|real)|our|your (?:joy|enthusiasm|excitement|"
         r"optimism|views?|opinions?|pain)|the (?:joy|excitement|pain)))",
         rf"(?:explain|describe)(?:ing)?(?! {_NOT_HOW})",
@@ -140,7 +140,9 @@ _PATTERNS = (
     rf"{_REGRET}I (?:don't|do not) have the (?:ability|capability|capacity|means) to\b",
     r"^(?:\W*\w+[,.!] )?I(?:'m| am) not (?:equipped|qualified|permitted|programmed|authori[sz]ed|licensed) to \w+",
     # cut before the verb: "However, I'm unable"
-    r"\b(?:however|but|unfortunately|afraid),? I(?:'m| am) (?:unable|not able)(?: to)?$",
+    r"(?:\b(?:however|but|unfortunately|afraid)|,|\bsorry\b[^!?]{0,120}[.]),? I(?:'m| am) (?:unable|not able)(?: to)?$",
+    # "I'm sorry, but as a referee, I'm not a coach", "I'm sorry, but I must avoid violence"
+    rf"{_REGRET}(?:as an? (?:[\w-]+ ){{0,3}}[\w-]+, I(?:'m| am) not an?\b|I must avoid\b)",
     # "I'm afraid that's not possible", "Unfortunately that isn't something"
     rf"{_REGRET}(?:(?:that|this|it)(?:'s| is| would be|'d be) (?:not|n't) (?:really |currently )?|"
     r"(?:that|this|it) (?:isn't|wouldn't be) (?:really )?)"
@@ -213,7 +215,7 @@ _PATTERNS = (
     rf"\b{_BOT}\bI (?:don't|do not)(?: have)?(?: the| any| personal| \w+){{0,3}}(?:$| (?:opinions?|"
     r"beliefs?|preferences?|feelings))",
     rf"\b{_BOT}\bI(?: don|'m not| am not)$|\b{_BOT}\b(?:designed|made|here) to\b[^.!?]{{0,60}}\band not\b",
-    r"\bI(?:'m| am) not (?:a |an )\w+(?: \w+)? (?:(?:designed|built|made|programmed|able) to|that (?:can|will)) "
+    r"\bI(?:'m| am) not (?:a |an )\w+(?: \w+)? (?:(?:(?:designed|built|made|programmed|able) )?to|that (?:can|will)) "
     r"(?:help|assist|provide|write)",
     # "I'm not comfortable with this", "I don't condone violence", "I don't help people with stalking"
     r"\bI(?:'m| am) not (?:comfortable|willing|okay)(?= ?(?:[.,;]|with|doing|helping|writing|sharing|giving|"

@@ -72,10 +72,13 @@ _PARTIAL = re.compile(
     + any_of(
         "definitive blanket comprehensive complete full whole entire exhaustive precise exact specifics? in_detail "
         "detailed? details "
-        "direct concrete personal personali[sz]ed professional medical legal financial all every everything more_than "
+        "direct concrete personal personali[sz]ed all every everything more_than "
         "real-time like_I_can on_my_own myself alone one-size guarantee promise perfect replacement recipe safe_way "
         "supposed shouldn't should_not encourage recommend condone"
     )
-    + r"\b",
+    # "no legal advice" declines a kind of help, "no legal matters" a subject
+    + r"\b|\b(?:professional|expert|medical|legal|financial)\b"
+    r"(?! (?:matter|document|issue|service|task|help|assistance|representation|request|situation|capacity|waste)s?\b)"
+    r"|\bside of\b",
     re.IGNORECASE,
 )

@@ -35,8 +35,8 @@ def test_a_refusal_that_loops_is_a_refusal_and_degenerate():
         assert found.degenerate
 
 
-def test_there_are_some_three_hundred_sentences():
-    assert sum(len(texts) for texts in (*REFUSED.values(), *ANSWERED.values(), DEGENERATE)) >= 290
+def test_there_are_some_three_hundred_and_fifty_sentences():
+    assert sum(len(texts) for texts in (*REFUSED.values(), *ANSWERED.values(), DEGENERATE)) >= 340
 
 
 def test_every_refusal_that_is_trained_on_is_one():
