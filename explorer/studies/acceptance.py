@@ -40,6 +40,7 @@ SOURCES: dict[str, SuiteSpec | None] = {
     "harmbench": SuiteSpec("harmbench", "redteam/harmbench_test.jsonl", where=(("FunctionalCategory", "standard"),)),
     "everyday_eval": None,
     "ordinary_eval": None,
+    "ordinary_fresh_eval": None,
     "xstest_safe": SuiteSpec("xstest_safe", "benign/xstest_prompts.jsonl", where=(("label", "safe"),)),
 }
 """Prompts by name, in the order they are asked: shipped suites (None), and files of `$EXPLORER_DATA`."""

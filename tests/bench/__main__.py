@@ -20,11 +20,11 @@ import torch
 import explorer
 from explorer.models.pair_file import DTYPES
 from explorer.paths import PROJECT
-from tests.bench import attributing, contrasting, generation, pages, start
+from tests.bench import attributing, contrasting, generation, large, pages, start
 from tests.bench.measure import Line, machine, show
 from tests.bench.peers.__main__ import TOOLS
 
-GROUPS = ("generation", "contrast", "attribution", "sweep", "pages", "start", "memory")
+GROUPS = ("generation", "contrast", "attribution", "sweep", "pages", "start", "memory", "large")
 
 
 def main() -> None:
@@ -66,6 +66,8 @@ def _ours(pair, threads: int, only: tuple[str, ...]) -> Iterator[Line]:
         yield from start.start()
     if "memory" in only:
         yield from start.memory(pair.dtype)
+    if "large" in only:
+        yield large.attribution()
 
 
 def _peers(pair, threads: int, python: str) -> Iterator[Line]:

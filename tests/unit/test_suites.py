@@ -14,6 +14,9 @@ GROWN = {"redteam_eval": 112, "ordinary_eval": 112, "borderline_eval": 48}
 TRAINED = {"redteam_train": 840, "ordinary_train": 840}
 """Training suites and the rows that they had before their last growth, which was held against the held-out suites."""
 
+UNRELATED = {**GROWN, "ordinary_fresh_eval": 0}
+"""Held-out suites and the first rows that must be unlike everything else: all, in a suite written at once."""
+
 FORMS = {"question", "imperative", "statement", "first_person"}
 
 
@@ -41,7 +44,7 @@ def test_grown_suites_are_balanced_over_their_categories():
 def test_added_rows_are_no_near_duplicates():
     """By the words and the three-word sequences that two prompts share (Jaccard); twins are meant to be alike."""
     known = [(p, *_parts(p.prompt)) for name in suite_names() for p in load_suite(name)]
-    for name, began in GROWN.items():
+    for name, began in UNRELATED.items():
         for added in load_suite(name)[began:]:
             words, threes = _parts(added.prompt)
             for other, their_words, their_threes in known:

@@ -1,0 +1,69 @@
+"""Attribution of a pair as large as a 3B model, in bfloat16, with random weights: that it runs, and in how much memory.
+
+Only the shape matters here (that of Llama 3.2 3B: 28 layers of 8,192 neurons, 128,256 words). Both models share one
+set of weights and differ by (IA)³ factors, as the demo's do.
+"""
+
+import json
+import subprocess
+import sys
+import time
+
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+import explorer
+from explorer.models.pair import Pair
+from explorer.models.pair_file import ModelSpec, PairSpec
+from tests.bench.measure import Line, forget_peak, resident_mb
+
+PROMPTS = ["Say one.", "Say two.", "Say three.", "Say four."]
+
+
+def attribution() -> Line:
+    """Peak memory over that of the weights, in a process of its own."""
+    done = subprocess.run([sys.executable, "-m", "tests.bench.large"], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Line(
+        "attribution of a 3B-shaped pair, bfloat16",
+        f"{found['peak']:.1f} GB at the most, {found['seconds']:.0f} s for {len(PROMPTS)} prompts",
+        f"{found['weights']:.1f} GB of weights",
+        found["peak"] / found["weights"],
+        "runs",
+        True,
+    )
+
+
+def _pair() -> Pair:
+    config = LlamaConfig(
+        vocab_size=128_256,
+        hidden_size=3072,
+        intermediate_size=8192,
+        num_hidden_layers=28,
+        num_attention_heads=24,
+        num_key_value_heads=8,
+        tie_word_embeddings=True,
+    )
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.bfloat16)
+    model = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+    torch.set_default_dtype(torch.float32)
+    factors = [1 + 0.1 * torch.randn(8192) for _ in range(28)]
+    tokenizer = explorer.load_pair("demo").tokenizer  # its ids are all below the size of this vocabulary
+    spec = ModelSpec("random")
+    return Pair(tokenizer, model, model, None, factors, PairSpec("3B-shaped", spec, spec))
+
+
+def _measure() -> None:
+    pair = _pair()
+    weights = sum(p.numel() * p.element_size() for p in pair.backbone1.parameters()) / 1e9
+    forget_peak()
+    start = time.monotonic()
+    scores = explorer.attribute(pair, PROMPTS, target="I can't help with that", steps=2).scores
+    seconds = time.monotonic() - start
+    assert scores.shape == (28, 8192)
+    print(json.dumps({"weights": weights, "peak": resident_mb("VmHWM") / 1000, "seconds": seconds}))
+
+
+if __name__ == "__main__":
+    _measure()
