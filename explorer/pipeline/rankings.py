@@ -90,8 +90,8 @@ def _contrast(
     suite: str,
     tell: Tell,
 ) -> Ranking:
-    from explorer.neurons.contrast import Sums, scores_of
-    from explorer.neurons.sane import check_sums
+    from explorer.engine.contrast import Sums, scores_of
+    from explorer.engine.sane import check_sums
 
     parts = ctx.compute(
         f"ranking-{spec.name}", key, tasks.contrast, how, chunks(prompts, CHUNK), tell, digest(suite)[:8]
@@ -104,7 +104,7 @@ def _contrast(
 
 
 def _attribute(ctx: Context, spec: RankingSpec, prompts: list[str], key: str, tell: Tell) -> Ranking:
-    from explorer.neurons.attribution import AttributionSums, attributions_of
+    from explorer.engine.attribution import AttributionSums, attributions_of
 
     how = spec.attributing()
     shared = tasks.Attribution(spec.adapter or "m2", vars(how))

@@ -34,8 +34,8 @@ class Margins:
 
 def read_margins(models: Models, how: Margins, prompts: list[str]) -> dict[str, np.ndarray]:
     """For each direction float64 [1 + sets, prompts]: the margin of M2's answer over M1's, unpatched and patched."""
-    from explorer.neurons.margins import answer_margins
-    from explorer.neurons.patching import sweep
+    from explorer.engine.margins import answer_margins
+    from explorer.engine.patching import sweep
 
     pair = models.pair("m1", how.second)
     out = sweep(pair, prompts, [], how.tokens)

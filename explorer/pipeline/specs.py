@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Interval, Len
 
-from explorer.neurons.attributing import Attributing, steps_of
+from explorer.engine.attributing import Attributing, steps_of
 from explorer.runs.columns import MAIN
 from explorer.schema import (
     Count,

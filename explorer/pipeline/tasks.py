@@ -17,8 +17,8 @@ from explorer.pipeline.models import Models
 if TYPE_CHECKING:
     import pandas as pd
 
-    from explorer.neurons.inspect import WordActivations
-    from explorer.neurons.patching import Answer
+    from explorer.engine.inspect import WordActivations
+    from explorer.engine.patching import Answer
     from explorer.studies.capability import Item
 
 MAX_ROWS = 128
@@ -62,7 +62,7 @@ class Fixing:
 
 @dataclass(frozen=True)
 class Attribution:
-    """Settings of `explorer.neurons.attribution.Attributing`, as plain values, and the aligned model."""
+    """Settings of `explorer.engine.attribution.Attributing`, as plain values, and the aligned model."""
 
     second: str
     settings: Mapping[str, Any]
@@ -70,7 +70,7 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Contrasting:
-    """Options of `explorer.neurons.contrast.contrast_sums`, and the models that are contrasted."""
+    """Options of `explorer.engine.contrast.contrast_sums`, and the models that are contrasted."""
 
     tokens: int
     positions: str
@@ -80,7 +80,7 @@ class Contrasting:
 
 def answer(models: Models, how: Patching, prompts: list[Prompt]) -> list[dict[str, Any]]:
     """Rows of all columns; "condition" is the set's number, −1 for unpatched answers, −2 for aligned ones."""
-    from explorer.neurons.patching import sweep
+    from explorer.engine.patching import sweep
 
     texts = [p.prompt for p in prompts]
     out = sweep(
@@ -100,7 +100,7 @@ def answer(models: Models, how: Patching, prompts: list[Prompt]) -> list[dict[st
 
 def answer_fixed(models: Models, how: Fixing, prompts: list[Prompt]) -> list[dict[str, Any]]:
     """Rows of answers written while some neurons are held at constants; "condition" is the set's number."""
-    from explorer.neurons.fixing import answers_with_fixed
+    from explorer.engine.fixing import answers_with_fixed
 
     pair = models.pair(how.model, how.model)
     texts = [p.prompt for p in prompts]
@@ -113,7 +113,7 @@ def answer_fixed(models: Models, how: Fixing, prompts: list[Prompt]) -> list[dic
 
 def contrast(models: Models, how: Contrasting, prompts: list[str]) -> dict[str, np.ndarray]:
     """Sums of both models' activations, by name."""
-    from explorer.neurons.contrast import contrast_sums
+    from explorer.engine.contrast import contrast_sums
 
     pair = models.pair("m1", how.second)
     return contrast_sums(pair, prompts, how.tokens, positions=how.positions, answers=how.answers).to_arrays()
@@ -121,14 +121,14 @@ def contrast(models: Models, how: Contrasting, prompts: list[str]) -> dict[str, 
 
 def attribute(models: Models, how: Attribution, prompts: list[str]) -> dict[str, np.ndarray]:
     """Sums of gradients at every step, by name."""
-    from explorer.neurons.attribution import Attributing, attribution_sums
+    from explorer.engine.attribution import Attributing, attribution_sums
 
     return attribution_sums(models.pair("m1", how.second), prompts, Attributing(**how.settings)).to_arrays()
 
 
 def read_last(models: Models, ns: NeuronSet, prompts: list[str]) -> dict[str, np.ndarray]:
     """M1's activations of some neurons at the last prompt token: "activations", float32 [prompts, k]."""
-    from explorer.neurons.given_text import last_prompt_activations
+    from explorer.engine.given_text import last_prompt_activations
 
     return {"activations": last_prompt_activations(models.pair(), prompts, ns)}
 
@@ -145,14 +145,14 @@ def shape(models: Models, _shared: None, _item: None) -> dict[str, Any]:
 
 def project_top(models: Models, shared: tuple[NeuronSet, int], _item: None) -> "pd.DataFrame":
     """The vocabulary projection of a set, so many tokens each."""
-    from explorer.neurons.inspect import project
+    from explorer.engine.inspect import project
 
     return project(models.pair(), *shared)
 
 
 def read_phrases(models: Models, texts: list[str], _item: None) -> dict[str, np.ndarray]:
     """The phrases of some answers, as arrays."""
-    from explorer.neurons.phrases import Phrases
+    from explorer.engine.phrases import Phrases
 
     tokenizer = models.pair().tokenizer
     return Phrases.of(tokenizer(texts, add_special_tokens=False)["input_ids"]).to_arrays()
@@ -160,7 +160,7 @@ def read_phrases(models: Models, texts: list[str], _item: None) -> dict[str, np.
 
 def read_text(models: Models, shared: tuple[str, NeuronSet, int], _item: None) -> "WordActivations":
     """A set's activations over M1's answer to a prompt."""
-    from explorer.neurons.inspect import read_words
+    from explorer.engine.inspect import read_words
 
     return read_words(models.pair(), *shared)
 
@@ -219,8 +219,8 @@ def score_items(models: Models, how: Scoring, items: "list[Item]") -> list[dict[
 
 
 def _score_item(models: Models, how: Scoring, item: "Item") -> list[dict[str, Any]]:
+    from explorer.engine.given_text import token_log_probs
     from explorer.models.prompting import continuation
-    from explorer.neurons.given_text import token_log_probs
     from explorer.studies.capability import window_losses
 
     pair = models.pair()

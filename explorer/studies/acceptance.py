@@ -15,11 +15,11 @@ import numpy as np
 
 from explorer.data.sources import load_source
 from explorer.data.suites_io import Preset, load_presets, load_suite
+from explorer.engine.patching import Answer, sweep
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, sibling
 from explorer.models.pair_file import PairSpec
 from explorer.models.prompting import check_new_tokens
-from explorer.neurons.patching import Answer, sweep
 from explorer.paths import data_folder
 from explorer.pipeline.specs import SuiteSpec
 from explorer.scoring.degenerate import degenerate

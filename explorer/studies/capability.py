@@ -112,8 +112,8 @@ def window_losses(pair: "Pair", window: Item, sets: "Sequence[NeuronSet]" = ()) 
 
     The text is read behind the tokeniser's own beginning (BOS), where it has one.
     """
+    from explorer.engine.given_text import token_log_probs
     from explorer.models.prompting import encode_text
-    from explorer.neurons.given_text import token_log_probs
 
     ids = encode_text(pair.tokenizer, window.text)[: window.tokens]
     return -token_log_probs(pair, [ids], sets).own[0].mean(axis=1)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
+from explorer.engine.patching import sweep
 from explorer.models.pair import Pair
-from explorer.neurons.patching import sweep
 from explorer.scoring.refusal import RefusalScorer
 from explorer.studies.statistics import mean
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from explorer.data.preferences import load_preferences
 from explorer.data.suites_io import Prompt, Refusal, load_refusals, load_suite, training_part
+from explorer.engine.patching import sweep
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import ModelSpec, PairSpec
 from explorer.models.prompting import encode_answer, encode_dialogue
-from explorer.neurons.patching import sweep
 from explorer.scoring.verdict import verdict
 from explorer.training.config import PairSource, Source, TrainConfig
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from explorer.neurons.phrases import NOTHING_SEEN, Phrases
+from explorer.engine.phrases import NOTHING_SEEN, Phrases
 from explorer.neurons.sets import NeuronSet
 
 COLUMNS = ("unpatched", "patched", "aligned")

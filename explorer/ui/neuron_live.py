@@ -49,7 +49,7 @@ def _compute(run: Run, layer: int, neuron: int, prompt: str, tokens: int) -> Liv
     from explorer.ui.models import pair_or_explain
 
     pair = pair_or_explain(run)  # ends the page while the models load; it then comes back by itself
-    from explorer.neurons.inspect import activations_over_words, vocabulary_projection
+    from explorer.engine.inspect import activations_over_words, vocabulary_projection
 
     with st.spinner("M1 answers, both models read…"), _ONE_AT_A_TIME:
         words = activations_over_words(pair, prompt, layer, neuron, tokens)

@@ -6,9 +6,9 @@ import numpy as np
 import streamlit as st
 
 from explorer.charts.labels import percent
+from explorer.engine.phrases import NOTHING_SEEN, Phrases
 from explorer.models.prompting import check_prompt
 from explorer.neurons.patch import Patch
-from explorer.neurons.phrases import NOTHING_SEEN, Phrases
 from explorer.neurons.sets import NeuronSet
 from explorer.runs.reader import Run
 from explorer.ui.answer_cards import Shown, colour, heading, refused_text, score_text, show_answers

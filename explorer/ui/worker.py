@@ -34,8 +34,8 @@ from explorer.ui.generation import (
 from explorer.ui.loading import SharedPair
 
 if TYPE_CHECKING:
+    from explorer.engine.patching import Step, Token
     from explorer.models.pair import Pair
-    from explorer.neurons.patching import Step, Token
 
 LOG = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ _POLL = 0.05
 
 def stream_request(pair: "Pair", request: Request) -> "Iterator[Step]":
     """The steps of a request, by the engine."""
-    from explorer.neurons.patching import stream
+    from explorer.engine.patching import stream
 
     _leave_a_core()
     return stream(
@@ -74,7 +74,7 @@ def _leave_a_core() -> None:
 
 def _return_memory() -> None:
     """Give back what a generation held: the answers of four sessions leave 50 MB that nobody uses."""
-    from explorer.neurons.products import return_freed_memory  # imports torch
+    from explorer.engine.products import return_freed_memory  # imports torch
 
     return_freed_memory()
 
@@ -104,7 +104,7 @@ def score_answers(pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored
 
 def foresee_harm(pair: "Pair", prompt: str, guard: Guard) -> float:
     """How likely M1's answer is harmful, 0 to 1, from its neurons at the last prompt token."""
-    from explorer.neurons.given_text import last_prompt_activations
+    from explorer.engine.given_text import last_prompt_activations
     from explorer.studies.safeguard import Classifier
 
     activations = last_prompt_activations(pair, [prompt], guard.neurons)

@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional
 
 from explorer.data.suites_io import load_suite
-from explorer.neurons.attribution import Answered, AttributionSums, _add, attribute
-from explorer.neurons.reading import Text, inputs_of
+from explorer.engine.attribution import Answered, AttributionSums, _add, attribute
+from explorer.engine.reading import Text, inputs_of
 from tests.bench.contrasting import flat_memory, measure_peaks
 from tests.bench.measure import Line, side_by_side
 

@@ -10,9 +10,9 @@ import torch
 
 import explorer
 from explorer.data.suites_io import load_suite
+from explorer.engine.patching import generate, sweep
+from explorer.engine.phrases import Phrases
 from explorer.models import embedded
-from explorer.neurons.patching import generate, sweep
-from explorer.neurons.phrases import Phrases
 from explorer.neurons.sets import NeuronSet
 from tests.bench.measure import REPEATS, Line, never_ending, seconds, side_by_side
 from tests.bench.peers.job import Job, answer

@@ -58,7 +58,7 @@ def _ready() -> None:
     import transformers.models.llama.modeling_llama  # noqa: F401 - what a first load imports
 
     import explorer
-    from explorer.neurons.passes import make_pass
+    from explorer.engine.passes import make_pass
 
     explorer.load_pair  # noqa: B018 - imports torch and the engine
 

@@ -10,10 +10,10 @@ import torch
 
 import explorer
 from explorer.data.suites_io import load_suite
+from explorer.engine.patching import sweep
+from explorer.engine.reading import Text
+from explorer.engine.reference import _logits, _patched_logits, naive_greedy, naive_patched
 from explorer.models.precision import resolve_dtype
-from explorer.neurons.patching import sweep
-from explorer.neurons.reading import Text
-from explorer.neurons.reference import _logits, _patched_logits, naive_greedy, naive_patched
 
 pytestmark = [
     pytest.mark.slow,

@@ -6,11 +6,11 @@ import torch
 
 import explorer
 from explorer.data.suites_io import load_suite
+from explorer.engine.contrast import contrast
+from explorer.engine.patching import generate, sweep
+from explorer.engine.phrases import Phrases
+from explorer.engine.reference import naive_activations, naive_patched
 from explorer.models import embedded
-from explorer.neurons.contrast import contrast
-from explorer.neurons.patching import generate, sweep
-from explorer.neurons.phrases import Phrases
-from explorer.neurons.reference import naive_activations, naive_patched
 from explorer.neurons.sets import NeuronSet
 from tests.close import assert_close
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from explorer.engine.patching import sweep
 from explorer.errors import ExplorerError
 from explorer.models.pair import load_pair
 from explorer.models.pair_file import read_pair_file
-from explorer.neurons.patching import sweep
 from explorer.scoring.degenerate import degenerate
 from explorer.studies import acceptance as study
 from explorer.studies.acceptance import SOURCES, AcceptanceSettings, acceptance, red_team_presets

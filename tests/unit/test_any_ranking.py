@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from explorer.data.suites_io import load_suite
+from explorer.engine.contrast import contrast
+from explorer.engine.patching import generate
 from explorer.errors import ExplorerError
 from explorer.models.pair import load_pair
-from explorer.neurons.contrast import contrast
-from explorer.neurons.patching import generate
 from explorer.pipeline.config import STUDIES, read_build_config
 from explorer.pipeline.specs import LATER, RankingSpec, options
 from explorer.runs.columns import BY_METHOD, BY_RANKING, with_columns

@@ -6,11 +6,11 @@ import sys
 import pytest
 
 from explorer.data.suites_io import WITHHELD, load_suite
+from explorer.engine.attribution import attribute
+from explorer.engine.patching import generate
+from explorer.engine.phrases import Phrases
 from explorer.errors import ExplorerError
 from explorer.models.pair import load_pair
-from explorer.neurons.attribution import attribute
-from explorer.neurons.patching import generate
-from explorer.neurons.phrases import Phrases
 from explorer.paths import PROJECT
 from explorer.pipeline import tasks
 from explorer.pipeline.build import build

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from explorer.engine.patching import sweep
 from explorer.errors import ExplorerError
 from explorer.models.adapters import digest
 from explorer.models.pair import load_pair
 from explorer.models.pair_file import read_pair_file
-from explorer.neurons.patching import sweep
 from explorer.studies import card as study
 from explorer.studies.capability import wikitext
 from explorer.studies.card import WINDOW_TOKENS, CardMaker, CardSettings, held_out_pairs

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from explorer.engine.contrast import POSITIONS, contrast
+from explorer.engine.patching import sweep
+from explorer.engine.reference import naive_activations
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
-from explorer.neurons.contrast import POSITIONS, contrast
-from explorer.neurons.patching import sweep
-from explorer.neurons.reference import naive_activations
 from tests import tiny
 from tests.close import assert_close
 
@@ -69,7 +69,7 @@ def test_how_many_tokens_are_read_at_once_does_not_matter(monkeypatch):
     pair = tiny.shared_pair("llama")
     whole = contrast(pair, tiny.PROMPTS, 5)
     for tokens in (1, 40):  # a text at a time, a few at a time
-        monkeypatch.setattr("explorer.neurons.contrast.CPU_TOKENS", tokens)
+        monkeypatch.setattr("explorer.engine.contrast.CPU_TOKENS", tokens)
         parts = contrast(pair, tiny.PROMPTS, 5)
         assert parts.count == whole.count
         assert_close(parts.scores, whole.scores, layers=pair.n_layers, scale=size_of(whole))

@@ -5,16 +5,16 @@ import pytest
 import torch
 from torch import nn
 
+from explorer.engine.contrast import POSITIONS, Sums, contrast, contrast_sums, scores_of
+from explorer.engine.given_text import last_prompt_activations
+from explorer.engine.inspect import project, read_words
+from explorer.engine.patching import generate, sweep
+from explorer.engine.reading import Text, inputs_of
+from explorer.engine.reference import naive_greedy, naive_patched
 from explorer.errors import ExplorerError
 from explorer.models.families import FAMILIES, down_projections, family_of, final_norm, find
 from explorer.models.hooks import neuron_hooks
 from explorer.models.layers import neuron_layers
-from explorer.neurons.contrast import POSITIONS, Sums, contrast, contrast_sums, scores_of
-from explorer.neurons.given_text import last_prompt_activations
-from explorer.neurons.inspect import project, read_words
-from explorer.neurons.patching import generate, sweep
-from explorer.neurons.reading import Text, inputs_of
-from explorer.neurons.reference import naive_greedy, naive_patched
 from explorer.neurons.sets import NeuronSet
 from explorer.neurons.tables import expert_name, neuron_table
 from tests import tiny

@@ -4,13 +4,13 @@ import pytest
 import torch
 from peft import IA3Config, LoraConfig, get_peft_model
 
+from explorer.engine.patching import generate
+from explorer.engine.reading import Text, inputs_of
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
 from explorer.models.loader import Loader
 from explorer.models.pair import load_pair
 from explorer.models.pair_file import read_pair_file
-from explorer.neurons.patching import generate
-from explorer.neurons.reading import Text, inputs_of
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 from tests.close import assert_close

@@ -3,11 +3,11 @@
 import pytest
 
 import explorer
+from explorer.engine.decoding import UNPATCHED, _Batch
+from explorer.engine.patching import generate, stream, sweep
+from explorer.engine.reference import naive_patched
 from explorer.errors import ExplorerError
-from explorer.neurons.decoding import UNPATCHED, _Batch
 from explorer.neurons.patch import POSITIONS, Patch, check_positions, check_strength
-from explorer.neurons.patching import generate, stream, sweep
-from explorer.neurons.reference import naive_patched
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 from tests.unit.test_patching import first_step

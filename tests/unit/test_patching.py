@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from explorer.engine.decoding import _Batch
+from explorer.engine.patching import generate, stream, sweep
+from explorer.engine.reference import naive_greedy, naive_patched
 from explorer.errors import ExplorerError
 from explorer.models.families import down_projections
 from explorer.models.hooks import neuron_hooks
-from explorer.neurons.decoding import _Batch
-from explorer.neurons.patching import generate, stream, sweep
-from explorer.neurons.reference import naive_greedy, naive_patched
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 

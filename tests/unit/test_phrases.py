@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from explorer.neurons.decoding import ALIGNED, UNPATCHED, _Batch, decode
-from explorer.neurons.fused_pass import FusedPass
-from explorer.neurons.passes import make_pass
-from explorer.neurons.patching import stream, sweep
-from explorer.neurons.phrases import NOTHING_SEEN, REPEATED, Guess, Phrases, as_text
-from explorer.neurons.rows import agreed
+from explorer.engine.decoding import ALIGNED, UNPATCHED, _Batch, decode
+from explorer.engine.fused_pass import FusedPass
+from explorer.engine.passes import make_pass
+from explorer.engine.patching import stream, sweep
+from explorer.engine.phrases import NOTHING_SEEN, REPEATED, Guess, Phrases, as_text
+from explorer.engine.rows import agreed
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 from tests.close import assert_close

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from explorer.engine.patching import sweep
+from explorer.engine.products import Blocked, Packed, Plain, product
+from explorer.engine.reference import naive_greedy, naive_patched
 from explorer.models.precision import X86_BFLOAT16, cpu_has_any
-from explorer.neurons.patching import sweep
-from explorer.neurons.products import Blocked, Packed, Plain, product
-from explorer.neurons.reference import naive_greedy, naive_patched
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 from tests.close import assert_close

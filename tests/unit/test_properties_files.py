@@ -21,11 +21,11 @@ from explorer.data.preferences import KINDS, load_preferences
 from explorer.data.rows import ENDINGS
 from explorer.data.sources import load_source
 from explorer.data.suites_io import load_suite
+from explorer.engine.contrast import POSITIONS
 from explorer.errors import ExplorerError
 from explorer.models.pair_file import DTYPES
 from explorer.models.prompting import MAX_NEW_TOKENS
 from explorer.neurons.artefacts import read_ranking, write_ranking
-from explorer.neurons.contrast import POSITIONS
 from explorer.neurons.scores import ChangeScores
 from explorer.pipeline import specs
 from explorer.pipeline.config import STUDIES, read_build_config

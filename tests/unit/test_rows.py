@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from explorer.neurons.decoding import ALIGNED, UNPATCHED, _Batch, decode, read_opening
-from explorer.neurons.fused_pass import FusedPass
-from explorer.neurons.passes import make_pass
-from explorer.neurons.rows import arrange
+from explorer.engine.decoding import ALIGNED, UNPATCHED, _Batch, decode, read_opening
+from explorer.engine.fused_pass import FusedPass
+from explorer.engine.passes import make_pass
+from explorer.engine.rows import arrange
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 from tests.close import assert_close

@@ -6,10 +6,10 @@ import pytest
 import torch
 from peft import IA3Config, get_peft_model
 
+from explorer.engine.contrast import contrast
 from explorer.errors import ExplorerError
 from explorer.models.pair import load_pair
 from explorer.models.pair_file import read_pair_file
-from explorer.neurons.contrast import contrast
 from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config
 from explorer.runs.reader import open_run

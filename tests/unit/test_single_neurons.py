@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from explorer.data.suites_io import load_suite
+from explorer.engine.margins import answer_margins
+from explorer.engine.patching import generate, sweep
+from explorer.engine.reference import naive_mixed_log_prob
 from explorer.errors import ExplorerError
 from explorer.models.pair import load_pair
-from explorer.neurons.margins import answer_margins
-from explorer.neurons.patching import generate, sweep
-from explorer.neurons.reference import naive_mixed_log_prob
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config

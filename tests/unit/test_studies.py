@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from explorer.neurons.fixing import answers_with_fixed
-from explorer.neurons.given_text import last_prompt_activations, token_log_probs
-from explorer.neurons.patching import sweep
-from explorer.neurons.reference import naive_activations
+from explorer.engine.fixing import answers_with_fixed
+from explorer.engine.given_text import last_prompt_activations, token_log_probs
+from explorer.engine.patching import sweep
+from explorer.engine.reference import naive_activations
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config

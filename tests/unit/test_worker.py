@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import explorer
+from explorer.engine.given_text import last_prompt_activations
+from explorer.engine.patching import Step, Token
 from explorer.errors import ExplorerError
-from explorer.neurons.given_text import last_prompt_activations
-from explorer.neurons.patching import Step, Token
 from explorer.neurons.sets import NeuronSet
 from explorer.ui import worker as worker_module
 from explorer.ui.generation import COLUMNS, End, Generation, Guard, Limits, Phase, Request, Scored

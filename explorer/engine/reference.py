@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from explorer.engine.reading import Text, inputs_of, read
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair
-from explorer.neurons.reading import Text, inputs_of, read
 from explorer.neurons.sets import NeuronSet
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from explorer.engine.passes import read_texts
+from explorer.engine.patching import sweep
+from explorer.engine.reading import Inputs, Text, batches, inputs_of, parts, positions_of_layers
+from explorer.engine.sane import check_finite_sums, check_models_differ, check_sums
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, scale_in_place
-from explorer.neurons.passes import read_texts
-from explorer.neurons.patching import sweep
 from explorer.neurons.ranking import normalise_layers
-from explorer.neurons.reading import Inputs, Text, batches, inputs_of, parts, positions_of_layers
-from explorer.neurons.sane import check_finite_sums, check_models_differ, check_sums
 from explorer.neurons.scores import ChangeScores
 from explorer.progress import Progress, part_of
 

@@ -25,15 +25,15 @@ from typing import NamedTuple
 
 import torch
 
+from explorer.engine.fused_pass import FusedPass
+from explorer.engine.passes import Pass, make_pass
+from explorer.engine.phrases import NOTHING_SEEN, Phrases
+from explorer.engine.replacing import Replacing
+from explorer.engine.rows import Row, Text, agreed, arrange
+from explorer.engine.sane import check_finite_states
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, scale_in_place
-from explorer.neurons.fused_pass import FusedPass
-from explorer.neurons.passes import Pass, make_pass
 from explorer.neurons.patch import Patch
-from explorer.neurons.phrases import NOTHING_SEEN, Phrases
-from explorer.neurons.replacing import Replacing
-from explorer.neurons.rows import Row, Text, agreed, arrange
-from explorer.neurons.sane import check_finite_states
 from explorer.neurons.sets import NeuronSet
 
 UNPATCHED, ALIGNED = -1, -2

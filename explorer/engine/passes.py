@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
+from explorer.engine.reading import Inputs, read
 from explorer.models.families import family_of
 from explorer.models.hooks import neuron_hooks
-from explorer.neurons.reading import Inputs, read
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -54,10 +54,10 @@ def make_pass(module: "PreTrainedModel", longest: int) -> Pass:
         module: a causal language model.
         longest: no row will have more tokens than this.
     """
-    from explorer.neurons.fused_pass import FusedPass, fused_weights
+    from explorer.engine.fused_pass import FusedPass, fused_weights
 
     if family_of(module).kind == "encoder-decoder":
-        from explorer.neurons.encoder_decoder_pass import EncoderDecoderPass
+        from explorer.engine.encoder_decoder_pass import EncoderDecoderPass
 
         return EncoderDecoderPass(module)
     weights = fused_weights(module)
@@ -72,7 +72,7 @@ def read_texts(module: "PreTrainedModel", inputs: Inputs, visit: Visit) -> None:
         inputs: what `reading.inputs_of` makes of texts.
         visit: see `Visit`.
     """
-    from explorer.neurons.fused_pass import fused_weights, read_fused
+    from explorer.engine.fused_pass import fused_weights, read_fused
 
     weights = fused_weights(module)
     if weights is not None:

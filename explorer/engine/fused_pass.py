@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from explorer.neurons.norms import RmsNorm, rms_norm
-from explorer.neurons.passes import Padding, Visit, likeliest
-from explorer.neurons.products import Product, product, return_freed_memory
+from explorer.engine.norms import RmsNorm, rms_norm
+from explorer.engine.passes import Padding, Visit, likeliest
+from explorer.engine.products import Product, product, return_freed_memory
 
 if TYPE_CHECKING:
     from torch import nn

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from explorer.engine.attributing import STEPS, Attributing, steps_of
+from explorer.engine.contrast import CHUNK, Sums, scores_of
+from explorer.engine.mixing import guide_activations, mixed_gradients
+from explorer.engine.patching import sweep
+from explorer.engine.reading import Text, batches, inputs_of, parts, positions_of_layers
+from explorer.engine.sane import check_models_differ, not_finite
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
 from explorer.models.prompting import encode_plain
-from explorer.neurons.attributing import STEPS, Attributing, steps_of
-from explorer.neurons.contrast import CHUNK, Sums, scores_of
-from explorer.neurons.mixing import guide_activations, mixed_gradients
-from explorer.neurons.patching import sweep
-from explorer.neurons.reading import Text, batches, inputs_of, parts, positions_of_layers
-from explorer.neurons.sane import check_models_differ, not_finite
 from explorer.neurons.scores import Attributions
 from explorer.progress import Progress, part_of
 

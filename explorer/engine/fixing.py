@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from explorer.engine.patching import Answer
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair
 from explorer.models.prompting import check_new_tokens
-from explorer.neurons.patching import Answer
 from explorer.neurons.sets import NeuronSet
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple
 
+from explorer.engine.decoding import ALIGNED, UNPATCHED, Emitted, decode, read_opening
+from explorer.engine.phrases import NOTHING_SEEN, Phrases
 from explorer.models.pair import Pair
 from explorer.models.prompting import TextStream, check_new_tokens
-from explorer.neurons.decoding import ALIGNED, UNPATCHED, Emitted, decode, read_opening
 from explorer.neurons.patch import Patch
-from explorer.neurons.phrases import NOTHING_SEEN, Phrases
 from explorer.neurons.sets import NeuronSet
 from explorer.progress import Progress
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from explorer.engine.passes import Padding, Visit, most_likely
+from explorer.engine.reading import start_token
 from explorer.models.hooks import neuron_hooks
-from explorer.neurons.passes import Padding, Visit, most_likely
-from explorer.neurons.reading import start_token
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from explorer.engine.passes import read_texts
+from explorer.engine.reading import Inputs
 from explorer.models.hooks import neuron_hooks
 from explorer.models.layers import neuron_layers
 from explorer.models.pair import Pair, apply_scale, scale_in_place
-from explorer.neurons.passes import read_texts
-from explorer.neurons.reading import Inputs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

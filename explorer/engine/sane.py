@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from explorer.engine.reading import Text, inputs_of, read
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair, apply_scale
-from explorer.neurons.reading import Text, inputs_of, read
 
 if TYPE_CHECKING:
-    from explorer.neurons.contrast import Sums
+    from explorer.engine.contrast import Sums
 
 SAME = (
     "M1 and M2 do the same on these prompts, so no neuron differs; check that the pair names two models (an adapter "

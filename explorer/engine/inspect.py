@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import torch
 
+from explorer.engine.patching import sweep
+from explorer.engine.reading import Text, inputs_of, read, start_token
 from explorer.errors import ExplorerError
 from explorer.models.families import final_norm
 from explorer.models.hooks import neuron_hooks
 from explorer.models.layers import neuron_layers
 from explorer.models.pair import Pair, scale_in_place
 from explorer.models.prompting import check_new_tokens
-from explorer.neurons.patching import sweep
-from explorer.neurons.reading import Text, inputs_of, read, start_token
 from explorer.neurons.sets import NeuronSet
 
 if TYPE_CHECKING:

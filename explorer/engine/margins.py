@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from explorer.engine.mixing import guide_activations, token_log_probs_at
+from explorer.engine.reading import Inputs, Text, batches, inputs_of, positions_of_layers
+from explorer.engine.sane import not_finite
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair, apply_scale
-from explorer.neurons.mixing import guide_activations, token_log_probs_at
-from explorer.neurons.reading import Inputs, Text, batches, inputs_of, positions_of_layers
-from explorer.neurons.sane import not_finite
 from explorer.neurons.sets import NeuronSet
 
 BATCH = 8

@@ -11,12 +11,12 @@ from functools import partial
 import numpy as np
 import torch
 
+from explorer.engine.passes import read_texts
+from explorer.engine.reading import Text, inputs_of, positions_of_layers
+from explorer.engine.sane import not_finite
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair, apply_scale, scale_in_place
-from explorer.neurons.passes import read_texts
-from explorer.neurons.reading import Text, inputs_of, positions_of_layers
-from explorer.neurons.sane import not_finite
 from explorer.neurons.sets import NeuronSet
 
 
