@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from explorer.models.pair import Pair
-    from explorer.models.pair_file import PairSpec
+    from explorer.models.pair_spec import PairSpec
     from explorer.neurons.ranking import Ranking
     from explorer.pipeline.status import Status
 

@@ -68,7 +68,7 @@ Fraction = Annotated[float, Interval(gt=0, le=1)]
 Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
 Layer = Annotated[int, Interval(ge=-1_000, le=1_000)]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-"""`models.pair_file.DTYPES`."""
+"""`models.pair_spec.DTYPES`."""
 
 Text = Annotated[str, Predicate(_plain), Kind("a text")]
 Place = Annotated[str, Predicate(_place), Kind("a name or place on one line")]
@@ -76,6 +76,9 @@ PlaceOrNone = Annotated[str, Predicate(lambda text: not text or _place(text)), K
 FolderName = Annotated[str, Predicate(_folder), Kind("a name that a folder can have, without / and \\")]
 
 Fractions = Annotated[tuple[Fraction, ...], Distinct]
+Map = Annotated[tuple[tuple[Text, Text], ...], Kind("a table of texts")]
+Values = Annotated[tuple[tuple[Text, str | int | float | bool], ...], Kind("a table of texts, numbers, true or false")]
+
 Seeds = Annotated[tuple[Seed, ...], Distinct]
 Places = Annotated[tuple[Place, ...], Some, Distinct]
 """At least one, and none twice."""

@@ -13,10 +13,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from explorer.digests import sha256_file
 from explorer.errors import ExplorerError, first_line
 from explorer.models.checkpoint import POINTER
 from explorer.paths import user_cache
-from explorer.runs.format import sha256_file
 
 SUFFIX = ".gguf"
 

@@ -17,7 +17,7 @@ from explorer.models.checkpoint import CONFIG, read_json_file
 from explorer.models.families import Family, family_named, family_of
 from explorer.models.hooks import check_hooks
 from explorer.models.merging import merge
-from explorer.models.pair_file import ModelSpec
+from explorer.models.pair_spec import ModelSpec
 from explorer.models.places import model_folder
 from explorer.models.placing import check_device, check_device_map, check_in_memory
 
@@ -36,7 +36,7 @@ class Loader:
     Attributes:
         dtype: "float32", "bfloat16" or "float16".
         device: a torch device, or "auto".
-        device_map, quantisation: see `pair_file.PairSpec`.
+        device_map, quantisation: see `pair_spec.PairSpec`.
     """
 
     dtype: str

@@ -16,15 +16,17 @@ import torch
 from explorer.errors import ExplorerError
 from explorer.models import prompting
 from explorer.models.experts import ExpertLayer
-from explorer.models.families import down_names, family_of, parts_of, split_experts
+from explorer.models.families import down_names, family_of, parts_of
 from explorer.models.gguf import Progress
 from explorer.models.ia3 import has_neuron_factors, is_down_only_ia3, read_ia3
 from explorer.models.layers import neuron_layers
 from explorer.models.loader import Loader
-from explorer.models.pair_file import ModelSpec, PairSpec, check_dtype, read_pair_file
+from explorer.models.pair_file import read_pair_file
+from explorer.models.pair_spec import ModelSpec, PairSpec, check_dtype
 from explorer.models.places import adapter_folder
 from explorer.models.precision import resolve_dtype
 from explorer.models.tokenising import Reading, end_tokens, plain_decoding, read_alike, read_together
+from explorer.neurons.experts import split_experts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -9,7 +9,7 @@ The authors' scripts save a tuple of six tensors: change scores [layers, neurons
 They leave out every layer whose name contains "31", so a model of more than 31 layers lacks layer 31 there;
 `like` puts it back, unranked. A CSV needs a score for each neuron it names; those it
 does not name are left out of the ranking. A hook column names layers as TransformerLens does
-(`blocks.{layer}.mlp.hook_post`); commas, semicolons and tabs separate, in any encoding of `data.text_file`.
+(`blocks.{layer}.mlp.hook_post`); commas, semicolons and tabs separate, in any encoding of `explorer.text_file`.
 """
 
 import io

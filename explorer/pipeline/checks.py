@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
+from explorer.files import check_name
 from explorer.pipeline import specs
-from explorer.runs.format import check_name
 
 if TYPE_CHECKING:
     from explorer.pipeline.config import BuildConfig

@@ -1,19 +1,18 @@
 """Build configurations: TOML that says what a run is computed from. See `configs/build/demo.toml`."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+from explorer.data.suite_spec import SuiteSpec
 from explorer.errors import ExplorerError
-from explorer.files import is_file
-from explorer.paths import SHIPPED
+from explorer.files import check_name, is_file
+from explorer.paths import SHIPPED, fill_path
 from explorer.pipeline import specs
 from explorer.pipeline.checks import check_build
 from explorer.pipeline.scorers import HARM_JUDGES, ROLES, is_scorer, judge_parts, scorer_columns
 from explorer.runs.columns import MAIN
-from explorer.runs.format import check_name
 from explorer.schema import Dtype, Kind, Place, PlaceOrNone, Text, Tokens, check_settings, read_table, shown
 from explorer.scoring.registry import JUDGES, NAMES
 from explorer.toml_file import read_toml
@@ -86,7 +85,7 @@ class BuildConfig:
     scorers: Scorers = NAMES
     cost: Role = ROLES["cost"]
     reward: Role = ROLES["reward"]
-    suites: tuple[specs.SuiteSpec, ...] = ()
+    suites: tuple[SuiteSpec, ...] = ()
     adapters: tuple[specs.AdapterSpec, ...] = ()
     series: tuple[specs.SeriesSpec, ...] = ()
     transfer: tuple[specs.TransferSpec, ...] = ()
@@ -201,21 +200,6 @@ def _tables(raw: dict[str, Any], what: str, path: Path) -> list[tuple[str, Any]]
     return list(tables.items())
 
 
-def fill_path(place: str, path: Path) -> Path:
-    """A file or folder that a build file names: `$EXPLORER_DATA` filled in, else relative to the build file.
-
-    Raises:
-        ExplorerError: a variable in it is not set, or it cannot be a place.
-    """
-    filled = os.path.expandvars(place)
-    if "$" in filled:
-        raise ExplorerError(f"{path} reads {place}; set EXPLORER_DATA to the folder of these datasets (see README).")
-    try:
-        return (path.parent / filled).resolve()
-    except (OSError, RuntimeError, ValueError) as problem:  # links that go round in a circle, a name of odd characters
-        raise ExplorerError(f"{path} names {shown(place)}, where no file can be; name another place.") from problem
-
-
 def _scorers(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     """The settings scorers, cost and reward: who fills a role scores, and takes the place of who usually does."""
     said = {role: raw[role] for role in ROLES if role in raw}
@@ -255,10 +239,10 @@ def _pair(name: str, path: Path) -> str:
     return str(beside) if is_file(beside) else name
 
 
-def _suite(name: str, table: Any, path: Path) -> specs.SuiteSpec:
+def _suite(name: str, table: Any, path: Path) -> SuiteSpec:
     table = _named_table(name, table, "suite", f"{path}, [suites.{name}]")
     maps = {key: tuple(sorted(table[key].items())) for key in ("columns", "where") if isinstance(table.get(key), dict)}
-    spec = read_table(specs.SuiteSpec, {**table, **maps}, f"{path}, [suites.{name}]")
+    spec = read_table(SuiteSpec, {**table, **maps}, f"{path}, [suites.{name}]")
     unknown = next((what for what, _ in spec.columns if what not in ("prompt", "category", "id")), None)
     if unknown is not None:
         raise ExplorerError(

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.data.suites_io import WITHHELD, Prompt, load_suite
+from explorer.models.describing import describe_model, reading_key
 from explorer.models.pair_file import read_pair_file
 from explorer.models.prompting import MAX_PROMPT_CHARS
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import ranking_from_parts
 from explorer.pipeline.config import BuildConfig
 from explorer.pipeline.engine import Engine, Task
-from explorer.pipeline.models import Models, ModelsSpec, describe_model, reading_key
+from explorer.pipeline.models import Models, ModelsSpec
 from explorer.pipeline.parts import Parts, chunks
 from explorer.pipeline.scorers import scorer_key
 from explorer.pipeline.specs import AnswerSpec

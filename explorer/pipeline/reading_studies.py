@@ -8,8 +8,8 @@ import pandas as pd
 
 from explorer.data.suites_io import Prompt
 from explorer.neurons.sets import NeuronSet
+from explorer.paths import fill_path
 from explorer.pipeline import tasks
-from explorer.pipeline.config import fill_path
 from explorer.pipeline.context import CHUNK, Context, share
 from explorer.pipeline.joined import Part, joined, with_method
 from explorer.pipeline.parts import chunks

@@ -56,8 +56,6 @@ PatchPositions = Literal["all", "prompt", "last_prompt", "answer"] | Count
 Share = Annotated[float, Interval(ge=0, le=1)]
 Window = Annotated[tuple[Share, Fraction], Kind("a pair [start, size] of fractions of all neurons")]
 Pair = Annotated[tuple[Place, Place], Kind("a pair of two rankings")]
-Map = Annotated[tuple[tuple[Text, Text], ...], Kind("a table of texts")]
-Values = Annotated[tuple[tuple[Text, str | int | float | bool], ...], Kind("a table of texts, numbers, true or false")]
 
 
 LATER = {"later": True}
@@ -189,32 +187,6 @@ class DetailSpec:
     suites: Places = ("redteam_eval", "ordinary_eval")
     texts_per_suite: Annotated[int, Interval(ge=1, le=1_000)] = 2
     beside: Annotated[tuple[Place, ...], Distinct] = field(default=(), metadata=LATER)
-
-
-@dataclass(frozen=True)
-class SuiteSpec:
-    """Where prompts of a name of the build's own come from; see `explorer.data.sources`.
-
-    Attributes:
-        name: what the build calls them.
-        file: a .jsonl, .csv or .parquet file, relative to the build file; `$EXPLORER_DATA` is filled in.
-        hub: a data set's name on the hub, instead of a file.
-        subset, split: of the hub's data set.
-        columns: which of its columns is `prompt`, `category`, `id`; guessed where left out.
-        where: only rows whose columns have these values.
-        publish: whether the run may hold the prompts' text; else it names them by their id.
-        label: for people.
-    """
-
-    name: Place
-    file: PlaceOrNone = ""
-    hub: PlaceOrNone = ""
-    subset: PlaceOrNone = ""
-    split: PlaceOrNone = ""
-    columns: Map = ()
-    where: Values = ()
-    publish: bool = False
-    label: Text = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ names is whole, whatever moment the process died at.
 """
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
@@ -14,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from explorer.files import whole
+from explorer.digests import digest
+from explorer.files import read_json, write_json
 
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of it that is done, 0 to 1."""
@@ -49,11 +49,6 @@ class Stage:
     def key(self) -> str:
         """A digest of everything the outputs depend on."""
         return digest({"stage": self.name, "version": VERSION, "inputs": self.inputs})
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of a plain JSON value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def plain_value(value: Any) -> Any:
@@ -95,21 +90,3 @@ def run_stage(stage: Stage, work: Path, progress: Progress) -> Any:
     shutil.rmtree(work / "parts" / stage.name, ignore_errors=True)  # not before the record is there
     progress(stage.name, 1.0)
     return result
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; None where it is missing or unreadable."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all.
-
-    Raises:
-        ExplorerError: it cannot be written.
-    """
-    with whole(path) as half:
-        half.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")

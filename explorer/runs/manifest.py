@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import ExplorerError
-from explorer.files import is_file
-from explorer.runs.format import MANIFEST, SCHEMA_VERSION, TABLES, TENSORS, check_name
+from explorer.files import check_name, is_file
+from explorer.runs.format import MANIFEST, SCHEMA_VERSION, TABLES, TENSORS
 
 MOST = 2**26
 """Bytes of a manifest; the demo's has thirty thousand."""

@@ -10,7 +10,8 @@ import torch
 
 from explorer.models import embedded
 from explorer.models.pair import Pair, load_pair
-from explorer.models.pair_file import EMBEDDED, ModelSpec, PairSpec
+from explorer.models.pair_file import EMBEDDED
+from explorer.models.pair_spec import ModelSpec, PairSpec
 from explorer.models.prompting import encode_plain
 from explorer.progress import Progress
 

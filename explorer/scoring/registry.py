@@ -70,7 +70,7 @@ def head_digest(name: str) -> str:
         return f"wording {VERSION}"
     if not name.startswith("demo-"):
         return ""
-    from explorer.runs.format import sha256_file
+    from explorer.digests import sha256_file
     from explorer.scoring.head import head_file
 
     file = head_file(name)

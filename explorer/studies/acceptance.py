@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from explorer.data.sources import load_source
+from explorer.data.suite_spec import SuiteSpec
 from explorer.data.suites_io import Preset, load_presets, load_suite
 from explorer.engine.patching import Answer, sweep
 from explorer.errors import ExplorerError
@@ -21,7 +22,6 @@ from explorer.models.pair import Pair, sibling
 from explorer.models.pair_file import PairSpec
 from explorer.models.prompting import check_new_tokens
 from explorer.paths import data_folder
-from explorer.pipeline.specs import SuiteSpec
 from explorer.scoring.degenerate import degenerate
 from explorer.scoring.registry import load_scorer
 from explorer.scoring.verdict import refused, verdicts

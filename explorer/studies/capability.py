@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from explorer.data.suites_io import read_jsonl
-from explorer.data.text_file import open_text
 from explorer.errors import ExplorerError
 from explorer.files import is_file
 from explorer.studies.statistics import Estimate, mean, paired_difference
+from explorer.text_file import open_text
 
 if TYPE_CHECKING:
     from explorer.models.pair import Pair

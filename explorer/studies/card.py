@@ -16,6 +16,7 @@ import pandas as pd
 
 from explorer.data.preferences import Preference, load_preferences
 from explorer.data.sources import load_source
+from explorer.data.suite_spec import SuiteSpec
 from explorer.data.suites_io import load_suite
 from explorer.engine.patching import sweep
 from explorer.models.pair import Pair, load_pair, sibling
@@ -23,7 +24,6 @@ from explorer.models.pair_file import ModelSpec, read_pair_file
 from explorer.models.prompting import check_new_tokens, encode_answer, encode_dialogue
 from explorer.models.shipped import find_adapter
 from explorer.paths import data_folder
-from explorer.pipeline.specs import SuiteSpec
 from explorer.scoring.base import Scorer
 from explorer.scoring.degenerate import degenerate
 from explorer.scoring.registry import NAMES, load_scorer

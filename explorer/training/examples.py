@@ -14,7 +14,7 @@ from explorer.data.suites_io import Prompt, Refusal, load_refusals, load_suite, 
 from explorer.engine.patching import sweep
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, load_pair
-from explorer.models.pair_file import ModelSpec, PairSpec
+from explorer.models.pair_spec import ModelSpec, PairSpec
 from explorer.models.prompting import encode_answer, encode_dialogue
 from explorer.scoring.verdict import verdict
 from explorer.training.config import PairSource, Source, TrainConfig

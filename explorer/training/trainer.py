@@ -17,11 +17,10 @@ from typing import Any
 import torch
 
 from explorer.errors import ExplorerError
-from explorer.files import told_by_file_system
+from explorer.files import told_by_file_system, write_json
 from explorer.models.families import family_of
 from explorer.models.pair import Pair, load_pair
-from explorer.models.pair_file import ModelSpec, PairSpec
-from explorer.pipeline.stages import write_json
+from explorer.models.pair_spec import ModelSpec, PairSpec
 from explorer.training.config import PairSource, Source, Stage, TrainConfig
 from explorer.training.examples import Example, build_examples
 from explorer.training.keeping import keeping, windows_of

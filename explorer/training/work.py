@@ -10,12 +10,13 @@ from pathlib import Path
 
 import torch
 
+from explorer.digests import digest
+from explorer.files import read_json, write_json
 from explorer.models import adapters
+from explorer.models.describing import describe_model
 from explorer.models.pair import Pair
-from explorer.models.pair_file import ModelSpec
+from explorer.models.pair_spec import ModelSpec
 from explorer.paths import user_cache
-from explorer.pipeline.models import describe_model
-from explorer.pipeline.stages import digest, read_json, write_json
 from explorer.training.config import Stage, TrainConfig
 from explorer.training.examples import Example, OwnAnswers
 

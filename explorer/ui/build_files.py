@@ -8,9 +8,8 @@ Knows no Streamlit.
 from pathlib import Path
 
 from explorer.errors import ExplorerError
-from explorer.files import whole
+from explorer.files import check_name, whole
 from explorer.paths import PROJECT, pairs_folder
-from explorer.runs.format import check_name
 
 FOLDER = PROJECT / "configs" / "build"
 

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from explorer.errors import ExplorerError
-from explorer.models.pair_file import DTYPES, OF_M1, OF_M2, OWN, QUANTISATIONS, TULU, ModelSpec, write_pair_file
+from explorer.models.pair_file import write_pair_file
+from explorer.models.pair_spec import DTYPES, OF_M1, OF_M2, OWN, QUANTISATIONS, TULU, ModelSpec
 from explorer.paths import pairs_folder
 from explorer.ui.plain import show_problem
 

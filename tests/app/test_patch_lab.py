@@ -7,7 +7,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from explorer.runs.format import sha256_file
+from explorer.digests import sha256_file
 from tests.app.small_run import PROMPT
 
 PATCH_LAB = "pages/patch_lab.py"

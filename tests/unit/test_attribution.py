@@ -137,7 +137,7 @@ def test_parts_add_up_to_the_whole():
 def test_no_more_than_a_chunk_s_texts_are_held(monkeypatch):
     """Answers are written, read and forgotten a chunk at a time."""
     held = []
-    from explorer.neurons import attribution
+    from explorer.engine import attribution
 
     monkeypatch.setattr(attribution, "CHUNK", 4)
     batches = attribution.batches

@@ -20,16 +20,16 @@ from hypothesis import strategies as st
 from explorer.data.preferences import KINDS, load_preferences
 from explorer.data.rows import ENDINGS
 from explorer.data.sources import load_source
+from explorer.data.suite_spec import SuiteSpec
 from explorer.data.suites_io import load_suite
 from explorer.engine.contrast import POSITIONS
 from explorer.errors import ExplorerError
-from explorer.models.pair_file import DTYPES
+from explorer.models.pair_spec import DTYPES
 from explorer.models.prompting import MAX_NEW_TOKENS
 from explorer.neurons.artefacts import read_ranking, write_ranking
 from explorer.neurons.scores import ChangeScores
 from explorer.pipeline import specs
 from explorer.pipeline.config import STUDIES, read_build_config
-from explorer.pipeline.specs import SuiteSpec
 from explorer.runs.reader import open_run
 from explorer.runs.writer import RunWriter
 from explorer.schema import Dtype, Tokens

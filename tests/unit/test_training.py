@@ -149,7 +149,7 @@ def test_prompts_held_out_are_not_trained_on(config):
 @pytest.mark.parametrize("kind", ["gpt2", "opt", "gpt_neox"])
 def test_families_that_call_their_neurons_otherwise_are_trained_too(config, kind):
     from explorer.models.pair import load_pair
-    from explorer.models.pair_file import ModelSpec, PairSpec
+    from explorer.models.pair_spec import ModelSpec, PairSpec
 
     base = tiny.any_model(kind)
     base.save_pretrained(config.parent / "base")
@@ -336,7 +336,7 @@ def test_the_reference_is_the_model_as_the_stage_begins(config):
 
 def test_refusals_are_chosen_by_how_they_begin(config):
     from explorer.models.pair import load_pair
-    from explorer.models.pair_file import ModelSpec, PairSpec
+    from explorer.models.pair_spec import ModelSpec, PairSpec
     from explorer.training.examples import build_examples
     from explorer.training.work import own_answers
 
