@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from explorer.ui.overlap_view import show_likeness
-from explorer.ui.runs import current_run, has_rankings
-from explorer.ui.tax_view import show_ablation, show_tax
+from explorer.ui.current_run import current_run, has_rankings
+from explorer.ui.overlap.rankings_view import show_likeness
+from explorer.ui.overlap.tax_view import show_ablation, show_tax
 
 run = current_run()
 st.title("How alike are two rankings?")

@@ -13,13 +13,14 @@ from explorer.charts.effect import (
     reference_frame,
 )
 from explorer.charts.labels import percent, suite_label
-from explorer.ui import beside, claims, facts
-from explorer.ui.by import default_fraction
-from explorer.ui.examples import show_examples
-from explorer.ui.method import show_method
-from explorer.ui.origins import show_origins
-from explorer.ui.results import patched_rankings, results_of
-from explorer.ui.runs import current_run
+from explorer.report import claims, facts
+from explorer.report import overview as beside
+from explorer.report.by import default_fraction
+from explorer.report.results import patched_rankings, results_of
+from explorer.ui.current_run import current_run
+from explorer.ui.overview.examples import show_examples
+from explorer.ui.overview.method_steps import show_method
+from explorer.ui.overview.origins import show_origins
 from explorer.ui.widgets import caption_and_csv, choose_fraction, rate_card, show_chart
 
 run = current_run()

@@ -63,7 +63,7 @@ class BuildConfig:
         max_new_tokens: length limit of the answers that are scored.
         main_ranking: the setting `ranking`: what the app shows first, and what tables mean that name no ranking.
         headline: the suite under [[answers]], with fractions, whose numbers the app shows first; "" leaves it to the
-            app (see `explorer.ui.facts.main_suite`).
+            app (see `explorer.report.facts.main_suite`).
         scorers: which scores the answers get; "refusal" always, the other shipped ones need the embedded model.
         cost, reward: the scorers whose numbers studies read as cost and as reward, where they are among `scorers`.
         rankings, answers, suites, adapters: see `specs`.

@@ -17,8 +17,8 @@ from explorer.neurons.overlap import layer_share, overlap, overlap_by_k, overlap
 from explorer.neurons.ranking import count_of
 from explorer.neurons.tables import neuron_label
 from explorer.runs.reader import Run
-from explorer.ui.runs import change_scores, explained, key_of, table
-from explorer.ui.studies import neuron_address
+from explorer.ui.current_run import change_scores, explained, key_of, table
+from explorer.ui.study_page import neuron_address
 
 FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Sizes of top sets that are compared, as shares of all neurons."""

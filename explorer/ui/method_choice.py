@@ -13,9 +13,9 @@ import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
+from explorer.report.by_method import method_label, methods_in, of_method
 from explorer.runs.reader import Run
-from explorer.ui.by_method import method_label, methods_in, of_method
-from explorer.ui.studies import pick
+from explorer.ui.study_page import pick
 
 METHOD = "method"
 """The name in the address, and of the widget."""

@@ -9,7 +9,7 @@ import streamlit as st
 
 from explorer.charts import Layered
 from explorer.charts.labels import rate
-from explorer.ui.facts import Rate
+from explorer.report.facts import Rate
 
 
 def caption_and_csv(caption: str, file_name: str, make: Callable[[], pd.DataFrame], key: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from explorer.paths import PROJECT
 from explorer.runs.reader import run_names
-from explorer.ui import build_files, builds
+from explorer.serve import build_files, builds
 from tests.tiny_build import CONFIG, write_build
 
 BUILD = "pages/build.py"

@@ -10,8 +10,8 @@ import pytest
 from explorer.charts import agreement, effect, matrix, neuron, overlap, scores
 from explorer.neurons.overlap import layer_share, overlap_by_k, overlap_by_layer, overlap_grid
 from explorer.neurons.scores import ChangeScores
+from explorer.report.strip import strip_html
 from explorer.runs.reader import Run, open_run
-from explorer.ui.strip import strip_html
 
 FRACTIONS = (0.05, 0.2)
 

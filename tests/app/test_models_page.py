@@ -8,9 +8,9 @@ import pytest
 from explorer.models.pair_file import read_pair_file
 from explorer.runs.reader import open_run
 from explorer.runs.writer import RunWriter
+from explorer.serve import builds
 from explorer.training.cards import MEASURED, write_card
 from explorer.training.record import read_record
-from explorer.ui import builds
 from explorer.ui.registry import PAGES
 from tests import tiny, tiny_adapter
 

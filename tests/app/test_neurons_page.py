@@ -5,9 +5,9 @@ import pytest
 
 from explorer.charts.ranks import MOST, PARTS, layers_chart, rank_figure, rank_points
 from explorer.neurons.scores import ChangeScores
+from explorer.report import single_neurons
+from explorer.report.ranking_words import counterpart, name_of
 from explorer.runs.reader import open_run
-from explorer.ui import single_neurons
-from explorer.ui.ranking_words import counterpart, name_of
 from tests.app.small_run import write_small_run
 
 NEURONS = "pages/neurons.py"

@@ -40,7 +40,7 @@ def both(small_run, tmp_path, monkeypatch):
 
 @pytest.fixture
 def without_models(monkeypatch):
-    monkeypatch.setattr("explorer.ui.models.why_not_installed", lambda _name: "The model is not installed.")
+    monkeypatch.setattr("explorer.serve.pairs.why_not_installed", lambda _name: "The model is not installed.")
 
 
 def shown(app) -> str:
@@ -123,7 +123,7 @@ def test_a_run_without_answers_of_breaking_says_so(runs, without_models, open_pa
 
 
 def test_what_the_run_holds_is_shown_before_anything_is_generated(both, monkeypatch, open_page) -> None:
-    monkeypatch.setattr("explorer.ui.models.why_not_installed", lambda _name: "")
+    monkeypatch.setattr("explorer.serve.pairs.why_not_installed", lambda _name: "")
     app = open_page(PATCH_LAB, prompt=f"{PROMPT} 0", fraction="0.2")
     assert "By the other ranking." in shown(app)
     assert any("come with the run" in c.value for c in app.caption)

@@ -9,11 +9,11 @@ import pytest
 from explorer.data.suites_io import WITHHELD
 from explorer.errors import ExplorerError
 from explorer.neurons.scores import ChangeScores
+from explorer.report import claims, facts
+from explorer.report.examples import answers_to, examples
+from explorer.report.neuron_query import Query, cached_words, listing, means, parse_one, select, standing
 from explorer.runs.reader import Run, open_run
-from explorer.ui import claims, facts
-from explorer.ui.examples import answers_to, examples
-from explorer.ui.neuron_query import Query, cached_words, listing, means, parse_one, select, standing
-from explorer.ui.overlap_controls import default_pair
+from explorer.ui.overlap.controls import default_pair
 
 
 def _changes(layers: int, neurons: int, seed: int = 0) -> ChangeScores:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from explorer.paths import PROJECT
+from explorer.report import by, fewest
 from explorer.runs.reader import open_run
-from explorer.ui import by, fewest
 from tests.app.two_rankings import write_two_rankings
 
 OVERVIEW, CAUSAL, FEWEST, SCORES = (f"pages/{n}.py" for n in ("overview", "causal_effect", "fewest", "scores"))

@@ -11,10 +11,17 @@ import pytest
 from explorer.errors import ExplorerError
 from explorer.neurons.scores import ChangeScores
 from explorer.neurons.sets import NeuronSet
-from explorer.ui.cached_answers import Chosen, cached_columns, cached_prompts, cached_sets, nearest_set, wanted
-from explorer.ui.generation import COLUMNS, Column, End, Generation, Phase, Request
-from explorer.ui.history import KEPT, remember, to_csv, to_json
-from explorer.ui.patch_choice import (
+from explorer.serve.generation import COLUMNS, Column, End, Generation, Phase, Request
+from explorer.serve.history import KEPT, remember, to_csv, to_json
+from explorer.ui.patch_lab.cached_answers import (
+    Chosen,
+    cached_columns,
+    cached_prompts,
+    cached_sets,
+    nearest_set,
+    wanted,
+)
+from explorer.ui.patch_lab.choice import (
     DEFAULTS,
     FRACTIONS,
     Controls,

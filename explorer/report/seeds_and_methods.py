@@ -1,0 +1,116 @@
+"""Frames and sentences of the studies of seeds, of other methods, and of how a ranking's scores are spread."""
+
+import pandas as pd
+
+from explorer.charts.labels import interval, percent, ranking_label, rate, suite_label
+from explorer.report.sentences import BOTH_SIDES, score_words
+
+LIKENESS = {"overlap": "Overlap (share of k)", "spearman": "Spearman ρ of the shared"}
+
+
+def near(frame: pd.DataFrame, wanted: float) -> float:
+    """The measured fraction closest to what is wanted."""
+    return float(min(frame["fraction"].unique(), key=lambda f: abs(f - wanted)))
+
+
+def seed_curves(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A line for each pair of rankings, and chance beside overlap, for `curve_chart`."""
+    names = frame["a"].map(ranking_label) + " / " + frame["b"].map(ranking_label)
+    lines = pd.DataFrame({"series": names, "x": frame["fraction"], "value": frame[column], "n": frame["shared"]})
+    if column == "overlap":
+        chance = frame.drop_duplicates("fraction")
+        extra = pd.DataFrame({"series": "Chance", "x": chance["fraction"], "value": chance["chance"], "n": chance["k"]})
+        lines = pd.concat([lines, extra], ignore_index=True)
+    return lines.dropna(subset=["value"])
+
+
+def identification_sentence(frame: pd.DataFrame) -> str:
+    """How each method does beside the reference, which stands first."""
+    own, others = frame.iloc[0], frame[frame["ranking"] != frame.iloc[0]["ranking"]]
+    others = others[others["fraction"] == own["fraction"]]
+    parts = [
+        f"**{ranking_label(str(row['ranking']))}** shares {percent(row['overlap'])} (chance {percent(row['chance'])})"
+        + ("" if pd.isna(row["effect_refusal"]) else f" and restores {rate(row['effect_refusal'])}, {_bounds(row)}")
+        for row in others.to_dict("records")
+    ]
+    restored = ""
+    if not pd.isna(own["effect_refusal"]):
+        restored = f", which restore {rate(own['effect_refusal'])} of the gap in refusals ({_bounds(own.to_dict())})"
+    return (
+        f"Of the top {percent(own['fraction'])} of {ranking_label(str(own['ranking']))}{restored} on "
+        f"{suite_label(str(own['suite']))}: {'; '.join(parts)}."
+    )
+
+
+def _bounds(row: dict) -> str:
+    return f"95 % interval {interval(row['effect_refusal_low'], row['effect_refusal_high'])}, n = {int(row['n'])}"
+
+
+def identification_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Effects for `interval_chart`: a row for each ranking, a series for each score."""
+    rows = []
+    for score in ("refusal", *BOTH_SIDES):
+        column = f"effect_{score}"
+        known = frame[frame[column].notna()] if column in frame else frame.iloc[:0]
+        rows += [
+            {
+                "row": f"{ranking_label(str(r['ranking']))}, {percent(r['fraction'])}",
+                "series": score_words(score).capitalize(),
+                "value": r[column],
+                "low": r[f"{column}_low"],
+                "high": r[f"{column}_high"],
+                "n": r["n"],
+            }
+            for r in known.to_dict("records")
+        ]
+    return pd.DataFrame(rows, columns=["row", "series", "value", "low", "high", "n"])
+
+
+def likeness_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Overlap and correlation with the reference."""
+    return pd.DataFrame(
+        {
+            "Ranking": frame["ranking"].map(ranking_label),
+            "Top": frame["fraction"].map(percent),
+            "Shared neurons": frame["shared"],
+            "Overlap": frame["overlap"].map(percent),
+            "Chance": frame["chance"].map(percent),
+            "Spearman ρ": frame["spearman"].round(2),
+        }
+    )
+
+
+def sparsity_sentence(frame: pd.DataFrame, ranking: str, measure: str = "change score") -> str:
+    """How uneven the scores of a ranking are; `measure` says what they are."""
+    rows = frame[frame["ranking"] == ranking]
+    five = rows[rows["fraction"] == near(rows, 0.05)].iloc[0]
+    return (
+        f"The top {percent(five['fraction'])} of **{ranking_label(ranking)}** ({int(five['k']):,} neurons, "
+        f"{measure} from {five['threshold']:.3g}) hold **{percent(five['energy'])}** of the sum of squared scores; "
+        f"skewness {five['skewness']:.1f}, Gini {five['gini']:.2f}."
+    )
+
+
+def energy(frame: pd.DataFrame) -> pd.DataFrame:
+    """The share of the squared scores in each top set, for `curve_chart`."""
+    return pd.DataFrame(
+        {
+            "series": frame["ranking"].map(ranking_label),
+            "x": frame["fraction"],
+            "value": frame["energy"],
+            "n": frame["k"],
+        }
+    )
+
+
+def place_frame(frame: pd.DataFrame, ranking: str) -> pd.DataFrame:
+    """The cells of one ranking."""
+    rows = frame[frame["ranking"] == ranking]
+    labels = rows["from_fraction"].map(percent) + " to " + rows["to_fraction"].map(percent)
+    return rows.assign(x_label=rows["layer"].astype(str), y_label=labels)
+
+
+def group_label(frame: pd.DataFrame, group: int) -> str:
+    """A group of ranks in words."""
+    rows = frame[frame["group"] == group]
+    return f"ranks {rows['y_label'].iloc[0]}" if len(rows) else str(group)
