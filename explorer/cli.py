@@ -89,7 +89,7 @@ def main() -> NoReturn:
 
 def _of_direction(name: str, direction: str) -> str:
     """A table's name in a direction; stops where that is none."""
-    from explorer.pipeline.specs import DIRECTIONS
+    from explorer.neurons.patch import DIRECTIONS
 
     if direction not in DIRECTIONS:
         _fail(f"The direction must be {' or '.join(DIRECTIONS)}, not “{direction}”.")
@@ -143,8 +143,7 @@ def patch(
 ) -> None:
     """Answer a prompt unpatched, patched and aligned, and print the three answers with their costs."""
     from explorer.models.prompting import check_new_tokens, check_prompt
-    from explorer.neurons.patch import Patch
-    from explorer.pipeline.specs import DIRECTIONS
+    from explorer.neurons.patch import DIRECTIONS, Patch
 
     check_prompt(prompt)
     check_new_tokens(max_new_tokens)

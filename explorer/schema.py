@@ -13,7 +13,7 @@ import difflib
 import math
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -109,8 +109,14 @@ def read_table(kind: type[T], table: Any, place: str) -> T:
         raise ExplorerError(f"{place}: {problem}") from problem
 
 
-def check_settings(kind: type, table: Any, place: str) -> dict[str, Any]:
+def check_settings(kind: type, table: Any, place: str, beside: Iterable[str] = ()) -> dict[str, Any]:
     """The settings that a table holds, checked, lists as tuples.
+
+    Args:
+        kind: see `read_table`.
+        table: as TOML holds it.
+        place: where it stands, for messages.
+        beside: what may stand there too, to tell who mistyped it.
 
     Raises:
         ExplorerError: it is no table, or a setting is unknown, or of another kind or range.
@@ -120,8 +126,9 @@ def check_settings(kind: type, table: Any, place: str) -> dict[str, Any]:
     hints = _hints(kind)
     for name in table:
         if name not in hints:
-            near = difflib.get_close_matches(str(name), list(hints), 1)
-            known = f"did you mean “{near[0]}”" if near else f"known are {', '.join(sorted(hints))}"
+            every = sorted({*hints, *beside})
+            near = difflib.get_close_matches(str(name), every, 1)
+            known = f"did you mean “{near[0]}”" if near else f"known are {', '.join(every)}"
             raise ExplorerError(f"{place} has an unknown setting “{str(name)[:40]}”; {known}{'?' if near else '.'}")
     return {name: _checked(hints[name], name, value, place) for name, value in table.items()}
 

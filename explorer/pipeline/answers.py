@@ -5,14 +5,17 @@ from typing import Any
 
 import pandas as pd
 
-from explorer.neurons.patch import Patch
+from explorer.digests import digest
+from explorer.files import write_json
+from explorer.neurons.patch import DIRECTIONS, Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline import tasks
-from explorer.pipeline.context import Context, table_file
-from explorer.pipeline.specs import DIRECTIONS, AnswerSpec, options
-from explorer.pipeline.stages import Stage, Tell, digest, write_json
+from explorer.pipeline.context import Context
+from explorer.progress import Progress as Tell
 from explorer.runs.format import TENSORS
 from explorer.studies import statistics
+from explorer.studies.basis import AnswerSpec
+from explorer.studies.planning import Stage, options, table_file
 
 PLAIN = {"set": "", "seed": -1, "fraction": float("nan"), "start": 0.0}
 """The cells of answers that nothing is patched in."""

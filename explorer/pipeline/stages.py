@@ -7,48 +7,17 @@ names is whole, whatever moment the process died at.
 import hashlib
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.digests import digest
 from explorer.files import read_json, write_json
+from explorer.studies.planning import Stage
 
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of it that is done, 0 to 1."""
-
-Tell = Callable[[float], None]
-"""Told the share of a stage that is done."""
-
-VERSION = 3
-"""Raised when a stage computes something else from the same inputs."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step of a build.
-
-    Attributes:
-        name: unique within the build.
-        inputs: all that its outputs depend on, as plain JSON values (digests, options, keys of stages).
-        run: does the work; its argument is told the share that is done. What it returns (plain JSON
-            values) is kept in the record.
-        outputs: files it writes, relative to the work folder.
-        tokens: about how many tokens its models read and write, for the estimate of the time left.
-    """
-
-    name: str
-    inputs: dict[str, Any]
-    run: Callable[[Tell], Any]
-    outputs: tuple[str, ...]
-    tokens: float = 0.0
-
-    @property
-    def key(self) -> str:
-        """A digest of everything the outputs depend on."""
-        return digest({"stage": self.name, "version": VERSION, "inputs": self.inputs})
 
 
 def plain_value(value: Any) -> Any:

@@ -9,7 +9,7 @@ from explorer.charts.labels import NBSP, interval, percent, ranking_label, rate,
 from explorer.report import claims
 from explorer.report.by import UNSAID, By
 from explorer.report.by_method import spoken
-from explorer.studies.capability import CHANCE
+from explorer.studies.benchmarks import CHANCE
 from explorer.studies.effect import DEGENERATE
 from explorer.studies.shares import wilson
 from explorer.studies.statistics import Estimate

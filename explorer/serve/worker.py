@@ -105,7 +105,7 @@ def score_answers(pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored
 def foresee_harm(pair: "Pair", prompt: str, guard: Guard) -> float:
     """How likely M1's answer is harmful, 0 to 1, from its neurons at the last prompt token."""
     from explorer.engine.given_text import last_prompt_activations
-    from explorer.studies.safeguard import Classifier
+    from explorer.studies.classifier import Classifier
 
     activations = last_prompt_activations(pair, [prompt], guard.neurons)
     return float(Classifier(guard.weight, guard.bias).probability(activations)[0])

@@ -25,8 +25,7 @@ from explorer.paths import data_folder
 from explorer.scoring.degenerate import degenerate
 from explorer.scoring.registry import load_scorer
 from explorer.scoring.verdict import refused, verdicts
-from explorer.studies.capability import wikitext, window_losses
-from explorer.studies.card import WINDOW_TOKENS
+from explorer.studies.benchmarks import WINDOW_TOKENS, wikitext, window_losses
 from explorer.studies.criteria import CRITERIA, OWN, Found
 from explorer.studies.statistics import Estimate, mean, paired_difference
 

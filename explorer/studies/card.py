@@ -27,7 +27,8 @@ from explorer.paths import data_folder
 from explorer.scoring.base import Scorer
 from explorer.scoring.degenerate import degenerate
 from explorer.scoring.registry import NAMES, load_scorer
-from explorer.studies.capability import capability_table, wikitext, window_losses
+from explorer.studies.benchmarks import WINDOW_TOKENS, wikitext, window_losses
+from explorer.studies.capability import capability_table
 from explorer.studies.preferences import preference_accuracy
 from explorer.studies.statistics import mean, paired_difference, paired_p
 from explorer.training.cards import MEASURED, Card, write_card
@@ -37,7 +38,6 @@ from explorer.training.record import TrainingRecord, read_record
 DTYPE = "float32"
 """Exact, and the same on every machine."""
 
-WINDOW_TOKENS = 256
 WHOLE_ANSWER = 512
 """Tokens of a preference pair's answer that are read at most, where the training read all of it."""
 

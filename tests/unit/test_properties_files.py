@@ -29,10 +29,11 @@ from explorer.models.prompting import MAX_NEW_TOKENS
 from explorer.neurons.artefacts import read_ranking, write_ranking
 from explorer.neurons.scores import ChangeScores
 from explorer.pipeline import specs
-from explorer.pipeline.config import STUDIES, read_build_config
+from explorer.pipeline.config import read_build_config
 from explorer.runs.reader import open_run
 from explorer.runs.writer import RunWriter
 from explorer.schema import Dtype, Tokens
+from explorer.studies import STUDIES
 from explorer.studies.training_free import METHODS
 from explorer.training.config import PairSource, Source, Stage, read_train_config
 
