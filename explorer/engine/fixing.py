@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from explorer.engine.padding import pad_left
 from explorer.engine.patching import Answer
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
@@ -52,9 +53,7 @@ def answers_with_fixed(
         changed[..., torch.from_numpy(ns.neurons[rows]).to(h.device)] = torch.from_numpy(held[rows]).to(h)
         return changed
 
-    longest = max(map(len, ids))
-    padded = torch.tensor([[0] * (longest - len(row)) + row for row in ids], device=model.device)
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in ids], device=model.device)
+    padded, mask = pad_left(ids, model.device)
     ends = sorted(pair.stop_ids)
     with torch.inference_mode(), pair.lock, neuron_hooks(model, hold):
         out = model.generate(
@@ -65,7 +64,7 @@ def answers_with_fixed(
             eos_token_id=ends or None,
             pad_token_id=ends[0] if ends else 0,
         )
-    begin = 1 if pair.kind == "encoder-decoder" else longest  # behind the start token, or behind the prompt
+    begin = 1 if pair.kind == "encoder-decoder" else padded.shape[1]  # behind the start token, or behind the prompt
     return [_answer(pair, row) for row in out[:, begin:].tolist()]
 
 

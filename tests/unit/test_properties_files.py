@@ -22,7 +22,7 @@ from explorer.data.rows import ENDINGS
 from explorer.data.sources import load_source
 from explorer.data.suite_spec import SuiteSpec
 from explorer.data.suites_io import load_suite
-from explorer.engine.contrast import POSITIONS
+from explorer.engine.options import COMPARED as POSITIONS
 from explorer.errors import ExplorerError
 from explorer.models.pair_spec import DTYPES
 from explorer.models.prompting import MAX_NEW_TOKENS
