@@ -15,12 +15,10 @@ import numpy as np
 
 from explorer.digests import digest
 from explorer.files import read_json, write_json
+from explorer.progress import NamedProgress, Progress
 
-Progress = Callable[[str, float], None]
-"""Called with the stage's name and the share of it that is done, 0 to 1."""
-
-Tell = Callable[[float], None]
-"""Told the share of a stage that is done."""
+Tell = Progress
+"""How a stage says how much of it is done."""
 
 VERSION = 3
 """Raised when a stage computes something else from the same inputs."""
@@ -33,7 +31,7 @@ class Stage:
     Attributes:
         name: unique within the build.
         inputs: all that its outputs depend on, as plain JSON values (digests, options, keys of stages).
-        run: does the work; its argument is told the share that is done. What it returns (plain JSON
+        run: does the work; its argument is the progress callback. What it returns (plain JSON
             values) is kept in the record.
         outputs: files it writes, relative to the work folder.
         tokens: about how many tokens its models read and write, for the estimate of the time left.
@@ -78,7 +76,7 @@ def is_done(stage: Stage, work: Path) -> bool:
     )
 
 
-def run_stage(stage: Stage, work: Path, progress: Progress) -> Any:
+def run_stage(stage: Stage, work: Path, progress: NamedProgress) -> Any:
     """Run a stage unless it is done; what its `run` returned."""
     record = work / "stages" / f"{stage.name}.json"
     if is_done(stage, work):

@@ -21,7 +21,7 @@ from explorer.models.plain_text import encode_pieces
 from explorer.models.precision import resolve_dtype
 from explorer.models.tokenising import load_tokenizer
 from explorer.scoring.base import check_pairs
-from explorer.scoring.registry import describe
+from explorer.scoring.judge_kinds import judge_sentence
 from explorer.scoring.score_model import load_score_model
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class BeaverScorer:
             ExplorerError: it is not there, or is no score model.
         """
         self.name = f"beaver:{place}"
-        self.description = describe(self.name)
+        self.description = judge_sentence(self.name)
         self._tokenizer = _tokenizer(place)
         self._model = load_score_model(place, getattr(torch, resolve_dtype(dtype, device))).to(device)  # type: ignore[arg-type]
 
@@ -80,7 +80,7 @@ class GuardScorer:
             ExplorerError: it is not there, or its tokeniser has no chat template.
         """
         self.name = f"guard:{place}"
-        self.description = describe(self.name)
+        self.description = judge_sentence(self.name)
         self._tokenizer = _tokenizer(place)
         if not self._tokenizer.chat_template:
             raise ExplorerError(

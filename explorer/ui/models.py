@@ -68,19 +68,6 @@ def why_not_installed(name: str) -> str:
     return ""
 
 
-def load_shared_pair(name: str = "demo") -> "Pair":
-    """The pair, loaded on first use for all sessions; waits until it is there.
-
-    Raises:
-        ExplorerError: it cannot be loaded.
-    """
-    shared = pair_service(name).pair
-    shared.start()
-    while not shared.wait(1.0):
-        pass
-    return shared.result()
-
-
 def pair_or_explain(run: "Run") -> "Pair":
     """The pair of a run; where it is not there yet, its progress or one sentence, and the script stops.
 

@@ -34,7 +34,7 @@ from explorer.runs.reader import open_run
 from explorer.runs.writer import RunWriter
 from explorer.schema import Dtype, Tokens
 from explorer.studies.training_free import METHODS
-from explorer.training.config import PairSource, Source, Stage, read_train_config
+from explorer.training.config import PairSource, Source, TrainStage, read_train_config
 
 thousand = settings(
     max_examples=1_000,
@@ -368,8 +368,8 @@ def training_documents(draw) -> dict[str, Any]:
                 [
                     (source, [f.name for f in fields(Source)]),
                     (pairs, [f.name for f in fields(PairSource)]),
-                    (stage, [f.name for f in fields(Stage)]),
-                    (stage, [f.name for f in fields(Stage)]),
+                    (stage, [f.name for f in fields(TrainStage)]),
+                    (stage, [f.name for f in fields(TrainStage)]),
                     (data, ["refuse", "answer", "pairs", "brief", "keep", "answer_tokens"]),
                     (
                         document,
