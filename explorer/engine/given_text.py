@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from explorer.engine.backends.registry import read_texts
-from explorer.engine.padding import pad_right
 from explorer.engine.reading import Text, inputs_of, positions_of_layers
 from explorer.engine.sane import not_finite
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
+from explorer.models.padding import padded
 from explorer.models.pair import Pair, apply_scale, scale_in_place
 from explorer.neurons.sets import NeuronSet
 
@@ -79,7 +79,7 @@ def token_log_probs(
     """
     if pair.kind != "decoder":
         raise ExplorerError(f"Log-probabilities of a text need a decoder; this pair's models are of kind {pair.kind}.")
-    batch, _ = pad_right(texts, pair.backbone1.device)
+    batch = padded(texts, pair.backbone1.device)
     last = torch.tensor([len(text) - 1 for text in texts], device=batch.device)
     wanted = torch.tensor(list(candidates), dtype=torch.long, device=batch.device)
     masks = [torch.from_numpy(ns.mask()) for ns in sets]

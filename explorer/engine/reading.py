@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from explorer.engine.padding import pad_right
 from explorer.models.families import family_of
+from explorer.models.padding import padded, real_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -59,12 +59,15 @@ def inputs_of(model: "PreTrainedModel", texts: Sequence[Text]) -> Inputs:
     """
     kind = family_of(model).kind
     if kind == "decoder":
-        return {"input_ids": pad_right([[*t.prompt, *t.answer] for t in texts], model.device)[0]}
-    ids, mask = pad_right([t.prompt for t in texts], model.device)
-    inputs = {"input_ids": ids, "attention_mask": mask}
+        return {"input_ids": padded([[*t.prompt, *t.answer] for t in texts], model.device)}
+    prompts = [t.prompt for t in texts]
+    inputs = {
+        "input_ids": padded(prompts, model.device),
+        "attention_mask": real_tokens(prompts, model.device),
+    }
     if kind == "encoder-decoder":
         start = start_token(model)
-        inputs["decoder_input_ids"] = pad_right([[start, *t.answer] for t in texts], model.device)[0]
+        inputs["decoder_input_ids"] = padded([[start, *t.answer] for t in texts], model.device)
     return inputs
 
 

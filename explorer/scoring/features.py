@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from explorer.models import embedded
+from explorer.models.padding import padded
 from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import EMBEDDED
 from explorer.models.pair_spec import ModelSpec, PairSpec
@@ -141,16 +142,14 @@ def _read(
     """Right-padded: with causal attention no real token sees the padding."""
     cache = _read_lead(model, rows[0][0], len(rows), max(layers)) if shared else None
     rows = [([], body) for _, body in rows] if shared else rows
-    longest = max(len(lead) + len(body) for lead, body in rows)
-    ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    weights = {pool: torch.zeros(len(rows), longest) for pool in POOLS}
+    ids = padded([lead + body for lead, body in rows], model.device)
+    weights = {pool: torch.zeros(ids.shape) for pool in POOLS}
     for i, (lead, body) in enumerate(rows):
         end = len(lead) + len(body)
-        ids[i, :end] = torch.tensor(lead + body)
         weights["mean"][i, len(lead) : end] = 1 / len(body)
         weights["last"][i, end - 1] = 1
     over = torch.stack([weights[pool] for pool in POOLS]).to(model.device)
-    states = _states_after(model, ids.to(model.device), layers, cache)
+    states = _states_after(model, ids, layers, cache)
     pooled = [torch.einsum("prt,rth->rph", over, states[layer].float()) for layer in layers]
     return torch.stack(pooled, dim=1).cpu().numpy()
 

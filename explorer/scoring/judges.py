@@ -16,6 +16,7 @@ import torch
 
 from explorer.errors import ExplorerError, first_line
 from explorer.models.loader import check_keys
+from explorer.models.padding import padded
 from explorer.models.places import model_folder
 from explorer.models.plain_text import encode_pieces
 from explorer.models.precision import resolve_dtype
@@ -170,8 +171,7 @@ def _in_batches(rows: list[list[int]], read: Any) -> np.ndarray:
     out = np.zeros(len(rows), dtype=np.float32)
     for start in range(0, len(order), BATCH):
         chunk = order[start : start + BATCH]
-        longest = max(len(rows[i]) for i in chunk)
-        ids = torch.tensor([rows[i] + [0] * (longest - len(rows[i])) for i in chunk])
+        ids = padded([rows[i] for i in chunk])
         last = torch.tensor([len(rows[i]) - 1 for i in chunk])
         with torch.inference_mode():
             out[chunk] = read(ids, last).float().cpu().numpy()

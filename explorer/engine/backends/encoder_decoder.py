@@ -10,10 +10,10 @@ import torch
 
 from explorer.engine.backends.hooked import ForwardPass, HookedBackend
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
-from explorer.engine.padding import pad_left
 from explorer.engine.reading import start_token
 from explorer.models.families import family_of
 from explorer.models.hooks import neuron_hooks
+from explorer.models.padding import padded, real_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -48,7 +48,8 @@ class EncoderDecoderPass(ForwardPass):
         """See `interface.DecodePass.forward`; the first time, `pending` is what the encoder reads."""
         with neuron_hooks(self.module, visit):
             if self.states is None:
-                ids, self.mask = pad_left(pending, self.module.device)
+                ids = padded(pending, self.module.device, left=True)
+                self.mask = real_tokens(pending, self.module.device, left=True)
                 self.states = self.module.encoder(input_ids=ids, attention_mask=self.mask).last_hidden_state
                 pending = [[start_token(self.module)]] * len(pending)
             out = self.module.decoder(

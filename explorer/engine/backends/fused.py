@@ -20,7 +20,7 @@ from torch.nn import functional
 from explorer.engine.backends.fused_weights import FusedWeights, fused_weights
 from explorer.engine.backends.hooked import likeliest
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
-from explorer.engine.padding import Padding
+from explorer.engine.backends.padding import Padding
 from explorer.engine.reading import Inputs
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
-from explorer.engine.padding import Padding
+from explorer.engine.backends.padding import Padding
 from explorer.engine.reading import Inputs, read
 from explorer.models.hooks import neuron_hooks
 

@@ -1,30 +1,8 @@
-"""Token ids of texts of unlike length, beside each other in one tensor: 0 where a row has no token."""
-
-from collections.abc import Sequence
+"""How the rows of a decoding batch lie beside each other in the KV cache."""
 
 import torch
 
-
-def pad_left(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows that end together, as decoding wants them: ids, and the mask of real tokens, int64 [rows, longest] each."""
-    longest = max(map(len, rows))
-    mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
-    return torch.tensor(_left(rows, longest), device=device), torch.tensor(mask, device=device)
-
-
-def pad_right(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows that begin together, as reading wants them: ids, and the mask of real tokens, int64 [rows, longest] each.
-
-    With causal attention no real token sees this padding.
-    """
-    longest = max(map(len, rows))
-    ids = [[*row, *[0] * (longest - len(row))] for row in rows]
-    mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
-
-
-def _left(rows: Sequence[Sequence[int]], longest: int) -> list[list[int]]:
-    return [[*[0] * (longest - len(row)), *row] for row in rows]
+from explorer.models.padding import padded
 
 
 class Padding:
@@ -46,7 +24,8 @@ class Padding:
         """Token ids and positions, int64 [rows, longest pending] each, of the tokens to read now."""
         longest = max(map(len, pending))
         count = torch.tensor([len(ids) for ids in pending], device=self.device)
-        ids = torch.tensor(_left(pending, longest), device=self.device)
+        self.ragged = len({len(row) for row in pending}) > 1
+        ids = padded(pending, self.device, left=True) if self.ragged else torch.tensor(pending, device=self.device)
         if self.lengths is not None and longest == 1:  # every step but the first
             positions = self.lengths[:, None]
             fresh = torch.ones_like(ids)
@@ -54,7 +33,6 @@ class Padding:
             fresh = (torch.arange(longest, device=self.device) >= longest - count[:, None]).long()
             before = torch.zeros_like(count) if self.lengths is None else self.lengths
             positions = (before[:, None] + fresh.cumsum(dim=1) - 1).clamp(min=0)
-        self.ragged = len({len(row) for row in pending}) > 1
         if self.lengths is None:
             self.mask = fresh if self.ragged else None
             self.lengths = count
