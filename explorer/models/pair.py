@@ -202,7 +202,7 @@ def load_pair(
         name: "demo", the path of a pair file, or its content.
         dtype: "bfloat16", "float16", "float32" (exact work) or "auto"; the pair file's own when left out.
         device: a torch device, or "auto" to spread the layers over what there is (`device_map`).
-        progress: called with what is being done and the share that is done.
+        progress: progress callback with what is being done, fraction in [0, 1].
 
     Raises:
         ExplorerError: a file is missing or wrong, or the two models do not belong together.
