@@ -33,7 +33,7 @@ def last_prompt_activations(pair: Pair, prompts: Sequence[str], ns: NeuronSet, b
         inputs = inputs_of(pair.backbone1, batch)
         last = positions_of_layers(pair, inputs, batch, "last_prompt")
 
-        def visit(layer: int, h: torch.Tensor, chunk=chunk, last=last) -> None:
+        def visit(layer: int, h: torch.Tensor, chunk: list[int] = chunk, last: list[torch.Tensor] = last) -> None:
             if pair.scale1 is not None:
                 scale_in_place(h, pair.scale1[layer])
             if layer in rows:

@@ -51,11 +51,12 @@ class Real:
 
     def spread(self, tokens: torch.Tensor) -> torch.Tensor:
         """From [tokens, …] to [rows, positions, …], zeros on padding; the same memory where there is none."""
-        if self.at is None:
-            return tokens.unflatten(0, self.shape)
-        padded = tokens.new_zeros(self.shape[0] * self.shape[1], *tokens.shape[1:])
-        padded[self.at] = tokens
-        return padded.unflatten(0, self.shape)
+        padded = tokens
+        if self.at is not None:
+            padded = tokens.new_zeros(self.shape[0] * self.shape[1], *tokens.shape[1:])
+            padded[self.at] = tokens
+        spread: torch.Tensor = padded.unflatten(0, self.shape)
+        return spread
 
 
 class FusedBackend:
@@ -117,7 +118,8 @@ class FusedPass:
 
         x = _blocks(self.weights, x, self.body.rotary_emb(x, positions), real, attend, visit)
         self.written += new
-        return self.body.norm(x[:, -last:])
+        hidden: torch.Tensor = self.body.norm(x[:, -last:])
+        return hidden
 
     def greedy(self, hidden: torch.Tensor) -> list[int]:
         """See `interface.DecodePass.greedy`."""
