@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from explorer.engine.attribution import attribute
     from explorer.engine.contrast import contrast
+    from explorer.engine.options import Columns, Decoding
     from explorer.engine.patching import Answer, Generations, Step, generate, stream, sweep
     from explorer.errors import ExplorerError
     from explorer.models.pair import Pair, load_pair
@@ -37,6 +38,8 @@ _HOME = {
     "ChangeScores": "explorer.neurons.scores",
     "NeuronSet": "explorer.neurons.sets",
     "Patch": "explorer.neurons.patch",
+    "Columns": "explorer.engine.options",
+    "Decoding": "explorer.engine.options",
     "Answer": "explorer.engine.patching",
     "Generations": "explorer.engine.patching",
     "Step": "explorer.engine.patching",
@@ -54,6 +57,8 @@ __all__ = [
     "Answer",
     "Attributions",
     "ChangeScores",
+    "Columns",
+    "Decoding",
     "ExplorerError",
     "Generations",
     "NeuronSet",

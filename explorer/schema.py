@@ -10,7 +10,6 @@ setting is one line. pydantic checks; the sentences are ours. It is imported whe
 """
 
 import difflib
-import math
 import re
 import types
 from collections.abc import Iterable, Mapping
@@ -218,8 +217,3 @@ def _instead(value: Any, where: tuple) -> str:
 def frozen(value: Any) -> Any:
     """Lists as tuples, at any depth; whole numbers that are too great for a float stay what they are."""
     return tuple(frozen(item) for item in value) if isinstance(value, list) else value
-
-
-def is_number(value: Any) -> bool:
-    """Whether this is a finite number, and not true or false."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -17,11 +17,13 @@ import numpy as np
 import torch
 
 from explorer.engine.attributing import STEPS, Attributing, steps_of
-from explorer.engine.contrast import CHUNK, Sums, scores_of
+from explorer.engine.contrast import CHUNK, scores_of
 from explorer.engine.mixing import guide_activations, mixed_gradients
+from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
 from explorer.engine.reading import Text, batches, inputs_of, parts, positions_of_layers
 from explorer.engine.sane import check_models_differ, not_finite
+from explorer.engine.sums import Sums
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
 from explorer.models.prompting import encode_plain
@@ -116,7 +118,7 @@ def attribute(
         first_tokens: only so many tokens at the beginning of each answer count; 0 for all.
         exclude_layers: layers left out of the ranking; negative ones count from the end.
         batch_size: texts read at once; fewer on a processor, see `CPU_TOKENS`.
-        progress: called with the share that is done, 0 to 1.
+        progress: progress callback, fraction in [0, 1].
 
     Raises:
         ExplorerError: a prompt or an option is not usable, there are no prompts, the models write no answers or are the
@@ -209,7 +211,7 @@ def _answers(
 ) -> list[Answered]:
     """The texts whose answers count: M2's, and M1's where those do too; none where both answer alike."""
     both = how.objective == "both"
-    out = sweep(pair, prompts, [], how.answer_tokens, unpatched=both, progress=progress)
+    out = sweep(pair, prompts, Columns(unpatched=both), Decoding(how.answer_tokens), progress=progress)
     texts = []
     for number, (prompt, second) in enumerate(zip(ids, out.aligned, strict=True)):
         if not both:

@@ -7,33 +7,22 @@ summed at the positions that predict the answer's tokens. Only sums are kept, so
 grow with the number of tokens.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from explorer.engine.passes import read_texts
+from explorer.engine.backends.registry import read_texts
+from explorer.engine.options import Columns, Comparison, Decoding
 from explorer.engine.patching import sweep
 from explorer.engine.reading import Inputs, Text, batches, inputs_of, parts, positions_of_layers
 from explorer.engine.sane import check_finite_sums, check_models_differ, check_sums
+from explorer.engine.sums import Sums
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, scale_in_place
 from explorer.neurons.ranking import normalise_layers
 from explorer.neurons.scores import ChangeScores
 from explorer.progress import Progress, part_of
-
-POSITIONS = ("paper", "shifted", "prompt", "last_prompt")
-"""Which positions are compared:
-
-- "paper": from the last prompt token to the last-but-one answer token, those that predict the answer.
-- "shifted": the authors' code, one later: from the first answer token to the last.
-- "prompt": every prompt token.
-- "last_prompt": the last prompt token alone.
-"""
-
-ANSWERS = ("m1", "m2")
-"""Whose greedy answers both models read."""
 
 CHUNK = 128
 """Prompts that are answered and read before the next ones are: what is held does not grow with their number."""
@@ -41,52 +30,6 @@ CHUNK = 128
 CPU_TOKENS = 768
 """About so many tokens each model reads at once on a processor: of more, what one kernel writes has left the caches
 before the next one reads it; of fewer, oneDNN's products are slower (docs/speed.md)."""
-
-
-@dataclass
-class Sums:
-    """Running sums over positions, float64 [n_layers, n_neurons] each; sums of parts add up to those of the whole."""
-
-    squared_difference: np.ndarray
-    first: np.ndarray
-    first_squared: np.ndarray
-    second: np.ndarray
-    second_squared: np.ndarray
-    count: np.ndarray  # int64 [n_layers, 1]: positions so far; an encoder and a decoder see different ones
-
-    @classmethod
-    def zeros(cls, n_layers: int, n_neurons: int) -> "Sums":
-        """Nothing summed yet."""
-        first, second, third, fourth, fifth = np.zeros((5, n_layers, n_neurons))
-        return cls(first, second, third, fourth, fifth, np.zeros((n_layers, 1), dtype=np.int64))
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """The sums by name."""
-        return dict(vars(self))
-
-    @classmethod
-    def total(cls, parts: Iterable[dict[str, np.ndarray]]) -> "Sums":
-        """The sum of parts that `to_arrays` gave, added in their order: the same parts, the same bits."""
-        whole: Sums | None = None
-        for part in parts:
-            if whole is None:
-                whole = cls.zeros(*part["first"].shape)
-            for name, value in part.items():
-                setattr(whole, name, getattr(whole, name) + value)
-        if whole is None:
-            raise ExplorerError("There are no prompts to contrast on; give at least one.")
-        return whole
-
-    def add(self, layer: int, a1: torch.Tensor, a2: torch.Tensor) -> None:
-        """Add activations [positions, n_neurons] of both models."""
-        a1, a2 = a1.float(), a2.to(a1.device).float()
-        d = a1 - a2
-        self.count[layer] += len(a1)
-        self.squared_difference[layer] += _column_sum(d * d)
-        self.first[layer] += _column_sum(a1)
-        self.first_squared[layer] += _column_sum(a1 * a1)
-        self.second[layer] += _column_sum(a2)
-        self.second_squared[layer] += _column_sum(a2 * a2)
 
 
 def contrast(
@@ -109,26 +52,19 @@ def contrast(
         pair: the models.
         prompts: what a person would type.
         max_new_tokens: the answers' length limit (paper: 256).
-        positions: one of `POSITIONS`.
-        answers: one of `ANSWERS`.
+        positions: one of `options.COMPARED`.
+        answers: one of `options.ANSWERS`.
         exclude_layers: layers left out of the ranking; negative ones count from the end.
         batch_size: texts read at once by each model.
-        progress: called with the share that is done, 0 to 1.
+        progress: progress callback, fraction in [0, 1].
 
     Raises:
         ExplorerError: a prompt or an option is not usable, there are no prompts, the two models do the same on them,
             or activations are NaN or infinite.
     """
     check_models_differ(pair)
-    sums = contrast_sums(
-        pair,
-        prompts,
-        max_new_tokens,
-        positions=positions,
-        answers=answers,
-        batch_size=batch_size,
-        progress=progress,
-    )
+    how = Comparison(max_new_tokens, positions, answers)
+    sums = contrast_sums(pair, prompts, how, batch_size=batch_size, progress=progress)
     check_sums(sums, pair.dtype)
     label = f"{pair.spec.name}: {positions} positions of {answers.upper()}'s answers"
     meta = {
@@ -145,46 +81,40 @@ def contrast(
 def contrast_sums(
     pair: Pair,
     prompts: Sequence[str],
-    max_new_tokens: int = 64,
+    how: Comparison,
     *,
-    positions: str = "paper",
-    answers: str = "m1",
     batch_size: int = 16,
     progress: Progress | None = None,
 ) -> Sums:
     """What `contrast` sums, for prompts that are shared out: add the parts with `Sums.total`.
 
     Raises:
-        ExplorerError: a prompt or an option is not usable, or there are no prompts.
+        ExplorerError: a prompt is not usable, there are no prompts, or the models write no answers.
     """
-    if positions not in POSITIONS:
-        raise ExplorerError(f"Positions must be one of {', '.join(POSITIONS)}, not “{positions}”.")
-    if answers not in ANSWERS:
-        raise ExplorerError(f"Answers must be of m1 or m2, not “{answers}”.")
     if not prompts:
         raise ExplorerError("There are no prompts to contrast on; give at least one.")
-    needs_answers = positions in ("paper", "shifted")
-    if needs_answers and pair.kind == "encoder":
+    if how.needs_answers and pair.kind == "encoder":
         raise ExplorerError(
             f"This model is a classifier, which writes no answers; contrast it with positions prompt or last_prompt, "
-            f"not {positions}."
+            f"not {how.positions}."
         )
 
     for prompt in prompts:
-        pair.encode(prompt, max_new_tokens)  # one that is not usable shows before the work begins
+        pair.encode(prompt, how.max_new_tokens)  # one that is not usable shows before the work begins
     sums = Sums.zeros(pair.n_layers, pair.n_neurons)
     for start in range(0, len(prompts), CHUNK):
         chunk = prompts[start : start + CHUNK]
         tell = part_of(progress, start / len(prompts), len(chunk) / len(prompts))
         written: list[tuple[int, ...]] = [()] * len(chunk)
-        if needs_answers:
-            m1 = answers == "m1"
-            out = sweep(pair, chunk, [], max_new_tokens, unpatched=m1, aligned=not m1, progress=part_of(tell, 0.0, 0.6))
+        if how.needs_answers:
+            m1 = how.answers == "m1"
+            wanted = Columns(unpatched=m1, aligned=not m1)
+            out = sweep(pair, chunk, wanted, Decoding(how.max_new_tokens), progress=part_of(tell, 0.0, 0.6))
             written = [a.token_ids for a in (out.unpatched if m1 else out.aligned)]
             tell = part_of(tell, 0.6, 0.4)
-        texts = [Text(pair.encode(p, max_new_tokens), answer) for p, answer in zip(chunk, written, strict=True)]
+        texts = [Text(pair.encode(p, how.max_new_tokens), answer) for p, answer in zip(chunk, written, strict=True)]
         for done, batch in batches(texts, batch_size):
-            _accumulate(pair, batch, positions, sums)
+            _accumulate(pair, batch, how.positions, sums)
             tell(done)
         check_finite_sums(sums, pair.dtype)
     return sums
@@ -260,11 +190,3 @@ def _read_lockstep(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums:
     with torch.inference_mode(), pair.lock:
         for model, visit in ((pair.backbone1, keep), (pair.backbone2, compare)):
             read_texts(model, {name: value.to(model.device) for name, value in inputs.items()}, visit)
-
-
-def _column_sum(values: torch.Tensor) -> np.ndarray:
-    """float64 [n_neurons]: sums over positions of float32 [positions, n_neurons].
-
-    A batch has a few hundred positions, which float32 sums well; the running total is float64.
-    """
-    return values.sum(dim=0).double().cpu().numpy()

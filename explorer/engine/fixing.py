@@ -12,6 +12,7 @@ import torch
 from explorer.engine.patching import Answer
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
+from explorer.models.padding import padded, real_tokens
 from explorer.models.pair import Pair
 from explorer.models.prompting import check_new_tokens
 from explorer.neurons.sets import NeuronSet
@@ -52,20 +53,18 @@ def answers_with_fixed(
         changed[..., torch.from_numpy(ns.neurons[rows]).to(h.device)] = torch.from_numpy(held[rows]).to(h)
         return changed
 
-    longest = max(map(len, ids))
-    padded = torch.tensor([[0] * (longest - len(row)) + row for row in ids], device=model.device)
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in ids], device=model.device)
+    inputs = padded(ids, model.device, left=True)
     ends = sorted(pair.stop_ids)
     with torch.inference_mode(), pair.lock, neuron_hooks(model, hold):
         out = model.generate(
-            padded,
-            attention_mask=mask,
+            inputs,
+            attention_mask=real_tokens(ids, model.device, left=True),
             max_new_tokens=max_new_tokens,
             do_sample=False,
             eos_token_id=ends or None,
             pad_token_id=ends[0] if ends else 0,
         )
-    begin = 1 if pair.kind == "encoder-decoder" else longest  # behind the start token, or behind the prompt
+    begin = 1 if pair.kind == "encoder-decoder" else inputs.shape[1]  # behind the start token, or behind the prompt
     return [_answer(pair, row) for row in out[:, begin:].tolist()]
 
 

@@ -11,11 +11,12 @@ from functools import partial
 import numpy as np
 import torch
 
-from explorer.engine.passes import read_texts
+from explorer.engine.backends.registry import read_texts
 from explorer.engine.reading import Text, inputs_of, positions_of_layers
 from explorer.engine.sane import not_finite
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
+from explorer.models.padding import padded
 from explorer.models.pair import Pair, apply_scale, scale_in_place
 from explorer.neurons.sets import NeuronSet
 
@@ -32,7 +33,7 @@ def last_prompt_activations(pair: Pair, prompts: Sequence[str], ns: NeuronSet, b
         inputs = inputs_of(pair.backbone1, batch)
         last = positions_of_layers(pair, inputs, batch, "last_prompt")
 
-        def visit(layer: int, h: torch.Tensor, chunk=chunk, last=last) -> None:
+        def visit(layer: int, h: torch.Tensor, chunk: list[int] = chunk, last: list[torch.Tensor] = last) -> None:
             if pair.scale1 is not None:
                 scale_in_place(h, pair.scale1[layer])
             if layer in rows:
@@ -78,7 +79,8 @@ def token_log_probs(
     """
     if pair.kind != "decoder":
         raise ExplorerError(f"Log-probabilities of a text need a decoder; this pair's models are of kind {pair.kind}.")
-    batch, last = _pad(texts, pair.backbone1.device)
+    batch = padded(texts, pair.backbone1.device)
+    last = torch.tensor([len(text) - 1 for text in texts], device=batch.device)
     wanted = torch.tensor(list(candidates), dtype=torch.long, device=batch.device)
     masks = [torch.from_numpy(ns.mask()) for ns in sets]
     seen: list[torch.Tensor] = []
@@ -106,14 +108,6 @@ def token_log_probs(
             raise ExplorerError(not_finite(model, None, pair.dtype))
     own, after = (np.stack(arrays) for arrays in zip(*columns, second, strict=True))
     return LogProbs([own[:, i, : len(text) - 1] for i, text in enumerate(texts)], after)
-
-
-def _pad(texts: Sequence[list[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids padded on the right, int64 [texts, longest], and each text's last position: with causal attention no
-    real token sees the padding."""
-    longest = max(map(len, texts))
-    batch = torch.tensor([text + [0] * (longest - len(text)) for text in texts], device=device)
-    return batch, torch.tensor([len(text) - 1 for text in texts], device=device)
 
 
 def _log_probs(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
 from explorer.engine.reading import Text, inputs_of, read, start_token
 from explorer.errors import ExplorerError
@@ -49,7 +50,7 @@ def read_words(pair: Pair, prompt: str, ns: NeuronSet, max_new_tokens: int = 48)
     """
     check_new_tokens(max_new_tokens)
     ids = pair.encode(prompt, max_new_tokens)
-    answer = list(sweep(pair, [prompt], [], max_new_tokens, aligned=False).unpatched[0].token_ids)
+    answer = list(sweep(pair, [prompt], Columns(aligned=False), Decoding(max_new_tokens)).unpatched[0].token_ids)
     text = Text(ids, answer)
     t, m = len(ids), len(answer)
     # An encoder-decoder's decoder reads a start token before the answer: there it has a position of its own.

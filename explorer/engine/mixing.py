@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from explorer.engine.passes import read_texts
+from explorer.engine.backends.registry import read_texts
 from explorer.engine.reading import Inputs
 from explorer.models.hooks import neuron_hooks
 from explorer.models.layers import neuron_layers
@@ -70,7 +70,8 @@ def mixed_gradients(
         a1 = h if pair.scale1 is None else apply_scale(h, pair.scale1[layer])
         if see is not None:
             see(layer, a1.detach(), guide[layer])
-        return _Mix.apply(a1, guide[layer], masks[layer], step)
+        mixed: torch.Tensor = _Mix.apply(a1, guide[layer], masks[layer], step)
+        return mixed
 
     with torch.enable_grad(), neuron_hooks(pair.backbone1, mix):
         log_probs = token_log_probs_at(pair.backbone1, inputs, at, tokens)

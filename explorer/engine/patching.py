@@ -4,7 +4,7 @@ out = generate(pair, ["How do I pick a lock?"], changes.top(fraction=0.05))
 for step in stream(pair, "How do I pick a lock?", changes.top(fraction=0.05)):
     ...
 out = generate(pair.reversed(), prompts, neurons)                       # the other way round: breaks M2
-out = sweep(pair, prompts, [Patch(neurons, strength) for strength in (-1, 0.5, 1, 2)])
+out = sweep(pair, prompts, Columns([Patch(neurons, strength) for strength in (-1, 0.5, 1, 2)]))
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple
 
-from explorer.engine.decoding import ALIGNED, UNPATCHED, Emitted, decode, read_opening
-from explorer.engine.phrases import NOTHING_SEEN, Phrases
+from explorer.engine.decoding import Emitted, decode, read_shared_prefix
+from explorer.engine.drafts import PROMPT_LOOKUP, Draft
+from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
 from explorer.models.pair import Pair
-from explorer.models.prompting import TextStream, check_new_tokens
+from explorer.models.prompting import TextStream
 from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.progress import Progress
+
+DEFAULT = Decoding()
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def generate(
     strength: float = 1.0,
     positions: str | int = "all",
     max_rows: int = 64,
-    phrases: Phrases = NOTHING_SEEN,
+    draft: Draft = PROMPT_LOOKUP,
 ) -> Generations:
     """Unpatched, patched and aligned greedy answers to each prompt.
 
@@ -95,50 +98,46 @@ def generate(
         strength: 1 is the paper's patch, 0 none; above 1 overdrives, below 0 reverses (−1 to 2).
         positions: which are patched: one of `patch.POSITIONS`, or how many of the answer's first tokens.
         max_rows: rows of a forward pass; a prompt takes three, and a fourth once its answers differ.
-        phrases: see `stream`.
+        draft: see `options.Decoding`.
 
     Raises:
         ExplorerError: a prompt, the length, the set, the strength or the positions are not usable.
     """
-    out = sweep(pair, prompts, [Patch(ns, strength, positions)], max_new_tokens, max_rows=max_rows, phrases=phrases)
+    what = Columns([Patch(ns, strength, positions)])
+    out = sweep(pair, prompts, what, Decoding(max_new_tokens, max_rows, draft))
     return Generations(out.unpatched, out.patched[0], out.aligned)
 
 
 def sweep(
     pair: Pair,
     prompts: Sequence[str],
-    sets: Sequence[NeuronSet | Patch],
-    max_new_tokens: int = 64,
+    what: Columns,
+    how: Decoding = DEFAULT,
     *,
-    unpatched: bool = True,
-    aligned: bool = True,
-    max_rows: int = 64,
     progress: Progress | None = None,
-    phrases: Phrases = NOTHING_SEEN,
 ) -> Sweep:
-    """Greedy answers of M1, M2 and M1 patched with each set; `generate` for many sets at once.
+    """Greedy answers of M1, M2 and M1 with each patch; `generate` for many patches at once.
 
     Args:
-        sets: what to patch; a bare set is patched as in the paper.
-        unpatched, aligned: whether those columns are wanted.
-        progress: called with the share of the prompts that is done, 0 to 1.
-        phrases: see `stream`.
+        pair: the models.
+        prompts: what a person would type.
+        what: which answers are wanted.
+        how: how they are decoded.
+        progress: progress callback, fraction of the prompts in [0, 1].
 
     Raises:
-        ExplorerError: a prompt, the length or a set is not usable.
+        ExplorerError: a prompt or a set is not usable.
     """
-    check_new_tokens(max_new_tokens)
-    ids = [pair.encode(prompt, max_new_tokens) for prompt in prompts]
-    columns = [*([UNPATCHED] if unpatched else []), *range(len(sets)), *([ALIGNED] if aligned else [])]
-    texts: dict[int, list[list[int]]] = {column: [[] for _ in ids] for column in columns}
-    rows_a_prompt = unpatched + len(sets) + 1  # and what M2's guides come to when their rows part
+    ids = [pair.encode(prompt, how.max_new_tokens) for prompt in prompts]
+    texts: dict[int, list[list[int]]] = {column: [[] for _ in ids] for column in what.numbers}
+    rows_a_prompt = what.unpatched + len(what.patches) + 1  # and what M2's guides come to when their rows part
     # Prompts of like length share a batch: little of it is padding.
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    size = max(1, max_rows // max(1, rows_a_prompt))
-    opening = read_opening(pair, ids, sets, columns)
+    size = max(1, how.max_rows // max(1, rows_a_prompt))
+    prefix = read_shared_prefix(pair, ids, what)
     for start in range(0, len(order), size):
         chunk = order[start : start + size]
-        for step in decode(pair, [ids[i] for i in chunk], sets, max_new_tokens, columns, opening, phrases):
+        for step in decode(pair, [ids[i] for i in chunk], what, how, prefix):
             for token in step:
                 texts[token.column][chunk[token.prompt]].append(token.token)
         if progress:
@@ -147,7 +146,7 @@ def sweep(
     def answers(column: int) -> list[Answer]:
         return [Answer(pair.decode(tokens), tuple(tokens)) for tokens in texts.get(column, [])]
 
-    return Sweep(answers(UNPATCHED), answers(ALIGNED), [answers(i) for i in range(len(sets))])
+    return Sweep(answers(UNPATCHED), answers(ALIGNED), [answers(i) for i in range(len(what.patches))])
 
 
 def stream(
@@ -155,7 +154,7 @@ def stream(
     prompt: str,
     ns: NeuronSet,
     max_new_tokens: int = 64,
-    phrases: Phrases = NOTHING_SEEN,
+    draft: Draft = PROMPT_LOOKUP,
     *,
     strength: float = 1.0,
     positions: str | int = "all",
@@ -166,19 +165,18 @@ def stream(
     the call, before the first step.
 
     Args:
-        phrases: of earlier answers of these models; the more this answer resembles them, the sooner it is there.
+        draft: see `options.Decoding`.
         strength, positions: see `generate`.
 
     Raises:
         ExplorerError: the prompt, the length, the set, the strength or the positions are not usable.
     """
-    check_new_tokens(max_new_tokens)
-    patch = Patch(ns, strength, positions)
-    ids = pair.encode(prompt, max_new_tokens)
-    return _steps(pair, ids, patch, max_new_tokens, phrases)
+    how = Decoding(max_new_tokens, draft=draft)
+    what = Columns([Patch(ns, strength, positions)])
+    return _steps(pair, pair.encode(prompt, max_new_tokens), what, how)
 
 
-def _steps(pair: Pair, ids: list[int], patch: Patch, max_new_tokens: int, phrases: Phrases) -> Iterator[Step]:
+def _steps(pair: Pair, ids: list[int], what: Columns, how: Decoding) -> Iterator[Step]:
     texts = {column: TextStream(pair.tokenizer) for column in (UNPATCHED, 0, ALIGNED)}
 
     def token(emitted: Emitted | None) -> Token | None:
@@ -186,7 +184,7 @@ def _steps(pair: Pair, ids: list[int], patch: Patch, max_new_tokens: int, phrase
             return None
         return Token(emitted.token, texts[emitted.column].push(emitted.token, emitted.ended))
 
-    for step in decode(pair, [ids], [patch], max_new_tokens, phrases=phrases):
+    for step in decode(pair, [ids], what, how):
         columns = [[e for e in step if e.column == column] for column in (UNPATCHED, 0, ALIGNED)]
-        for emitted in zip_longest(*columns):  # several where guesses were right
+        for emitted in zip_longest(*columns):  # several where draft tokens were accepted
             yield Step(*map(token, emitted))

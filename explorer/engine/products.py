@@ -68,7 +68,8 @@ class Packed(Product):
     row_price = 0.1
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.ops.quantized.linear_dynamic_fp16(x, self.weights)
+        out: torch.Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self.weights)
+        return out
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,12 @@ class Blocked(Product):
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         # What torch.compile makes of a linear map with frozen weights ("none": nothing is fused to it).
-        return torch.ops.mkldnn._linear_pointwise.default(x, self.weight, self.bias, "none", [], "")
+        out: torch.Tensor = torch.ops.mkldnn._linear_pointwise.default(x, self.weight, self.bias, "none", [], "")
+        return out
 
     def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.weight, self.bias, "add")
+        out: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.weight, self.bias, "add")
+        return out
 
 
 def product(linears: "Sequence[nn.Linear]") -> Product:
@@ -125,10 +128,11 @@ def _packs_exactly(weight: torch.Tensor) -> bool:
 
 
 def _blocks(weight: torch.Tensor) -> bool:
+    onednn: Any = torch.backends.mkldnn
     return (
         weight.dtype is torch.bfloat16
         and weight.device.type == "cpu"
-        and torch.backends.mkldnn.is_available()
+        and onednn.is_available()
         and cpu_has_any(X86_BFLOAT16)
     )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from explorer.models.families import family_of
+from explorer.models.padding import padded, real_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -58,12 +59,15 @@ def inputs_of(model: "PreTrainedModel", texts: Sequence[Text]) -> Inputs:
     """
     kind = family_of(model).kind
     if kind == "decoder":
-        return {"input_ids": _padded([[*t.prompt, *t.answer] for t in texts], model.device)[0]}
-    ids, mask = _padded([t.prompt for t in texts], model.device)
-    inputs = {"input_ids": ids, "attention_mask": mask}
+        return {"input_ids": padded([[*t.prompt, *t.answer] for t in texts], model.device)}
+    prompts = [t.prompt for t in texts]
+    inputs = {
+        "input_ids": padded(prompts, model.device),
+        "attention_mask": real_tokens(prompts, model.device),
+    }
     if kind == "encoder-decoder":
         start = start_token(model)
-        inputs["decoder_input_ids"] = _padded([[start, *t.answer] for t in texts], model.device)[0]
+        inputs["decoder_input_ids"] = padded([[start, *t.answer] for t in texts], model.device)
     return inputs
 
 
@@ -84,13 +88,13 @@ def read(model: "PreTrainedModel", inputs: Inputs) -> None:
 
 
 def compared_positions(positions: str, kind: str, prompt: int, answer: int) -> dict[str, range]:
-    """Which positions of a text are compared, in each part of the model (see `contrast.POSITIONS`).
+    """Which positions of a text are compared, in each part of the model (see `options.COMPARED`).
 
     An encoder's neurons have no positions of the answer: all of the prompt, from which it is predicted, takes
     their place. A decoder beside an encoder has no positions of the prompt: its start token takes their place.
 
     Args:
-        positions: one of `contrast.POSITIONS`.
+        positions: one of `options.COMPARED`.
         kind: of the family.
         prompt, answer: tokens of each.
     """
@@ -118,7 +122,7 @@ def positions_of_layers(pair: "Pair", inputs: Inputs, texts: Sequence[Text], pos
         pair: the models.
         inputs: of `inputs_of`, for these texts.
         texts: the batch.
-        positions: one of `contrast.POSITIONS`.
+        positions: one of `options.COMPARED`.
     """
     compared = [compared_positions(positions, pair.kind, len(t.prompt), len(t.answer)) for t in texts]
     picked: list[torch.Tensor] = []
@@ -133,11 +137,3 @@ def _flat_positions(ranges: Sequence[range], longest: int, device: torch.device)
     """int64 [picked]: indices of these positions of every row in a flattened [rows, longest]."""
     index = [row * longest + position for row, positions in enumerate(ranges) for position in positions]
     return torch.tensor(index, device=device, dtype=torch.long)
-
-
-def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids, 0 for padding, and the mask of real tokens: int64 [rows, longest] each."""
-    longest = max(map(len, rows))
-    ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
-    return ids, mask

@@ -121,4 +121,5 @@ def _greedy(pair: Pair, max_new_tokens: int, logits_of: Callable[[list[int]], to
 
 
 def _logits(model: "PreTrainedModel", text: Text) -> torch.Tensor:
-    return model(**inputs_of(model, [text]), use_cache=False).logits[0, -1]
+    logits: torch.Tensor = model(**inputs_of(model, [text]), use_cache=False).logits
+    return logits[0, -1]

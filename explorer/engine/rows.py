@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class Text(NamedTuple):
+class Context(NamedTuple):
     """A prompt and the tokens written after it: all that M2's activations depend on."""
 
     prompt: int
@@ -22,19 +22,19 @@ class Row:
     fresh: int = 0
 
     @property
-    def text(self) -> Text:
-        """The text that it has come to."""
-        return Text(self.prompt, self.written)
+    def context(self) -> Context:
+        """What it has come to."""
+        return Context(self.prompt, self.written)
 
 
-def agreed(best: Sequence[int], guessed: Sequence[int]) -> Sequence[int]:
-    """The tokens that a step writes: a model's own choices, up to the first that was guessed wrong.
+def accepted(best: Sequence[int], draft: Sequence[int]) -> Sequence[int]:
+    """The tokens that a step writes: a model's own choices, up to the first that the draft has otherwise.
 
     Args:
-        best: what comes next after the last token and after each guessed one, if all before it are right.
-        guessed: one token fewer.
+        best: what comes next after the last token and after each draft token, if all before it are right.
+        draft: one token fewer.
     """
-    right = next((i for i, (a, b) in enumerate(zip(best, guessed, strict=False)) if a != b), len(guessed))
+    right = next((i for i, (a, b) in enumerate(zip(best, draft, strict=False)) if a != b), len(draft))
     return best[: right + 1]
 
 

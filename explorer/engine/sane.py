@@ -4,18 +4,15 @@ Both are looked at where numbers come out anyway: once a contrast, and in the fi
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from explorer.engine.reading import Text, inputs_of, read
+from explorer.engine.sums import Sums
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair, apply_scale
-
-if TYPE_CHECKING:
-    from explorer.engine.contrast import Sums
 
 SAME = (
     "M1 and M2 do the same on these prompts, so no neuron differs; check that the pair names two models (an adapter "
@@ -39,7 +36,7 @@ def check_models_differ(pair: Pair) -> None:
         raise ExplorerError(SAME)
 
 
-def check_sums(sums: "Sums", dtype: str) -> None:
+def check_sums(sums: Sums, dtype: str) -> None:
     """See that contrasted activations are finite and differ.
 
     Args:
@@ -56,7 +53,7 @@ def check_sums(sums: "Sums", dtype: str) -> None:
         raise ExplorerError(SAME)
 
 
-def check_finite_sums(sums: "Sums", dtype: str) -> None:
+def check_finite_sums(sums: Sums, dtype: str) -> None:
     """Raises:
     ExplorerError: a layer's summed activations are NaN or infinite.
     """

@@ -92,7 +92,7 @@ def ranking_table(changes: Ranking) -> "pd.DataFrame":
     return table
 
 
-def _to_tuple(changes: Ranking) -> tuple:
+def _to_tuple(changes: Ranking) -> tuple[Any, ...]:
     """The authors' six tensors; layers that are left out of our ranking come last in theirs."""
     import torch
 
@@ -163,7 +163,9 @@ def _array(path: Path, tensor: Any) -> np.ndarray:
         raise ExplorerError(f"{path} holds a tensor of shape {list(tensor.shape)[:4]}; no model has as many neurons.")
     tensor = tensor.detach()
     try:
-        return (tensor.float() if tensor.is_floating_point() else tensor).resolve_conj().resolve_neg().numpy()
+        plain = (tensor.float() if tensor.is_floating_point() else tensor).resolve_conj().resolve_neg()
+        array: np.ndarray = plain.numpy()
+        return array
     except (RuntimeError, TypeError) as problem:  # kinds of numbers that numpy does not know
         raise ExplorerError(f"{path} holds a tensor of {tensor.dtype}; save float32 and int64 ones.") from problem
 

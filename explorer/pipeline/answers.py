@@ -130,7 +130,7 @@ def _tables(ctx: Context, direction: str) -> Stage:
 
 
 def _phrases(ctx: Context) -> Stage:
-    """What the Patch lab guesses from, see `explorer.engine.phrases`."""
+    """The draft of the Patch lab's speculative decoding, see `explorer.engine.drafts`."""
 
     def run(_tell: Tell) -> None:
         texts = _answers_of(ctx, ctx.config.answers)["answer"].unique().tolist()

@@ -20,9 +20,10 @@ from explorer.pipeline.context import Context, load_context
 from explorer.pipeline.engine import LocalEngine, make_engine
 from explorer.pipeline.rankings import ranking_stages
 from explorer.pipeline.scorers import public_name
-from explorer.pipeline.stages import Progress, is_done, run_stage
+from explorer.pipeline.stages import is_done, run_stage
 from explorer.pipeline.status import Clock, Status, duration
 from explorer.pipeline.studies import study_stages
+from explorer.progress import NamedProgress
 from explorer.runs.format import TABLES, TENSORS
 from explorer.studies import STUDIES
 from explorer.studies.planning import Stage
@@ -50,7 +51,7 @@ def build(
     config: BuildConfig,
     *,
     resume: bool = True,
-    progress: Progress | None = None,
+    progress: NamedProgress | None = None,
     watch: Callable[[Status], None] | None = None,
     engine: str = "local",
     workers: int = 0,

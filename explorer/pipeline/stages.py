@@ -6,7 +6,6 @@ names is whole, whatever moment the process died at.
 
 import hashlib
 import shutil
-from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,8 @@ from typing import Any
 import numpy as np
 
 from explorer.files import read_json, write_json
+from explorer.progress import NamedProgress
 from explorer.studies.planning import Stage
-
-Progress = Callable[[str, float], None]
-"""Called with the stage's name and the share of it that is done, 0 to 1."""
 
 
 def plain_value(value: Any) -> Any:
@@ -47,7 +44,7 @@ def is_done(stage: Stage, work: Path) -> bool:
     )
 
 
-def run_stage(stage: Stage, work: Path, progress: Progress) -> Any:
+def run_stage(stage: Stage, work: Path, progress: NamedProgress) -> Any:
     """Run a stage unless it is done; what its `run` returned."""
     record = work / "stages" / f"{stage.name}.json"
     if is_done(stage, work):

@@ -58,17 +58,15 @@ class Contrasting:
 
 def answer(models: Models, how: Patching, prompts: list[Prompt]) -> list[dict[str, Any]]:
     """Rows of all columns; "condition" is the set's number, −1 for unpatched answers, −2 for aligned ones."""
+    from explorer.engine.options import Columns, Decoding
     from explorer.engine.patching import sweep
 
     texts = [p.prompt for p in prompts]
     out = sweep(
         models.pair(how.first, how.second),
         texts,
-        list(how.sets),
-        how.tokens,
-        unpatched=how.unpatched,
-        aligned=how.aligned,
-        max_rows=MAX_ROWS,
+        Columns(list(how.sets), unpatched=how.unpatched, aligned=how.aligned),
+        Decoding(how.tokens, max_rows=MAX_ROWS),
     )
     columns = [(-1, out.unpatched)] if how.unpatched else []
     columns += [(-2, out.aligned)] if how.aligned else []
@@ -79,9 +77,10 @@ def answer(models: Models, how: Patching, prompts: list[Prompt]) -> list[dict[st
 def contrast(models: Models, how: Contrasting, prompts: list[str]) -> dict[str, np.ndarray]:
     """Sums of both models' activations, by name."""
     from explorer.engine.contrast import contrast_sums
+    from explorer.engine.options import Comparison
 
     pair = models.pair("m1", how.second)
-    return contrast_sums(pair, prompts, how.tokens, positions=how.positions, answers=how.answers).to_arrays()
+    return contrast_sums(pair, prompts, Comparison(how.tokens, how.positions, how.answers)).to_arrays()
 
 
 def attribute(models: Models, how: Attribution, prompts: list[str]) -> dict[str, np.ndarray]:
@@ -102,11 +101,11 @@ def shape(models: Models, _shared: None, _item: None) -> dict[str, Any]:
 
 
 def read_phrases(models: Models, texts: list[str], _item: None) -> dict[str, np.ndarray]:
-    """The phrases of some answers, as arrays."""
-    from explorer.engine.phrases import Phrases
+    """The n-gram draft of some answers, as arrays."""
+    from explorer.engine.drafts import NgramDraft
 
     tokenizer = models.pair().tokenizer
-    return Phrases.of(tokenizer(texts, add_special_tokens=False)["input_ids"]).to_arrays()
+    return NgramDraft.of(tokenizer(texts, add_special_tokens=False)["input_ids"]).to_arrays()
 
 
 def score(models: Models, scorers: Mapping[str, str], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from explorer.engine.phrases import NOTHING_SEEN, Phrases
+from explorer.engine.drafts import PROMPT_LOOKUP, NgramDraft
 from explorer.neurons.sets import NeuronSet
 
 COLUMNS = ("unpatched", "patched", "aligned")
@@ -87,7 +87,7 @@ class Request:
         max_new_tokens: length limit of each answer.
         about: how the set was chosen, for the history: ranking, kind of set, fraction.
         guard: predicts harm before the first word; None where the run has none.
-        phrases: of the run's answers; what is guessed right from them is written sooner.
+        draft: of the run's answers; what is accepted of it is written sooner.
         direction: "restore" patches M2's activations into M1, "break" M1's into M2; the columns are then M2, patched
             M2 and M1.
         strength, positions: of the patch, see `explorer.stream`.
@@ -98,7 +98,7 @@ class Request:
     max_new_tokens: int
     about: Mapping[str, object] = field(default_factory=dict)
     guard: Guard | None = None
-    phrases: Phrases = NOTHING_SEEN
+    draft: NgramDraft = PROMPT_LOOKUP
     direction: str = "restore"
     strength: float = 1.0
     positions: str | int = "all"

@@ -56,7 +56,7 @@ def stream_request(pair: "Pair", request: Request) -> "Iterator[Step]":
         request.prompt,
         request.neurons,
         request.max_new_tokens,
-        request.phrases,
+        request.draft,
         strength=request.strength,
         positions=request.positions,
     )

@@ -38,10 +38,10 @@ OwnMethod = Literal["contrast", "attribution", "effect_size"]
 """How a study ranks that computes rankings of its own."""
 
 Positions = Literal["paper", "shifted", "prompt", "last_prompt"]
-"""`neurons.contrast.POSITIONS`."""
+"""`engine.options.COMPARED`."""
 
 Objective = Literal["both", "m2", "target"]
-"""`neurons.attributing.OBJECTIVES`."""
+"""`engine.attributing.OBJECTIVES`."""
 
 End = Literal["positive", "absolute", "negative"]
 """`neurons.scores.ENDS`."""

@@ -18,6 +18,7 @@ from explorer.data.preferences import Preference, load_preferences
 from explorer.data.sources import load_source
 from explorer.data.suite_spec import SuiteSpec
 from explorer.data.suites_io import load_suite
+from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
 from explorer.models.pair import Pair, load_pair, sibling
 from explorer.models.pair_file import ModelSpec, read_pair_file
@@ -160,10 +161,8 @@ class CardMaker:
         out = sweep(
             pair,
             prompts,
-            [],
-            self.settings.max_new_tokens,
-            unpatched=first,
-            aligned=not first,
+            Columns(unpatched=first, aligned=not first),
+            Decoding(self.settings.max_new_tokens),
             progress=lambda share: tell(f"{model} answers {suite}", share),
         )
         texts = [answer.text for answer in (out.unpatched if first else out.aligned)]

@@ -10,6 +10,7 @@ from itertools import combinations
 import pandas as pd
 
 from explorer.charts.labels import percent, ranking_label
+from explorer.neurons.fractions import CURVE
 from explorer.neurons.overlap import overlap_by_k
 from explorer.neurons.ranking import Ranking
 from explorer.progress import Progress as Tell
@@ -27,10 +28,8 @@ COLUMNS = (
     *LIKENESS,
 )
 
-FRACTIONS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
 
-
-def likeness_table(rankings: Mapping[str, Ranking], fractions: Sequence[float] = FRACTIONS) -> pd.DataFrame:
+def likeness_table(rankings: Mapping[str, Ranking], fractions: Sequence[float] = CURVE) -> pd.DataFrame:
     """Every pair of rankings: columns a, b, fraction, k, shared, overlap, chance, spearman."""
     frames = []
     for a, b in combinations(rankings, 2):

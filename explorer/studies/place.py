@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.charts.labels import percent, ranking_label
+from explorer.neurons.fractions import CURVE
 from explorer.neurons.ranking import Ranking, count_of
 from explorer.progress import Progress as Tell
 from explorer.studies.documented import FRACTION, RANKING, K
@@ -18,12 +19,11 @@ from explorer.studies.given import Build
 from explorer.studies.planning import Stage
 from explorer.studies.study import Column, Needs, Study, Table
 
-FRACTIONS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
 GROUPS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Bounds of the groups of ranks, as fractions of the ranked neurons."""
 
 
-def sparsity_table(rankings: Mapping[str, Ranking], fractions: Sequence[float] = FRACTIONS) -> pd.DataFrame:
+def sparsity_table(rankings: Mapping[str, Ranking], fractions: Sequence[float] = CURVE) -> pd.DataFrame:
     """How uneven the scores of each ranking are.
 
     Returns:

@@ -139,10 +139,11 @@ class Margins:
 def read_margins(models: LoadedModels, how: Margins, prompts: list[str]) -> dict[str, np.ndarray]:
     """For each direction float64 [1 + sets, prompts]: the margin of M2's answer over M1's, unpatched and patched."""
     from explorer.engine.margins import answer_margins
+    from explorer.engine.options import Columns, Decoding
     from explorer.engine.patching import sweep
 
     pair = models.pair("m1", how.second)
-    out = sweep(pair, prompts, [], how.tokens)
+    out = sweep(pair, prompts, Columns(), Decoding(how.tokens))
     ids = [pair.encode(prompt, how.tokens) for prompt in prompts]
     first, second = ([answer.token_ids for answer in answers] for answers in (out.unpatched, out.aligned))
     ways = {DIRECTIONS[0]: pair, DIRECTIONS[1]: pair.reversed()}

@@ -1,6 +1,6 @@
 """Training configurations: TOML that names the data, the stages and where the adapter goes.
 
-See `configs/train/*.toml` for the ones that made the shipped adapters. The annotations of `Stage`, `Source`,
+See `configs/train/*.toml` for the ones that made the shipped adapters. The annotations of `TrainStage`, `Source`,
 `PairSource`, `_Head` and `_Data` are the schema: `explorer.schema.read_table` checks a table by them.
 """
 
@@ -45,7 +45,7 @@ Sources = Annotated[tuple[Any, ...], Kind("a list of suites or tables")]
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainStage:
     """One training run over the same (IA)³ vectors.
 
     Attributes:
@@ -56,8 +56,6 @@ class Stage:
         micro_batch: examples in memory at once; 0 for the whole batch.
         warmup_steps: linear warm-up before the cosine.
         weight_decay: of AdamW, towards zero.
-        decay_to_one: the same towards the base model: each step draws every factor back to 1 by this times the
-            learning rate, so that only what the data hold on to stays changed.
         beta: DPO's β (paper: 0.1).
         reference: what DPO's log-ratios are taken against: "start", the model as the stage begins (the paper's DPO), or
             "none", the log-probabilities themselves (as SimPO and CPO do; Meng et al. 2024, Xu et al. 2024). With a
@@ -83,7 +81,6 @@ class Stage:
     micro_batch: Annotated[int, Interval(ge=0, le=65_536)] = 0
     warmup_steps: CountOrNone = 5
     weight_decay: Weight = 0.0
-    decay_to_one: Weight = 0.0
     beta: Annotated[float, Interval(gt=0, le=10_000)] = 0.1
     reference: Literal["start", "none"] = "start"
     nll_weight: Weight = 1.0
@@ -212,7 +209,7 @@ class TrainConfig:
     answer: tuple[Source, ...]
     answer_tokens: int
     seed: int
-    stages: tuple[Stage, ...]
+    stages: tuple[TrainStage, ...]
     source: Path
     average_stages: int = 0
     start: tuple[StartPart, ...] = ()
@@ -280,7 +277,7 @@ def read_train_config(path: str | Path) -> TrainConfig:
         answer_tokens=data.answer_tokens,
         seed=head.seed,
         stages=tuple(
-            read_table(Stage, table, f"{path}, [[stages]] {number}") for number, table in enumerate(head.stages, 1)
+            read_table(TrainStage, table, f"{path}, [[stages]] {number}") for number, table in enumerate(head.stages, 1)
         ),
         source=path,
         average_stages=head.average_stages,

@@ -13,6 +13,7 @@ from explorer.charts.labels import ranking_label
 from explorer.charts.ranks import rank_points
 from explorer.charts.scores import score_map
 from explorer.errors import ExplorerError
+from explorer.neurons.fractions import OVERLAPS
 from explorer.neurons.overlap import layer_share, overlap, overlap_by_k, overlap_by_layer, overlap_grid
 from explorer.neurons.ranking import count_of
 from explorer.neurons.tables import neuron_label
@@ -20,7 +21,7 @@ from explorer.runs.reader import Run
 from explorer.ui.current_run import change_scores, explained, key_of, table
 from explorer.ui.study_page import neuron_address
 
-FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+FRACTIONS = OVERLAPS
 """Sizes of top sets that are compared, as shares of all neurons."""
 
 SHOWN = 2_000

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import torch
 
 from explorer.data.suites_io import load_suite
-from explorer.engine.contrast import Sums, _accumulate, contrast
+from explorer.engine.contrast import _accumulate, contrast
 from explorer.engine.reading import Text, batches, inputs_of
+from explorer.engine.sums import Sums
 from explorer.models.pair import Pair
 from tests.bench.measure import Line, forget_peak, resident_mb, side_by_side
 

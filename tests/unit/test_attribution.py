@@ -14,6 +14,7 @@ from explorer.engine.attribution import (
     steps_of,
 )
 from explorer.engine.contrast import contrast
+from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
 from explorer.engine.reference import naive_mixed_log_prob
 from explorer.errors import ExplorerError
@@ -38,7 +39,7 @@ def pair(request):
 
 def signed_answers(pair, objective: str, prompts=PROMPTS, new: int = NEW) -> list[tuple[list[int], tuple, float]]:
     """What L is of, spelt out: token ids of prompts and answers, each with its sign."""
-    out = sweep(pair, prompts, [], new)
+    out = sweep(pair, prompts, Columns(), Decoding(new))
     ids = [pair.encode(prompt) for prompt in prompts]
     second = [(prompt, answer.token_ids, 1.0) for prompt, answer in zip(ids, out.aligned, strict=True)]
     first = [(prompt, answer.token_ids, -1.0) for prompt, answer in zip(ids, out.unpatched, strict=True)]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from explorer.engine.contrast import POSITIONS, contrast
+from explorer.engine.contrast import contrast
+from explorer.engine.options import COMPARED, Columns, Decoding
 from explorer.engine.patching import sweep
 from explorer.engine.reference import naive_activations
 from explorer.errors import ExplorerError
@@ -34,10 +35,10 @@ def compared(pair, prompt: str, answer: list[int], positions: str) -> tuple[list
 
 
 @pytest.mark.parametrize("answers", ["m1", "m2"])
-@pytest.mark.parametrize("positions", POSITIONS)
+@pytest.mark.parametrize("positions", COMPARED)
 def test_scores_equal_a_naive_recomputation(pair, positions, answers):
     got = contrast(pair, PROMPTS, NEW, positions=positions, answers=answers, batch_size=4)
-    out = sweep(pair, PROMPTS, [], NEW)
+    out = sweep(pair, PROMPTS, Columns(), Decoding(NEW))
     rows1, rows2 = [], []
     for prompt, answer in zip(PROMPTS, out.unpatched if answers == "m1" else out.aligned, strict=True):
         text, where = compared(pair, prompt, list(answer.token_ids), positions)

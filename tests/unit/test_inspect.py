@@ -31,9 +31,10 @@ def test_activations_are_those_of_a_plain_pass(pair):
 
 
 def _answer(pair) -> list[int]:
+    from explorer.engine.options import Columns, Decoding
     from explorer.engine.patching import sweep
 
-    return list(sweep(pair, ["Hi there"], [], 6, aligned=False).unpatched[0].token_ids)
+    return list(sweep(pair, ["Hi there"], Columns(aligned=False), Decoding(6)).unpatched[0].token_ids)
 
 
 def test_one_neuron_as_a_table(pair):

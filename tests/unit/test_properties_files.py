@@ -22,7 +22,7 @@ from explorer.data.rows import ENDINGS
 from explorer.data.sources import load_source
 from explorer.data.suite_spec import SuiteSpec
 from explorer.data.suites_io import load_suite
-from explorer.engine.contrast import POSITIONS
+from explorer.engine.options import COMPARED as POSITIONS
 from explorer.errors import ExplorerError
 from explorer.models.pair_spec import DTYPES
 from explorer.models.prompting import MAX_NEW_TOKENS
@@ -35,7 +35,7 @@ from explorer.runs.writer import RunWriter
 from explorer.schema import Dtype, Tokens
 from explorer.studies import STUDIES
 from explorer.studies.training_free import METHODS
-from explorer.training.config import PairSource, Source, Stage, read_train_config
+from explorer.training.config import PairSource, Source, TrainStage, read_train_config
 
 thousand = settings(
     max_examples=1_000,
@@ -369,8 +369,8 @@ def training_documents(draw) -> dict[str, Any]:
                 [
                     (source, [f.name for f in fields(Source)]),
                     (pairs, [f.name for f in fields(PairSource)]),
-                    (stage, [f.name for f in fields(Stage)]),
-                    (stage, [f.name for f in fields(Stage)]),
+                    (stage, [f.name for f in fields(TrainStage)]),
+                    (stage, [f.name for f in fields(TrainStage)]),
                     (data, ["refuse", "answer", "pairs", "brief", "keep", "answer_tokens"]),
                     (
                         document,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from explorer.charts.labels import percent
 from explorer.errors import ExplorerError
 from explorer.models.prompting import check_prompt
+from explorer.neurons.fractions import SLIDER
 from explorer.neurons.patch import check_positions, check_strength
 from explorer.neurons.ranking import Ranking, count_of
 from explorer.neurons.sets import NeuronSet
@@ -43,7 +44,7 @@ POSITIONS = {
 }
 """Where a text is patched: `neurons.patch.POSITIONS` and the first so many tokens, in words."""
 
-FRACTIONS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
+FRACTIONS = SLIDER
 """Stops of the slider, in even ratios rather than steps: fine at the low end, where safety neurons are."""
 
 MIN_TOKENS, MAX_TOKENS = 16, 256

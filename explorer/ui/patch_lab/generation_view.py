@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from explorer.charts.labels import percent
-from explorer.engine.phrases import NOTHING_SEEN, Phrases
+from explorer.engine.drafts import PROMPT_LOOKUP, NgramDraft
 from explorer.models.prompting import check_prompt
 from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
@@ -43,10 +43,10 @@ def guard_of(run: Run) -> Guard | None:
     return Guard(ns, held["weight"], float(held["bias"][0]), int(held["n"][0]))
 
 
-def phrases_of(run: Run) -> Phrases:
-    """What the run's answers say again and again."""
+def draft_of(run: Run) -> NgramDraft:
+    """What followed what in the run's answers."""
     held = _held(run, "phrases")
-    return Phrases.from_arrays(held) if held else NOTHING_SEEN
+    return NgramDraft.from_arrays(held) if held else PROMPT_LOOKUP
 
 
 def _held(run: Run, name: str) -> dict[str, np.ndarray]:
@@ -67,7 +67,7 @@ def generate(service: PairService, controls: Controls, ns: NeuronSet, run: Run) 
         check_tokens(controls.tokens),
         {"ranking": controls.ranking, "kind": controls.kind},
         guard_of(run),
-        phrases_of(run),
+        draft_of(run),
         check_direction(controls.direction),
         patch.strength,
         patch.positions,

@@ -1,6 +1,6 @@
 """The decode loop of Llama-like models, written out: what transformers' forward computes, with less around it.
 
-Beside the plain form (`passes.HookedPass`) this one
+Beside the plain form (`hooked.HookedPass`) this one
 
 - multiplies q, k, v at once, and gate and up at once (a step of SmolLM2-135M is 121 products, not 211), each in the
   form that the machine multiplies fastest (`products.py`);
@@ -8,59 +8,28 @@ Beside the plain form (`passes.HookedPass`) this one
 - builds no mask where no row is padded, and calls `visit` directly: no hooks, no module calls;
 - multiplies real tokens only (`Real`): of sixteen prompts of a suite side by side, almost half is padding;
 - can branch: what texts have in common is read once (`FusedPass.branch`);
-- can take back what it has read: guesses that were wrong (`FusedPass.forget`).
+- can roll back what it has read: draft tokens that were rejected (`FusedPass.forget`).
 """
 
-import weakref
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
-from explorer.engine.norms import RmsNorm, rms_norm
-from explorer.engine.passes import Padding, Visit, likeliest
-from explorer.engine.products import Product, product, return_freed_memory
+from explorer.engine.backends.fused_weights import FusedWeights, fused_weights
+from explorer.engine.backends.hooked import likeliest
+from explorer.engine.backends.interface import DecodePass, InPlaceVisit
+from explorer.engine.backends.padding import Padding
+from explorer.engine.reading import Inputs
 
 if TYPE_CHECKING:
-    from torch import nn
     from transformers import PreTrainedModel
-
-MODEL_TYPES = ("llama", "mistral", "qwen2")
-"""Pre-norm blocks of rotary attention and a gated MLP, with nothing else in them."""
-
 
 FEW = 16
 """Up to so many new positions a row, those of a KV head's query heads are attended to as one block."""
 
 Attend = Callable[[int, torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Block:
-    """The weights of one layer, in the order in which they are used."""
-
-    norm1: RmsNorm
-    qkv: Product
-    out: Product
-    norm2: RmsNorm
-    gate_up: Product
-    down: Product
-
-
-@dataclass(frozen=True)
-class FusedWeights:
-    """The layers of a model and the numbers that its loop needs."""
-
-    blocks: list[Block]
-    head: Product
-    heads: int
-    kv_heads: int
-    head_dim: int
-    scaling: float
 
 
 class Real:
@@ -82,83 +51,53 @@ class Real:
 
     def spread(self, tokens: torch.Tensor) -> torch.Tensor:
         """From [tokens, …] to [rows, positions, …], zeros on padding; the same memory where there is none."""
-        if self.at is None:
-            return tokens.unflatten(0, self.shape)
-        padded = tokens.new_zeros(self.shape[0] * self.shape[1], *tokens.shape[1:])
-        padded[self.at] = tokens
-        return padded.unflatten(0, self.shape)
+        padded = tokens
+        if self.at is not None:
+            padded = tokens.new_zeros(self.shape[0] * self.shape[1], *tokens.shape[1:])
+            padded[self.at] = tokens
+        spread: torch.Tensor = padded.unflatten(0, self.shape)
+        return spread
 
 
-_known: "weakref.WeakKeyDictionary[nn.Module, FusedWeights | None]" = weakref.WeakKeyDictionary()
+class FusedBackend:
+    """See `interface.Backend`."""
+
+    name = "fused"
+
+    def takes(self, module: "PreTrainedModel") -> bool:
+        """See `interface.Backend.takes`; the fused weights are made at the first call."""
+        return fused_weights(module) is not None
+
+    def begin(self, module: "PreTrainedModel", longest: int) -> DecodePass:
+        """See `interface.Backend.begin`."""
+        return FusedPass(module, _weights(module), longest)
+
+    def read(self, module: "PreTrainedModel", inputs: Inputs, visit: InPlaceVisit) -> None:
+        """See `interface.Backend.read`."""
+        read_fused(module, _weights(module), inputs["input_ids"], visit)
 
 
-def fused_weights(module: "PreTrainedModel") -> FusedWeights | None:
-    """The fused weights of a model, made on first use; None where only transformers' forward will do."""
-    if module not in _known:
-        _known[module] = _fuse_model(module) if _is_plain(module) else None
-    return _known[module]
-
-
-def _is_plain(module: "PreTrainedModel") -> bool:
-    """Whether the loop below is this model's whole computation."""
-    config = module.config
-    if config.model_type not in MODEL_TYPES:
-        return False
-    linears = [m for m in module.modules() if hasattr(m, "in_features")]
-    sliding = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
-    return (
-        not sliding
-        and config.hidden_act == "silu"
-        and len({p.device for p in module.parameters()}) == 1
-        and all(type(m) is torch.nn.Linear for m in linears)
-        and not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
-    )
-
-
-def _fuse_model(module: "PreTrainedModel") -> FusedWeights:
-    body: Any = module.base_model
-    config, layers = module.config, body.layers
-    attention = layers[0].self_attn
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # packing is work of one thread
-        head = pool.submit(product, [module.get_output_embeddings()])
-        blocks = list(pool.map(partial(_fuse_block, eps=config.rms_norm_eps), layers))
-    return_freed_memory()
-    return FusedWeights(
-        blocks,
-        head.result(),
-        config.num_attention_heads,
-        config.num_key_value_heads,
-        attention.head_dim,
-        attention.scaling,
-    )
-
-
-def _fuse_block(layer: Any, eps: float) -> Block:
-    attention, mlp = layer.self_attn, layer.mlp
-    return Block(
-        rms_norm(layer.input_layernorm, eps),
-        product([attention.q_proj, attention.k_proj, attention.v_proj]),
-        product([attention.o_proj]),
-        rms_norm(layer.post_attention_layernorm, eps),
-        product([mlp.gate_proj, mlp.up_proj]),
-        product([mlp.down_proj]),
-    )
+def _weights(module: "PreTrainedModel") -> FusedWeights:
+    weights = fused_weights(module)
+    assert weights is not None  # asked of models alone that `takes` took
+    return weights
 
 
 class FusedPass:
-    """A batch of rows of a Llama-like model; see `passes.Pass`."""
+    """A batch of rows of a Llama-like model; see `interface.DecodePass`."""
 
     def __init__(self, module: "PreTrainedModel", weights: FusedWeights, longest: int) -> None:
         self.module, self.weights, self.longest = module, weights, longest
         self.row_price: float | None = weights.head.row_price
+        self.can_branch = True
         self.body: Any = module.base_model
         self.padding = Padding(module.device)
         self.rows = 0
         self.written = 0  # positions in the cache
         self.cache: torch.Tensor | None = None  # [layers, room for rows, 2 × kv_heads, longest, head_dim], keys first
 
-    def forward(self, pending: list[list[int]], visit: Visit, last: int = 1) -> torch.Tensor:
-        """See `Pass.forward`."""
+    def forward(self, pending: list[list[int]], visit: InPlaceVisit, last: int = 1) -> torch.Tensor:
+        """See `interface.DecodePass.forward`."""
         ids, positions = self.padding.advance(pending)
         x = self.module.get_input_embeddings()(ids)
         self.rows = len(ids)
@@ -179,15 +118,16 @@ class FusedPass:
 
         x = _blocks(self.weights, x, self.body.rotary_emb(x, positions), real, attend, visit)
         self.written += new
-        return self.body.norm(x[:, -last:])
+        hidden: torch.Tensor = self.body.norm(x[:, -last:])
+        return hidden
 
     def greedy(self, hidden: torch.Tensor) -> list[int]:
-        """See `Pass.greedy`."""
+        """See `interface.DecodePass.greedy`."""
         return likeliest(self.weights.head(hidden)) if len(hidden) else []
 
     @torch.inference_mode()
     def keep(self, rows: list[int]) -> None:
-        """See `Pass.keep`. Only rows that change their place are copied."""
+        """See `interface.DecodePass.keep`. Only rows that change their place are copied."""
         if self.cache is None or rows == list(range(self.rows)):
             return
         self.padding.keep(torch.tensor(rows, device=self.cache.device, dtype=torch.long))
@@ -201,18 +141,13 @@ class FusedPass:
 
     @torch.inference_mode()
     def forget(self, counts: list[int]) -> None:
-        """See `Pass.forget`."""
+        """See `interface.DecodePass.forget`."""
         self.padding.forget(counts)
         self.written -= min(counts)
 
     @torch.inference_mode()
     def branch(self, rows: list[int], longest: int) -> "FusedPass":
-        """Another pass that goes on from these rows, in this order, a row as often as it is named.
-
-        Args:
-            rows: rows of this pass, which stays as it is.
-            longest: no row of the new pass will have more tokens than this.
-        """
+        """See `interface.DecodePass.branch`."""
         other = FusedPass(self.module, self.weights, longest)
         if self.padding.lengths is None:  # nothing has been read
             return other
@@ -254,20 +189,20 @@ class FusedPass:
         if self.cache is None:
             w = self.weights
             self.cache = x.new_zeros(len(w.blocks), x.shape[0], 2 * w.kv_heads, self.longest, w.head_dim)
-        elif end > self.longest:  # gaps where guesses were wrong
+        elif end > self.longest:  # gaps where draft tokens were rejected
             self.longest = end * 3 // 2
             self.cache = self._copy(list(range(self.cache.shape[1])), self.cache.shape[1], self.longest)
         return self.cache
 
 
-def read_fused(module: "PreTrainedModel", weights: FusedWeights, ids: torch.Tensor, visit: Visit) -> None:
+def read_fused(module: "PreTrainedModel", weights: FusedWeights, ids: torch.Tensor, visit: InPlaceVisit) -> None:
     """Visit the neurons of whole texts; nothing is kept.
 
     Args:
         module: a model.
         weights: its `fused_weights`.
         ids: int64 [rows, positions], padded on the right: no real token sees the padding.
-        visit: see `passes.Visit`.
+        visit: see `interface.InPlaceVisit`.
     """
     x = module.get_input_embeddings()(ids)
     positions = torch.arange(ids.shape[1], device=ids.device)[None]
@@ -290,7 +225,7 @@ def _blocks(
     turn: tuple[torch.Tensor, ...],
     real: Real,
     attend: Attend,
-    visit: Visit,
+    visit: InPlaceVisit,
 ) -> torch.Tensor:
     """The layers: from embeddings to the last residual stream, [rows, positions, hidden] both.
 

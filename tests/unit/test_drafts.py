@@ -1,4 +1,4 @@
-"""Guesses at what comes next: what they are, and that decoding with them, right or wrong, gives the same answers."""
+"""Drafts of what comes next: what they are, and that decoding with them, right or wrong, gives the same answers."""
 
 import random
 from collections import Counter, defaultdict
@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from explorer.engine.decoding import ALIGNED, UNPATCHED, _Batch, decode
-from explorer.engine.fused_pass import FusedPass
-from explorer.engine.passes import make_pass
+from explorer.engine.backends.fused import FusedPass
+from explorer.engine.backends.registry import begin
+from explorer.engine.batch import DecodeBatch
+from explorer.engine.decoding import decode
+from explorer.engine.drafts import PROMPT_LOOKUP, REPEATED, DraftToken, NgramDraft, as_characters
+from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
 from explorer.engine.patching import stream, sweep
-from explorer.engine.phrases import NOTHING_SEEN, REPEATED, Guess, Phrases, as_text
-from explorer.engine.rows import agreed
+from explorer.engine.rows import accepted
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 from tests.close import assert_close
@@ -20,7 +22,7 @@ from tests.close import assert_close
 NEW = 12
 
 
-def test_phrases_are_what_followed_most_often():
+def test_a_draft_is_what_followed_most_often():
     rng = random.Random(0)
     texts = [[rng.choice([3, 4, 55_296, 150_000]) for _ in range(rng.randrange(30))] for _ in range(40)]
     followers: dict[tuple[int, ...], Counter] = defaultdict(Counter)
@@ -28,49 +30,49 @@ def test_phrases_are_what_followed_most_often():
         for n in (1, 2, 3):
             for i in range(n, len(text)):
                 followers[tuple(text[i - n : i])][text[i]] += 1
-    phrases = Phrases.from_arrays(Phrases.of(texts).to_arrays())
+    draft = NgramDraft.from_arrays(NgramDraft.of(texts).to_arrays())
     for before, after in followers.items():
         token, count = min(after.items(), key=lambda one: (-one[1], one[0]))
-        seen = phrases._seen(as_text(before))
+        seen = draft._seen(as_characters(before))
         if count < 2:
             assert seen is None
         else:
             assert seen == (token, pytest.approx(count / (sum(after.values()) + 1)))
-    assert len(phrases.keys) == sum(max(after.values()) > 1 for after in followers.values())
+    assert len(draft.keys) == sum(max(after.values()) > 1 for after in followers.values())
 
 
 @pytest.mark.parametrize("texts", [[], [[]], [[1]], [[1, 2], [3]]])
-def test_of_too_little_there_are_no_phrases(texts):
-    assert len(Phrases.of(texts).keys) == 0
-    assert Phrases.of(texts).next(as_text([1, 2, 3])) is None
+def test_of_too_little_there_is_no_draft(texts):
+    assert len(NgramDraft.of(texts).keys) == 0
+    assert NgramDraft.of(texts).next(as_characters([1, 2, 3])) is None
 
 
 def test_a_text_goes_on_as_it_did_before():
-    assert NOTHING_SEEN.next(as_text([1, 2, 3, 9, 1, 2, 3])) == Guess(9, REPEATED[3])
-    assert NOTHING_SEEN.next(as_text([7, 3, 9, 1, 2, 3])) == Guess(9, REPEATED[1])
-    assert NOTHING_SEEN.next(as_text([1, 1, 1])) == Guess(1, REPEATED[2])
-    assert NOTHING_SEEN.next(as_text([1, 2, 3])) is None
-    assert NOTHING_SEEN.next("") is None
+    assert PROMPT_LOOKUP.next(as_characters([1, 2, 3, 9, 1, 2, 3])) == DraftToken(9, REPEATED[3])
+    assert PROMPT_LOOKUP.next(as_characters([7, 3, 9, 1, 2, 3])) == DraftToken(9, REPEATED[1])
+    assert PROMPT_LOOKUP.next(as_characters([1, 1, 1])) == DraftToken(1, REPEATED[2])
+    assert PROMPT_LOOKUP.next(as_characters([1, 2, 3])) is None
+    assert PROMPT_LOOKUP.next("") is None
 
 
-def test_as_many_guesses_for_each_text_as_pay():
-    sure = Phrases.of([[1, 2, 3, 4, 5, 6]] * 50)
-    assert sure.ahead([[1, 2], [9, 9]], rows=2, row_price=0.01, most=3) == [[3, 4, 5], [9, 9, 9]]
-    assert sure.ahead([[1, 2], [8, 9]], rows=2, row_price=0.01, most=3) == [[3, 4, 5], [0, 0, 0]]
-    assert sure.ahead([[8, 9]], rows=2, row_price=0.01, most=3) == [[]]
-    assert sure.ahead([[1, 2]], rows=2, row_price=0.01, most=0) == [[]]
-    assert sure.ahead([[1, 2]], rows=200, row_price=0.1, most=3) == [[]]  # every row is dear
-    assert sure.ahead([], rows=0, row_price=0.1, most=3) == []
-    doubtful = Phrases.of([[1, 2], [1, 2], [1, 3], [1, 4], [1, 5], [1, 6]])  # 2 of 6, counted as 2 of 7
-    assert doubtful.ahead([[1]], rows=1, row_price=0.05, most=3) == [[2]]
-    assert doubtful.ahead([[1]], rows=2, row_price=0.5, most=3) == [[]]
+def test_as_many_draft_tokens_for_each_text_as_pay():
+    sure = NgramDraft.of([[1, 2, 3, 4, 5, 6]] * 50)
+    assert sure.propose([[1, 2], [9, 9]], rows=2, row_price=0.01, most=3) == [[3, 4, 5], [9, 9, 9]]
+    assert sure.propose([[1, 2], [8, 9]], rows=2, row_price=0.01, most=3) == [[3, 4, 5], [0, 0, 0]]
+    assert sure.propose([[8, 9]], rows=2, row_price=0.01, most=3) == [[]]
+    assert sure.propose([[1, 2]], rows=2, row_price=0.01, most=0) == [[]]
+    assert sure.propose([[1, 2]], rows=200, row_price=0.1, most=3) == [[]]  # every row is dear
+    assert sure.propose([], rows=0, row_price=0.1, most=3) == []
+    doubtful = NgramDraft.of([[1, 2], [1, 2], [1, 3], [1, 4], [1, 5], [1, 6]])  # 2 of 6, counted as 2 of 7
+    assert doubtful.propose([[1]], rows=1, row_price=0.05, most=3) == [[2]]
+    assert doubtful.propose([[1]], rows=2, row_price=0.5, most=3) == [[]]
 
 
-def test_what_is_written_ends_at_the_first_wrong_guess():
-    assert agreed([5], []) == [5]
-    assert agreed([5, 6, 7], [5, 6]) == [5, 6, 7]
-    assert agreed([5, 6, 7], [5, 9]) == [5, 6]
-    assert agreed([5, 6, 7], [9, 6]) == [5]
+def test_what_is_written_ends_at_the_first_rejected_token():
+    assert accepted([5], []) == [5]
+    assert accepted([5, 6, 7], [5, 6]) == [5, 6, 7]
+    assert accepted([5, 6, 7], [5, 9]) == [5, 6]
+    assert accepted([5, 6, 7], [9, 6]) == [5]
 
 
 class Prophet:
@@ -79,7 +81,7 @@ class Prophet:
     def __init__(self, known: list[list[int]], errs: float = 0.0) -> None:
         self.known, self.errs, self.rng = known, errs, random.Random(3)
 
-    def ahead(self, texts, rows, row_price, most):
+    def propose(self, texts, rows, row_price, most):
         assert row_price > 0
         length = self.rng.randint(0, most) if self.errs else most
         return [self._guess(text, length) for text in texts]
@@ -93,48 +95,50 @@ class Prophet:
 @pytest.mark.parametrize("make", [tiny.shared_pair, tiny.lockstep_pair])
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
 @pytest.mark.parametrize("errs", [0.0, 0.3, 1.0])
-def test_answers_are_the_same_with_any_guesses(make, kind, errs):
+def test_answers_are_the_same_with_any_draft(make, kind, errs):
     pair = make(kind)
     prompts = tiny.PROMPTS[:6]
     sets = [NeuronSet.random(pair, n, seed=n) for n in (10, 30)]
-    plain = sweep(pair, prompts, sets, NEW)
+    plain = sweep(pair, prompts, Columns(sets), Decoding(NEW))
     known = [
         pair.encode(prompt) + list(answers[i].token_ids)
         for answers in (plain.unpatched, plain.aligned, *plain.patched)
         for i, prompt in enumerate(prompts)
     ]
     for max_rows in (4, 1000):
-        assert sweep(pair, prompts, sets, NEW, phrases=Prophet(known, errs), max_rows=max_rows) == plain
+        assert (
+            sweep(pair, prompts, Columns(sets), Decoding(NEW, max_rows=max_rows, draft=Prophet(known, errs))) == plain
+        )
     steps = list(stream(pair, prompts[0], sets[0], NEW, Prophet(known, errs)))
     written = [step.patched.id for step in steps if step.patched]
     assert tuple(written) == plain.patched[0][0].token_ids
 
 
-def test_right_guesses_save_steps():
+def test_accepted_tokens_save_steps():
     pair = tiny.shared_pair()
     ids, ns = pair.encode("Hi"), NeuronSet.random(pair, 10, seed=1)
-    plain = list(decode(pair, [ids], [ns], NEW))
+    plain = list(decode(pair, [ids], Columns([ns]), Decoding(NEW)))
     answers = [[e.token for step in plain for e in step if e.column == c] for c in (UNPATCHED, 0, ALIGNED)]
-    quick = list(decode(pair, [ids], [ns], NEW, phrases=Prophet([ids + a for a in answers])))
+    quick = list(decode(pair, [ids], Columns([ns]), Decoding(NEW, draft=Prophet([ids + a for a in answers]))))
     assert [[e.token for step in quick for e in step if e.column == c] for c in (UNPATCHED, 0, ALIGNED)] == answers
     assert len(quick) < len(plain) / 2  # columns that begin alike are at first taken for the same
     ended = [e for step in quick for e in step if e.ended]
     assert sorted(e.column for e in ended) == sorted((UNPATCHED, 0, ALIGNED))
 
 
-def test_no_guesses_where_tokens_cannot_be_taken_back():
+def test_no_draft_where_tokens_cannot_be_rolled_back():
     pair = tiny.shared_pair("gemma2")  # by transformers' own forward
-    batch = _Batch(pair, [pair.encode("Hi")], [], [UNPATCHED], NEW, phrases=Prophet([[]]))
+    batch = DecodeBatch(pair, [pair.encode("Hi")], [], [UNPATCHED], Decoding(NEW, draft=Prophet([[]])))
     for _ in range(3):
         batch.step()
         batch.advance()
-        assert batch.guessed == 0
+        assert batch.drafted == 0
 
 
-def test_rows_that_took_tokens_back_go_on_as_if_alone():
+def test_rows_that_rolled_tokens_back_go_on_as_if_alone():
     module = tiny.model("llama")
     texts = [[1, 2, 3], [4, 5, 6, 7]]
-    one = make_pass(module, 5)
+    one = begin(module, 5)
     assert isinstance(one, FusedPass)
     with torch.inference_mode():
         one.forward(texts, lambda layer, h: None)
@@ -149,11 +153,11 @@ def test_rows_that_took_tokens_back_go_on_as_if_alone():
         got = one.forward([[19, 30, 31], [29, 40, 41]], lambda layer, h: None, 3)
         assert got.shape[:2] == (2, 3)
         for row, text in enumerate((texts[0] + [19, 30, 31], texts[1] + [29, 40, 41])):
-            alone = make_pass(module, 40).forward([text], lambda layer, h: None, 3)
+            alone = begin(module, 40).forward([text], lambda layer, h: None, 3)
             assert_close(got[row], alone[0], layers=tiny.LAYERS)
 
 
 def test_the_arrays_are_small_and_sorted():
-    phrases = Phrases.of([[1, 2, 3, 1, 2, 3, 1, 2, 3]])
-    assert (np.diff(phrases.keys) > 0).all()
-    assert [phrases.keys.dtype, phrases.tokens.dtype, phrases.chances.dtype] == [np.int64, np.int32, np.float32]
+    draft = NgramDraft.of([[1, 2, 3, 1, 2, 3, 1, 2, 3]])
+    assert (np.diff(draft.keys) > 0).all()
+    assert [draft.keys.dtype, draft.tokens.dtype, draft.chances.dtype] == [np.int64, np.int32, np.float32]

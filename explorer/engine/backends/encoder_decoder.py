@@ -1,41 +1,55 @@
-"""The decode loop of encoder–decoder models (T5, FLAN-T5): see `passes.Pass`.
+"""Encoder–decoder models (T5, FLAN-T5), through transformers' own forward.
 
 The encoder reads the prompts in the first step; from then on only the decoder runs. Both are visited, the
 encoder's layers first, so patching reaches whichever of them the chosen neurons lie in.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from explorer.engine.passes import Padding, Visit, most_likely
+from explorer.engine.backends.hooked import ForwardPass, HookedBackend
+from explorer.engine.backends.interface import DecodePass, InPlaceVisit
 from explorer.engine.reading import start_token
+from explorer.models.families import family_of
 from explorer.models.hooks import neuron_hooks
+from explorer.models.padding import padded, real_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class EncoderDecoderPass:
-    """A batch of rows of an encoder–decoder, by its own forward."""
+class EncoderDecoderBackend(HookedBackend):
+    """See `interface.Backend`; whole texts are read as those of any other model."""
 
-    row_price = None
+    name = "encoder–decoder"
+
+    def takes(self, module: "PreTrainedModel") -> bool:
+        """See `interface.Backend.takes`."""
+        return family_of(module).kind == "encoder-decoder"
+
+    def begin(self, module: "PreTrainedModel", longest: int) -> DecodePass:
+        """See `interface.Backend.begin`."""
+        return EncoderDecoderPass(module)
+
+
+class EncoderDecoderPass(ForwardPass):
+    """A batch of rows of an encoder–decoder."""
 
     def __init__(self, module: "PreTrainedModel") -> None:
         from transformers import DynamicCache, EncoderDecoderCache
 
-        self.module: Any = module
+        super().__init__(module)
         self.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         self.states: torch.Tensor | None = None  # what the encoder made of the prompts, [rows, positions, hidden]
         self.mask: torch.Tensor | None = None  # int64 [rows, positions], 0 on padding
 
-    def forward(self, pending: list[list[int]], visit: Visit, last: int = 1) -> torch.Tensor:
-        """See `Pass.forward`; the first time, `pending` is what the encoder reads."""
+    def forward(self, pending: list[list[int]], visit: InPlaceVisit, last: int = 1) -> torch.Tensor:
+        """See `interface.DecodePass.forward`; the first time, `pending` is what the encoder reads."""
         with neuron_hooks(self.module, visit):
             if self.states is None:
-                padding = Padding(self.module.device)
-                ids, _ = padding.advance(pending)
-                self.mask = torch.ones_like(ids) if padding.mask is None else padding.mask
+                ids = padded(pending, self.module.device, left=True)
+                self.mask = real_tokens(pending, self.module.device, left=True)
                 self.states = self.module.encoder(input_ids=ids, attention_mask=self.mask).last_hidden_state
                 pending = [[start_token(self.module)]] * len(pending)
             out = self.module.decoder(
@@ -45,21 +59,14 @@ class EncoderDecoderPass:
                 past_key_values=self.cache,
                 use_cache=True,
             )
-        return out.last_hidden_state[:, -last:]
-
-    def greedy(self, hidden: torch.Tensor) -> list[int]:
-        """See `Pass.greedy`."""
-        return most_likely(self.module, hidden)
+        hidden: torch.Tensor = out.last_hidden_state[:, -last:]
+        return hidden
 
     def keep(self, rows: list[int]) -> None:
-        """See `Pass.keep`."""
+        """See `interface.DecodePass.keep`."""
         if self.states is None or self.mask is None or rows == list(range(len(self.states))):
             return
         index = torch.tensor(rows, device=self.states.device, dtype=torch.long)
         self.states, self.mask = self.states[index], self.mask[index]
         if rows:
             self.cache.batch_select_indices(index)
-
-    def forget(self, counts: list[int]) -> None:
-        """See `Pass.forget`."""
-        raise NotImplementedError
