@@ -426,7 +426,7 @@ def card(
     for name in adapters:
         read_record(find_adapter(name))  # a mistake shows before a model is loaded
     data_folder()
-    from explorer.studies.card import CardMaker, CardSettings
+    from explorer.training.card_maker import CardMaker, CardSettings
 
     maker = CardMaker(CardSettings(limit, max_new_tokens, pairs, windows))
     for name in adapters:

@@ -250,6 +250,11 @@ class Context:
         return Patching(**{"tokens": self.config.max_new_tokens, **options})
 
     @property
+    def pair_name(self) -> str:
+        """What the pair of M1 and M2 is called."""
+        return self.models.spec.pair.name
+
+    @property
     def checkpoints(self) -> dict[int, str]:
         """What each checkpoint of the pair's series is called among the models, by its step."""
         return {step.step: step_name(step.step) for step in self.models.spec.pair.series}

@@ -21,7 +21,8 @@ from explorer.studies.answering import Fixing, answer_fixed
 from explorer.studies.documented import CHANGE, FRACTION, METHOD, SUITE, K
 from explorer.studies.effect import with_holm
 from explorer.studies.given import Build, BuildFile, Task
-from explorer.studies.planning import LATER, Part, answering_inputs, share, with_method
+from explorer.studies.joining import Part, answering_inputs
+from explorer.studies.planning import LATER, share, with_method
 from explorer.studies.study import Column, Needs, Study, Table, differ
 from explorer.studies.tax import tax_rows
 from explorer.studies.words import by_method, first_rows, score_words

@@ -23,7 +23,8 @@ from explorer.studies import benchmarks
 from explorer.studies.benchmarks import CHANCE, Item, chance_of, solves, window_losses
 from explorer.studies.documented import METHOD, RANKING
 from explorer.studies.given import Build, LoadedModels
-from explorer.studies.planning import Part, chunks, of_ranking, options, share
+from explorer.studies.joining import Part, of_ranking
+from explorer.studies.planning import chunks, options, share
 from explorer.studies.shares import wilson
 from explorer.studies.statistics import Estimate, mean, paired_difference
 from explorer.studies.study import Column, Needs, Study, Table

@@ -12,7 +12,8 @@ from explorer.studies.basis import OwnMethod, RankingSpec, Steps
 from explorer.studies.documented import ANSWERS, METHOD
 from explorer.studies.effect import SCORES as JUDGED
 from explorer.studies.given import Build
-from explorer.studies.planning import LATER, Part, Stage, answering_inputs, share
+from explorer.studies.joining import Part, answering_inputs
+from explorer.studies.planning import LATER, Stage, share
 from explorer.studies.study import Needs, Study, Table
 from explorer.studies.transfer import COLUMNS, Matrix, transfer_sentence
 from explorer.studies.words import by_method

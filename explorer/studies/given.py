@@ -42,6 +42,11 @@ class BuildFile(Protocol):
         ...
 
     @property
+    def dtype(self) -> str:
+        """The models' dtype."""
+        ...
+
+    @property
     def max_new_tokens(self) -> int:
         """The length limit of answers that are scored."""
         ...
@@ -104,6 +109,11 @@ class Build(Protocol):
     @property
     def score_columns(self) -> tuple[str, ...]:
         """The columns of the scores of answers."""
+        ...
+
+    @property
+    def pair_name(self) -> str:
+        """What the pair of M1 and M2 is called."""
         ...
 
     @property

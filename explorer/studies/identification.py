@@ -18,7 +18,8 @@ from explorer.schema import Count, Fractions, Place, Places, Some
 from explorer.studies.documented import FRACTION, LIKENESS, METHOD, RANKING, SCORES, SUITE, TOKENS, K, N
 from explorer.studies.effect import compare, plain_answers
 from explorer.studies.given import Build
-from explorer.studies.planning import Part, answering_inputs, with_method
+from explorer.studies.joining import Part, answering_inputs
+from explorer.studies.planning import with_method
 from explorer.studies.study import Column, Needs, Study, Table
 from explorer.studies.words import by_method, first_rows
 

@@ -16,7 +16,8 @@ from explorer.neurons.ranking import Ranking
 from explorer.progress import Progress as Tell
 from explorer.studies.documented import FRACTION, LIKENESS, K
 from explorer.studies.given import Build
-from explorer.studies.planning import Part, Stage
+from explorer.studies.joining import Part
+from explorer.studies.planning import Stage
 from explorer.studies.study import Column, Needs, Study, Table
 from explorer.studies.words import usual_rows
 

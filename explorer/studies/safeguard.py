@@ -19,7 +19,8 @@ from explorer.schema import Count, Distinct, Place, Places, Seeds, Some
 from explorer.studies.classifier import Samples, fit, matrix_rows, merged
 from explorer.studies.documented import METHOD, RANKING, K
 from explorer.studies.given import Build, LoadedModels
-from explorer.studies.planning import CHUNK, Part, Stage, chunks, of_ranking, options, share
+from explorer.studies.joining import Part, of_ranking
+from explorer.studies.planning import CHUNK, Stage, chunks, options, share
 from explorer.studies.statistics import Estimate
 from explorer.studies.study import Column, Needs, Study, Table
 from explorer.studies.words import by_method, first_rows, mean_of

@@ -12,8 +12,9 @@ from explorer.progress import Progress as Tell
 from explorer.schema import Distinct, Place
 from explorer.studies.documented import METHOD
 from explorer.studies.given import Build
+from explorer.studies.joining import Part
 from explorer.studies.likeness import COLUMNS, likeness_table
-from explorer.studies.planning import Part, with_method
+from explorer.studies.planning import with_method
 from explorer.studies.study import Needs, Study, Table
 from explorer.studies.words import by_method, usual_rows
 

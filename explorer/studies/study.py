@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from explorer.digests import digest
 from explorer.errors import ExplorerError
 from explorer.studies.given import Build, BuildFile
-from explorer.studies.planning import Part, Stage, joined, options, table_file
+from explorer.studies.joining import Part, joined
+from explorer.studies.planning import Stage, options, table_file
 
 if TYPE_CHECKING:
     import pandas as pd

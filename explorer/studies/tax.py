@@ -21,7 +21,8 @@ from explorer.schema import Count, Distinct, Fraction, Kind, Place, Places, Some
 from explorer.studies.documented import CHANGE, FRACTION, METHOD, NEURON, SUITE, K
 from explorer.studies.effect import by_prompt, with_holm
 from explorer.studies.given import Build, BuildFile
-from explorer.studies.planning import Stage, answering_inputs, share, with_method
+from explorer.studies.joining import answering_inputs
+from explorer.studies.planning import Stage, share, with_method
 from explorer.studies.statistics import mean, paired_difference, paired_p
 from explorer.studies.study import Column, Needs, Study, Table, differ
 from explorer.studies.words import by_method, first_rows, score_words

@@ -18,7 +18,8 @@ from explorer.studies.documented import ANSWERS, FRACTION, METHOD, SCORES, TOKEN
 from explorer.studies.effect import DEGENERATE, compare, plain_answers
 from explorer.studies.effect import SCORES as JUDGED
 from explorer.studies.given import Build
-from explorer.studies.planning import Part, answering_inputs, share, with_method
+from explorer.studies.joining import Part, answering_inputs
+from explorer.studies.planning import share, with_method
 from explorer.studies.study import Column, Needs, Study, Table
 from explorer.studies.words import by_method, mean_of, score_words, share_of
 
