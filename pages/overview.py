@@ -15,7 +15,7 @@ from explorer.charts.effect import (
 from explorer.charts.labels import percent, suite_label
 from explorer.report import claims, facts
 from explorer.report import overview as beside
-from explorer.report.by import default_fraction
+from explorer.report.rankings import default_fraction
 from explorer.report.results import patched_rankings, results_of
 from explorer.ui.current_run import current_run
 from explorer.ui.overview.examples import show_examples

@@ -1,4 +1,4 @@
-"""Frames that the Causal effect page draws, out of the run's tables; knows no Streamlit."""
+"""Frames that the Causal effect page draws, out of the run's tables."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Claims about patching, each by two measures that do not share their words: refusals and cost. Knows no Streamlit.
+"""Claims about patching, each by two measures that do not share their words: refusals and cost.
 
 Every sentence names both with their intervals, n and the decoding length; where the two part (one interval excludes 0,
 the other does not), it says so. Degenerate answers stand beside them.

@@ -1,4 +1,4 @@
-"""Frames and sentences of the Scores page: how far scorers agree with people and readers; knows no Streamlit.
+"""Frames and sentences of the Scores page: how far scorers agree with people and readers.
 
 `python -m explorer agreement` measures it and writes the file that is read here.
 """

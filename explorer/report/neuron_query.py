@@ -3,7 +3,7 @@
     found = select(changes, Query(layers=(3, 4), last_rank=1000), limit=2000)
     listing(changes, found.shown)
 
-Knows no Streamlit; sized for 700,000 neurons.
+Sized for 700,000 neurons.
 """
 
 from collections.abc import Mapping, Sequence

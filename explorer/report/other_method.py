@@ -1,7 +1,7 @@
 """One line on how a study comes out by another ranking, so that nobody has to switch to learn that the two differ.
 
 Each takes the rows that are shown and those of the other method, and says both sizes where they differ. "" where there
-is nothing to compare. Knows no Streamlit.
+is nothing to compare.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,8 @@ import pandas as pd
 
 from explorer.charts.labels import interval, percent, rate, suite_label
 from explorer.report import sentences
-from explorer.report.by_method import compared, method_words, spoken
 from explorer.report.checkpoints import restored_words
+from explorer.report.rankings import compared, method_words, spoken
 from explorer.studies.statistics import Estimate
 
 Rows = tuple[str, pd.DataFrame]

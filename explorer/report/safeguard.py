@@ -1,4 +1,4 @@
-"""Frames that the Safeguard page draws; knows no Streamlit."""
+"""Frames that the Safeguard page draws."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Words and frames of the study of single neurons (table `single_neurons`). Knows no Streamlit."""
+"""Words and frames of the study of single neurons (table `single_neurons`)."""
 
 from dataclasses import dataclass
 

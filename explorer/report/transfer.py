@@ -1,4 +1,4 @@
-"""Frames that the Transfer page draws; knows no Streamlit."""
+"""Frames that the Transfer page draws."""
 
 from collections.abc import Sequence
 

@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from explorer.report.by_method import method_label, methods_in, of_method
+from explorer.report.rankings import method_label, methods_in, of_method
 from explorer.runs.reader import Run
 from explorer.ui.study_page import pick
 
@@ -38,7 +38,7 @@ class Chosen:
 
 def choose_method(run: Run, table: pd.DataFrame) -> Chosen:
     """The rows of one method: asked for where the table holds several, the main ranking's first."""
-    methods = methods_in(run.manifest, table)
+    methods = methods_in(run, table)
     method = choose_among(methods)
     return Chosen(method, of_method(table, method), {m: of_method(table, m) for m in methods if m != method})
 

@@ -11,6 +11,7 @@ import pytest
 from explorer.errors import ExplorerError
 from explorer.neurons.scores import ChangeScores
 from explorer.neurons.sets import NeuronSet
+from explorer.runs.columns import with_columns
 from explorer.serve.generation import COLUMNS, Column, End, Generation, Phase, Request
 from explorer.serve.history import KEPT, remember, to_csv, to_json
 from explorer.ui.patch_lab.cached_answers import (
@@ -234,7 +235,7 @@ def answers() -> pd.DataFrame:
         row("b", "2", "unpatched"),
     ]
     names = "suite prompt_id prompt category column set seed fraction answer tokens cost refused"
-    return pd.DataFrame(rows, columns=names.split())
+    return with_columns("answers", pd.DataFrame(rows, columns=names.split()))
 
 
 def test_cached_answers_are_found(answers) -> None:

@@ -5,7 +5,7 @@ import streamlit as st
 from explorer.errors import ExplorerError
 from explorer.neurons.ranking import Ranking
 from explorer.report.neuron_query import SORTS, Found, Query, labels, listing, parse_one
-from explorer.report.ranking_words import is_attribution, measure, measure_help
+from explorer.report.ranking_scores import is_attribution, measure, measure_help
 from explorer.runs.reader import Run
 from explorer.ui.widgets import download_csv
 

@@ -8,8 +8,8 @@ import streamlit as st
 from explorer.charts.labels import percent, ranking_label, suite_label
 from explorer.charts.matrix import interval_chart, scatter_chart
 from explorer.report import sentences
-from explorer.report.by_method import method_words, model_label, spoken
 from explorer.report.other_method import ablated_words, ablation_sentence, tax_beside
+from explorer.report.rankings import method_words, model_label, spoken
 from explorer.runs.reader import Run
 from explorer.ui import derived
 from explorer.ui.current_run import table
@@ -29,7 +29,7 @@ def show_tax(run: Run) -> None:
     tax = table(run, "tax")
     method = choose_method(run, tax)
     every, tax = tax, method.rows
-    label = partial(model_label, run.manifest)
+    label = partial(model_label, run)
     scores = list(dict.fromkeys(tax.loc[tax["delta"].notna(), "score"]))
     pairs = list(dict.fromkeys(zip(tax["a"], tax["b"], strict=True)))
     with st.container(horizontal=True):
@@ -69,7 +69,7 @@ def show_ablation(run: Run) -> None:
         return
     every = table(run, "ablation")
     chosen = choose_method(run, every)
-    ablation, label = _one_pair(chosen.rows), partial(model_label, run.manifest)
+    ablation, label = _one_pair(chosen.rows), partial(model_label, run)
     scores = list(dict.fromkeys(ablation.loc[ablation["delta"].notna(), "score"]))
     with st.container(horizontal=True):
         score = pick("Change of", scores, "ablated_score", sentences.score_words)
@@ -124,7 +124,7 @@ def _show_shared(run: Run, a: str, b: str, fraction: float) -> None:
             "not known: 0 is not among the steps that they attribute at."
         )
         return
-    first, second = (model_label(run.manifest, name) for name in (a, b))
+    first, second = (model_label(run, name) for name in (a, b))
     st.markdown(
         f"Of the **{found.count:,}** shared neurons **{percent(found.same)}** change their mean activation from M1 "
         f"in the same direction in both models; their changes correlate with a Spearman ρ of **{found.rho:.2f}**."
