@@ -21,7 +21,7 @@ from explorer.ui.current_run import current_run
 from explorer.ui.overview.examples import show_examples
 from explorer.ui.overview.method_steps import show_method
 from explorer.ui.overview.origins import show_origins
-from explorer.ui.widgets import caption_and_csv, choose_fraction, rate_card, show_chart
+from explorer.ui.widgets import caption_and_csv, choose_fraction, rate_card, show_chart, show_random
 
 run = current_run()
 st.title("Do a few neurons carry this model's safety?")
@@ -57,7 +57,7 @@ sentence.markdown("\n\n".join(part for part in said if part))
 with st.grid(4):
     rate_card("M1, unpatched", found.unpatched)
     rate_card(f"{percent(fraction)} safety neurons patched", found.patched)
-    rate_card("As many random neurons", found.random)
+    show_random(facts.random_near(effect, main, fraction), fraction)
     rate_card("M2, aligned", found.aligned)
 
 st.subheader("How much is restored, with how many neurons?")

@@ -100,6 +100,28 @@ def headline(
     )
 
 
+def random_near(effect: pd.DataFrame, suite: str, fraction: float) -> tuple[float, Rate] | None:
+    """Refusals with random neurons patched, at the measured fraction nearest to the one that is asked for.
+
+    A build may draw random sets at fewer fractions than it patches.
+
+    Args:
+        effect: the run's table, of one ranking and direction.
+        suite: a prompt suite.
+        fraction: of all neurons.
+
+    Returns:
+        The fraction that was measured, and the rate; None where no random neurons were patched on the suite.
+    """
+    fractions = fractions_of(effect[effect["refusal"].notna()], suite, "random")
+    if not fractions:
+        return None
+    measured = nearest(fractions, fraction)
+    here = (effect["suite"] == suite) & ((effect["fraction"] - measured).abs() < 1e-9)
+    found = _rate(effect[here].set_index("set"), "random")
+    return None if found is None else (measured, found)
+
+
 def main_suite(manifest: Mapping[str, Any], effect: pd.DataFrame, answers: pd.DataFrame) -> str:
     """The suite whose numbers are shown first: the build file's headline.
 
