@@ -2,8 +2,8 @@
 
 import streamlit as st
 
+from explorer.charts.checkpoints import likeness_chart, refusal_chart
 from explorer.charts.labels import percent
-from explorer.charts.series import likeness_chart, refusal_chart
 from explorer.report.checkpoints import series_sentence
 from explorer.report.facts import nearest
 from explorer.report.other_method import series_beside
