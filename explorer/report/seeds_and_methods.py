@@ -3,9 +3,21 @@
 import pandas as pd
 
 from explorer.charts.labels import interval, percent, ranking_label, rate, suite_label
+from explorer.charts.matrix import Matrix
 from explorer.report.sentences import BOTH_SIDES, score_words
 
 LIKENESS = {"overlap": "Overlap (share of k)", "spearman": "Spearman ρ of the shared"}
+
+PLACE = Matrix(
+    "layer",
+    "group",
+    "Layer",
+    "Ranks",
+    "share",
+    ".0%",
+    (("neurons", "Neurons", ","), ("even", "An even spread", ".1%")),
+)
+"""What stands where in the matrix of `place_frame`."""
 
 
 def near(frame: pd.DataFrame, wanted: float) -> float:

@@ -8,16 +8,15 @@ import streamlit as st
 from explorer.charts.labels import percent, ranking_label, suite_label
 from explorer.charts.matrix import interval_chart, scatter_chart
 from explorer.report import sentences
-from explorer.report.other_method import ablated_words, ablation_sentence, tax_beside
+from explorer.report.other_method import ablation_sentence, tax_beside
 from explorer.report.rankings import method_words, model_label, spoken
+from explorer.report.tax import SHARES, ablated_sets, ablation_frame, swap_frame
 from explorer.runs.reader import Run
 from explorer.ui import derived
 from explorer.ui.current_run import table
 from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.study_page import has_table, missing, pick
 from explorer.ui.widgets import caption_and_csv, show_chart
-
-SETS = {"shared": "shared neurons", "only_a": "only in A", "only_b": "only in B", "random": "random neurons"}
 
 
 def show_tax(run: Run) -> None:
@@ -41,12 +40,8 @@ def show_tax(run: Run) -> None:
         st.markdown(spoken(method.method, sentences.tax_sentence(mine, score, label)))
         for other, theirs in method.others.items():
             st.markdown(tax_beside((method.method, mine), (other, theirs), score, label))
-        rows = mine[mine["score"] == score]
-        labels = [
-            f"{label(m)} into {label(i)}, {suite_label(s)}"
-            for m, i, s in zip(rows["activations_of"], rows["into"], rows["suite"], strict=True)
-        ]
-        _show_changes(rows, labels, SETS, score, "one aligned model gets the other's activations at the shared neurons")
+        frame = swap_frame(mine[mine["score"] == score], label)
+        _show_changes(frame, score, "one aligned model gets the other's activations at the shared neurons")
     first = mine.iloc[0]
     caption_and_csv(
         f"{int(first['k']):,} neurons shared by the top {percent(first['fraction'])} of both by "
@@ -80,13 +75,9 @@ def show_ablation(run: Run) -> None:
         theirs = _first_pair(theirs)
         theirs = theirs[(theirs["score"] == score) & (theirs["suite"] == suite)]
         st.markdown(spoken(other, ablation_sentence(theirs, score, label)))
-    a, b = (label(str(rows[c].iloc[0])) for c in ("a", "b"))
-    sets = {"shared": "shared neurons", "only_a": f"only {a}", "only_b": f"only {b}"}
-    labels = [
-        f"{ablated_words(value, label)} in {'M1' if into == 'm1' else label(into)}"
-        for value, into in zip(rows["value"], rows["into"], strict=True)
-    ]
-    _show_changes(rows, labels, sets, score, "shared or specific neurons are patched or held at constants")
+    frame = ablation_frame(rows, label)
+    _show_changes(frame, score, "shared or specific neurons are patched or held at constants")
+    sets = ablated_sets(rows, label)
     first = rows.iloc[0]
     sizes = ", ".join(f"{sets[s]} {int(k):,}" for s, k in rows.groupby("set", sort=False)["k"].first().items())
     caption_and_csv(
@@ -157,20 +148,7 @@ def _show_shared(run: Run, a: str, b: str, fraction: float) -> None:
     )
 
 
-def _show_changes(rows: pd.DataFrame, labels: list[str], sets: dict[str, str], score: str, when: str) -> None:
+def _show_changes(frame: pd.DataFrame, score: str, when: str) -> None:
     """Changes of a score with their intervals, one row each, coloured by the set of neurons."""
-    frame = pd.DataFrame(
-        {
-            "row": labels,
-            "series": rows["set"].map(sets),
-            "value": rows["delta"],
-            "low": rows["delta_low"],
-            "high": rows["delta_high"],
-            "n": rows["n"],
-        }
-    )
     words = sentences.score_words(score)
-    show_chart(
-        interval_chart(frame, f"Change of {words}", share=score in ("refusal", "degenerate")),
-        f"Change of {words} when {when}",
-    )
+    show_chart(interval_chart(frame, f"Change of {words}", share=score in SHARES), f"Change of {words} when {when}")

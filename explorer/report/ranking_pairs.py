@@ -1,0 +1,36 @@
+"""How alike all rankings of a run are, two by two."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from explorer.charts.labels import ranking_label
+from explorer.neurons.overlap import overlap
+from explorer.neurons.ranking import Ranking, count_of
+
+FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""Sizes of top sets that are compared, as shares of all neurons."""
+
+
+def pairs_of(rankings: Mapping[str, Ranking], fraction: float) -> pd.DataFrame:
+    """All rankings against all, of one model.
+
+    Args:
+        rankings: by name.
+        fraction: size of the top sets, as a share of all neurons.
+
+    Returns:
+        Columns a, b (names), a_label, b_label, k, shared, overlap, chance, ratio (overlap / chance), spearman; a row
+        for either order of two rankings, in the order of `rankings`.
+    """
+    rows = []
+    for i, (a, first) in enumerate(rankings.items()):
+        k = max(1, count_of(fraction, first.scores.size))
+        for b, second in list(rankings.items())[i:]:
+            found = vars(overlap(first, second, min(k, len(first.order), len(second.order))))
+            found["ratio"] = found["overlap"] / found["chance"] if found["chance"] else float("nan")
+            rows += [{"a": x, "b": y, **found} for x, y in dict.fromkeys([(a, b), (b, a)])]
+    place = {name: i for i, name in enumerate(rankings)}
+    rows.sort(key=lambda row: (place[row["a"]], place[row["b"]]))
+    frame = pd.DataFrame(rows)
+    return frame.assign(a_label=frame["a"].map(ranking_label), b_label=frame["b"].map(ranking_label))
