@@ -7,9 +7,10 @@ from explorer.charts.labels import ranking_about, ranking_label
 from explorer.report import ranking_scores as words
 from explorer.report.facts import nearest
 from explorer.report.neuron_query import select
+from explorer.report.ranking_pairs import sizes
 from explorer.report.rankings import main_first
 from explorer.ui.current_run import change_scores, current_run, explained, has_rankings
-from explorer.ui.derived import layer_shares, neuron_map, sizes
+from explorer.ui.derived import layer_shares, neuron_map
 from explorer.ui.neurons.comparison import show_both, show_one_by_one
 from explorer.ui.neurons.detail import show_detail
 from explorer.ui.neurons.ranked_list import LIMIT, chosen_neuron, show_list, show_query

@@ -7,9 +7,16 @@ import pandas as pd
 from explorer.charts.labels import ranking_label
 from explorer.neurons.overlap import overlap
 from explorer.neurons.ranking import Ranking, count_of
+from explorer.runs.reader import Run
 
 FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Sizes of top sets that are compared, as shares of all neurons."""
+
+
+def sizes(run: Run) -> tuple[float, ...]:
+    """Of `FRACTIONS`, those that are at least 3 neurons of the run's model, else the largest one."""
+    total = run.n_layers * run.n_neurons
+    return tuple(f for f in FRACTIONS if f * total >= 3) or FRACTIONS[-1:]
 
 
 def pairs_of(rankings: Mapping[str, Ranking], fraction: float) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from explorer.charts.scores import score_map
 from explorer.errors import ExplorerError
 from explorer.neurons.overlap import layer_share, overlap_by_k, overlap_by_layer, overlap_grid
 from explorer.neurons.tables import neuron_label
-from explorer.report.ranking_pairs import FRACTIONS, pairs_of
+from explorer.report.ranking_pairs import pairs_of, sizes
 from explorer.runs.reader import Run
 from explorer.ui.current_run import change_scores, explained, key_of, table
 from explorer.ui.study_page import neuron_address
@@ -44,12 +44,6 @@ class SharedNeurons:
     ranks: pd.DataFrame
     changes: pd.DataFrame
     listed: pd.DataFrame
-
-
-def sizes(run: Run) -> tuple[float, ...]:
-    """The fractions that are at least 3 neurons of the run's model, else the largest one."""
-    total = run.n_layers * run.n_neurons
-    return tuple(f for f in FRACTIONS if f * total >= 3) or FRACTIONS[-1:]
 
 
 def layer_shares(run: Run, ranking: str) -> pd.DataFrame:

@@ -7,10 +7,11 @@ from explorer.charts.matrix import interval_chart
 from explorer.charts.ranks import layers_chart, rank_figure
 from explorer.report import single_neurons as singles
 from explorer.report.facts import nearest
+from explorer.report.ranking_pairs import sizes
 from explorer.report.rankings import counterpart, main_first, ranking_title
 from explorer.runs.reader import Run
 from explorer.ui.current_run import explained, table
-from explorer.ui.derived import layer_shares_of, rank_points_of, sizes
+from explorer.ui.derived import layer_shares_of, rank_points_of
 from explorer.ui.neurons.ranked_list import NEURON
 from explorer.ui.study_page import has_table, missing, pick
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart

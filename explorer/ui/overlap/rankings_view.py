@@ -7,6 +7,7 @@ from explorer.charts import overlap as charts
 from explorer.charts.labels import percent, ranking_label
 from explorer.charts.scores import layer_heatmap
 from explorer.report.facts import likeness_sentence, nearest
+from explorer.report.ranking_pairs import sizes
 from explorer.report.rankings import ATTRIBUTION, main_method, rankings_by_method, usual_fraction
 from explorer.report.sharing import default_rankings, groups_of, same_model_rows, sharing_sentence
 from explorer.runs.columns import BY_CHANGE
@@ -23,9 +24,9 @@ def show_likeness(run: Run) -> None:
     """The two rankings that are chosen, among all of the run."""
     first = st.empty()
     a, b = choose_rankings(run.rankings, default_rankings(run))
-    sizes = derived.sizes(run)
-    usual = nearest(list(sizes), usual_fraction(main_method(run)))
-    top = choose_fraction("Size of both top sets (% of all neurons)", sizes, usual, "top")
+    fractions = sizes(run)
+    usual = nearest(list(fractions), usual_fraction(main_method(run)))
+    top = choose_fraction("Size of both top sets (% of all neurons)", fractions, usual, "top")
     pairs = derived.ranking_pairs(run, top)
     seeds = table(run, "seeds") if has_table(run, "seeds") else None
     sharing = sharing_sentence(pairs, groups_of(run, seeds), top, run)
