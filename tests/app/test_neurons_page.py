@@ -130,7 +130,7 @@ def test_the_other_ranking_is_of_the_same_models_by_the_other_method() -> None:
         "safety": {"kind": "change", "meta": {}},
         "ordinary": {"kind": "change", "meta": {}},
         "helpful": {"meta": {"adapter": "helpful"}},
-        "attribution": {"kind": "attribution", "meta": {}},
+        "attribution": {"kind": "attribution", "meta": {"method": "attribution"}},
         "attribution_helpful": {"kind": "attribution", "meta": {"adapter": "helpful"}},
     }
     pairs = {name: counterpart(name, rankings) for name in rankings}
