@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.ui import build as view
+from explorer.ui import build_page as view
 from explorer.ui.router import route_first_visit
 
 route_first_visit()

@@ -8,7 +8,7 @@ from explorer.charts.matrix import interval_chart, matrix_chart
 from explorer.report import causal, sentences
 from explorer.report.facts import fractions_of, main_suite, nearest
 from explorer.report.paper import PAPER_EFFECTS
-from explorer.report.rankings import default_fraction
+from explorer.report.ranking_names import default_fraction
 from explorer.report.results import directions_of
 from explorer.ui.current_run import current_run, table
 from explorer.ui.result_controls import choose_results

@@ -7,8 +7,8 @@ from explorer.charts.labels import ranking_about, ranking_label
 from explorer.report import ranking_scores as words
 from explorer.report.facts import nearest
 from explorer.report.neuron_query import select
+from explorer.report.ranking_names import main_first
 from explorer.report.ranking_pairs import sizes
-from explorer.report.rankings import main_first
 from explorer.ui.current_run import change_scores, current_run, explained, has_rankings
 from explorer.ui.derived import layer_shares, neuron_map
 from explorer.ui.neurons.comparison import show_both, show_one_by_one

@@ -15,10 +15,10 @@ from explorer.charts.effect import (
 from explorer.charts.labels import percent, suite_label
 from explorer.report import claims, facts
 from explorer.report import overview as beside
-from explorer.report.rankings import default_fraction
+from explorer.report.ranking_names import default_fraction
 from explorer.report.results import patched_rankings, results_of
 from explorer.ui.current_run import current_run
-from explorer.ui.overview.examples import show_examples
+from explorer.ui.overview.example_answers import show_examples
 from explorer.ui.overview.method_steps import show_method
 from explorer.ui.overview.origins import show_origins
 from explorer.ui.widgets import caption_and_csv, choose_fraction, rate_card, show_chart, show_random

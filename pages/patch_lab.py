@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer.errors import ExplorerError
-from explorer.report.rankings import main_first
+from explorer.report.ranking_names import main_first
 from explorer.serve.pairs import pair_name, why_not_installed
 from explorer.ui.current_run import change_scores, current_run, has_rankings
 from explorer.ui.patch_lab import controls

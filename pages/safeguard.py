@@ -7,7 +7,7 @@ from explorer.charts.matrix import curve_chart, matrix_chart
 from explorer.report import safeguard, sentences
 from explorer.report.facts import nearest
 from explorer.report.other_method import safeguard_beside
-from explorer.report.rankings import method_words, spoken
+from explorer.report.ranking_names import method_words, spoken
 from explorer.ui.current_run import current_run
 from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.study_page import pick, show_matrix, study_table

@@ -7,7 +7,7 @@ from explorer.charts.matrix import curve_chart, interval_chart, matrix_chart
 from explorer.report import seeds_and_methods as methods
 from explorer.report import sentences
 from explorer.report.other_method import identification_beside
-from explorer.report.rankings import method_words, spoken, usual_fraction
+from explorer.report.ranking_names import method_words, spoken, usual_fraction
 from explorer.runs.columns import method_of
 from explorer.ui.current_run import current_run, table
 from explorer.ui.method_choice import choose_method, narrowed

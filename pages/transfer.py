@@ -6,7 +6,7 @@ from explorer.charts.labels import percent, span
 from explorer.charts.matrix import matrix_chart
 from explorer.report import sentences, transfer
 from explorer.report.other_method import transfer_beside
-from explorer.report.rankings import method_words, of_method, spoken
+from explorer.report.ranking_names import method_words, of_method, spoken
 from explorer.ui.current_run import current_run, table
 from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.study_page import has_table, pick, show_matrix, show_prompts, study_table

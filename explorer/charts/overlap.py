@@ -6,8 +6,8 @@ import altair as alt
 import pandas as pd
 
 from explorer.charts import Layered, either, palette
+from explorer.charts.by_layer import coloured_bars, layer_axis
 from explorer.charts.labels import PERCENT_AXIS, percent
-from explorer.charts.layers import coloured_bars, layer_axis
 
 CELL = "cell"
 """The selection of the matrix: a click gives the fields a and b."""

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from explorer.charts import palette
+from explorer.charts.by_layer import coloured_bars
 from explorer.charts.labels import percent
-from explorer.charts.layers import coloured_bars
 from explorer.neurons.ranking import Ranking, count_of
 
 if TYPE_CHECKING:

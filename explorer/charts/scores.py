@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from explorer.charts import Layered, palette
+from explorer.charts.by_layer import layer_axis
 from explorer.charts.labels import PERCENT_AXIS, percent
-from explorer.charts.layers import layer_axis
 from explorer.neurons.ranking import Ranking, count_of
 
 SCORE = "Change score (RMS difference, activation units)"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.report.rankings import ranking_words
+from explorer.report.ranking_names import ranking_words
 
 RESTORE, BREAK = "restore", "break"
 

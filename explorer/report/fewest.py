@@ -10,7 +10,7 @@ import pandas as pd
 from explorer.charts.effect import BANDS
 from explorer.charts.labels import percent, rate, span, suite_label
 from explorer.report.by import BREAK, By
-from explorer.report.rankings import RANDOM, ranking_title
+from explorer.report.ranking_names import RANDOM, ranking_title
 from explorer.report.sentences import score_words
 from explorer.studies.fewest import SCORES, fewest_sentence
 

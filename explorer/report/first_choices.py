@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from explorer.report.facts import fractions_of, main_suite, nearest
-from explorer.report.rankings import default_fraction, methods_in, of_method
+from explorer.report.ranking_names import default_fraction, methods_in, of_method
 from explorer.report.results import Results, patched_rankings, results_of
 from explorer.runs.reader import Run
 

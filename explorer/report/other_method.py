@@ -11,7 +11,7 @@ import pandas as pd
 from explorer.charts.labels import interval, percent, rate, suite_label
 from explorer.report import sentences
 from explorer.report.checkpoints import restored_words
-from explorer.report.rankings import compared, method_words, spoken
+from explorer.report.ranking_names import compared, method_words, spoken
 from explorer.studies.statistics import Estimate
 
 Rows = tuple[str, pd.DataFrame]

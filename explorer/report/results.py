@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from explorer.report.by import BREAK, DIRECTIONS, RESTORE, By
-from explorer.report.rankings import ranking_title
+from explorer.report.ranking_names import ranking_title
 from explorer.runs.reader import Run
 
 if TYPE_CHECKING:

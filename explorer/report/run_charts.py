@@ -29,8 +29,8 @@ from explorer.report import (
 )
 from explorer.report.by import BREAK, RESTORE
 from explorer.report.first_choices import FirstResults, first_results, holds, main_rows
+from explorer.report.ranking_names import main_method, model_label, rankings_by_method, usual_fraction
 from explorer.report.ranking_pairs import pairs_of, sizes
-from explorer.report.rankings import main_method, model_label, rankings_by_method, usual_fraction
 from explorer.report.results import patched_rankings, table_of, titles
 from explorer.runs.reader import Run
 

@@ -16,7 +16,7 @@ from explorer.report.causal import ability_of
 from explorer.report.checkpoints import series_sentence
 from explorer.report.first_choices import first_results, holds, main_rows
 from explorer.report.other_method import ablation_sentence
-from explorer.report.rankings import method_words, model_label, spoken, usual_fraction
+from explorer.report.ranking_names import method_words, model_label, spoken, usual_fraction
 from explorer.runs.columns import method_of
 from explorer.runs.reader import Run
 

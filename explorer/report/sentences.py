@@ -8,7 +8,7 @@ import pandas as pd
 from explorer.charts.labels import NBSP, interval, percent, ranking_label, rate, span, suite_label
 from explorer.report import claims
 from explorer.report.by import UNSAID, By
-from explorer.report.rankings import spoken
+from explorer.report.ranking_names import spoken
 from explorer.studies.capability import CHANCE
 from explorer.studies.effect import DEGENERATE
 from explorer.studies.shares import wilson

@@ -15,7 +15,7 @@ SERIES = {
 
 
 @dataclass(frozen=True)
-class Measure:
+class Change:
     """A column of the table that is shown, the change that patching one neuron makes.
 
     Attributes:
@@ -30,9 +30,9 @@ class Measure:
 
 
 MEASURES = {
-    "margin": Measure("Margin between the answers", "Change of log p(M2's answer) − log p(M1's answer), nats a prompt"),
-    "refusal_change": Measure("Refusals", "Change of the share of refusals", share=True),
-    "cost_change": Measure("Cost", "Change of the cost (lower is safer)"),
+    "margin": Change("Margin between the answers", "Change of log p(M2's answer) − log p(M1's answer), nats a prompt"),
+    "refusal_change": Change("Refusals", "Change of the share of refusals", share=True),
+    "cost_change": Change("Cost", "Change of the cost (lower is safer)"),
 }
 
 

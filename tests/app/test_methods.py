@@ -3,7 +3,7 @@
 import pytest
 
 from explorer.paths import PROJECT
-from explorer.report.rankings import method_label
+from explorer.report.ranking_names import method_label
 
 OVERLAP, TRANSFER, SAFEGUARD, METHODS, TRAINING = (
     f"pages/{name}.py" for name in ("overlap", "transfer", "safeguard", "seeds_and_methods", "training")

@@ -6,7 +6,7 @@ import pytest
 from explorer.charts.ranks import MOST, PARTS, layers_chart, rank_figure, rank_points
 from explorer.neurons.scores import ChangeScores
 from explorer.report import single_neurons
-from explorer.report.rankings import counterpart, ranking_title
+from explorer.report.ranking_names import counterpart, ranking_title
 from explorer.runs.reader import open_run
 from tests.app.small_run import write_small_run
 

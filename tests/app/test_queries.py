@@ -10,7 +10,7 @@ from explorer.data.suites_io import WITHHELD
 from explorer.errors import ExplorerError
 from explorer.neurons.scores import ChangeScores
 from explorer.report import claims, facts
-from explorer.report.examples import answers_to, examples
+from explorer.report.example_answers import answers_to, examples
 from explorer.report.neuron_query import Query, cached_words, listing, means, parse_one, select, standing
 from explorer.runs.reader import Run, open_run
 

@@ -6,7 +6,7 @@ import pytest
 
 from explorer.paths import PROJECT
 from explorer.report import fewest
-from explorer.report.rankings import default_fraction, ranking_title
+from explorer.report.ranking_names import default_fraction, ranking_title
 from explorer.runs.reader import open_run
 from tests.app.two_rankings import write_two_rankings
 

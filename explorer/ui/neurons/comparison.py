@@ -7,8 +7,8 @@ from explorer.charts.matrix import interval_chart
 from explorer.charts.ranks import layers_chart, rank_figure
 from explorer.report import single_neurons as singles
 from explorer.report.facts import nearest
+from explorer.report.ranking_names import counterpart, main_first, ranking_title
 from explorer.report.ranking_pairs import sizes
-from explorer.report.rankings import counterpart, main_first, ranking_title
 from explorer.runs.reader import Run
 from explorer.ui.current_run import explained, table
 from explorer.ui.derived import layer_shares_of, rank_points_of

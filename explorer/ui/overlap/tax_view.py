@@ -9,7 +9,7 @@ from explorer.charts.labels import percent, ranking_label, suite_label
 from explorer.charts.matrix import interval_chart, scatter_chart
 from explorer.report import sentences
 from explorer.report.other_method import ablation_sentence, tax_beside
-from explorer.report.rankings import method_words, model_label, spoken
+from explorer.report.ranking_names import method_words, model_label, spoken
 from explorer.report.tax import SHARES, ablated_sets, ablation_frame, swap_frame
 from explorer.runs.reader import Run
 from explorer.ui import derived
