@@ -119,7 +119,7 @@ rates = rates_frame(models, effect, fraction)
 show_chart(rates_chart(rates), f"Refusals by kind of prompt with {percent(fraction)} of the neurons patched")
 caption_and_csv(facts.rates_caption(rates, fraction), f"{run.name}-refusals.csv", lambda: rates, "rates_csv")
 
-st.subheader("Go on")
+st.subheader("Where to go from here")
 with st.container(horizontal=True, gap="large"):
     st.page_link("pages/neurons.py", label="See which neurons they are", icon=":material/format_list_numbered:")
     st.page_link("pages/patch_lab.py", label="Patch them yourself", icon=":material/science:")

@@ -144,7 +144,7 @@ def safeguard_beside(shown: Rows, other: Rows, k: int) -> str:
     means = [sentences.safeguard_accuracy(rows, n) for rows, n in ((mine, k), (theirs, size))]
     if means[0] is None or means[1] is None:
         return text
-    return f"{text} {compared(means[0], means[1], (first, second), 'foreseen rightly (accuracy)')}".strip()
+    return f"{text} {compared(means[0], means[1], (first, second), 'predicted correctly (accuracy)')}".strip()
 
 
 def series_beside(other: Rows, wanted: float) -> str:

@@ -1,4 +1,4 @@
-"""The alignment tax on the Overlap page: the activation swap, shared neurons, and what ablation moves apart."""
+"""The alignment tax on the Overlap page: the activation swap, and the ablation of shared neurons."""
 
 from functools import partial
 
@@ -57,8 +57,8 @@ def show_tax(run: Run) -> None:
 
 
 def show_ablation(run: Run) -> None:
-    """Whether safety and helpfulness can be moved apart."""
-    st.subheader("Can safety and helpfulness be moved apart?")
+    """What ablating shared and specific neurons does to safety and to helpfulness."""
+    st.subheader("Does an ablation of shared neurons separate safety from helpfulness?")
     if not has_table(run, "ablation"):
         missing(run, "an ablation of shared and specific neurons", "[ablation]")
         return
@@ -83,7 +83,7 @@ def show_ablation(run: Run) -> None:
     caption_and_csv(
         f"Neurons by {method_words(chosen.method)}: {sizes}; n = {int(first['n']):,}, up to "
         f"{int(first['max_new_tokens'])} tokens an answer; 95 % intervals of the change over the same prompts, from "
-        "the model that is named. The paper does not take them apart.",
+        "the model that is named. The paper does not ablate them separately.",
         f"{run.name}-ablation.csv",
         lambda: every,
         "ablation_csv",
