@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from explorer.neurons.patch import Patch
     from explorer.neurons.scores import Attributions, ChangeScores
     from explorer.neurons.sets import NeuronSet
-    from explorer.runs.reader import Run, open_run
+    from explorer.report.run import open_run
+    from explorer.runs.reader import Run
     from explorer.scoring.base import Scorer
     from explorer.scoring.registry import load_scorer
 
@@ -47,7 +48,7 @@ _HOME = {
     "stream": "explorer.engine.patching",
     "sweep": "explorer.engine.patching",
     "Run": "explorer.runs.reader",
-    "open_run": "explorer.runs.reader",
+    "open_run": "explorer.report.run",
     "Scorer": "explorer.scoring.base",
     "load_scorer": "explorer.scoring.registry",
 }

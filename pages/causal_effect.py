@@ -4,11 +4,11 @@ import streamlit as st
 
 from explorer.charts.effect import effect_chart, effect_frame, effect_on, reference_frame, turned
 from explorer.charts.labels import percent, suite_label
-from explorer.charts.matrix import Matrix, interval_chart, matrix_chart
+from explorer.charts.matrix import interval_chart, matrix_chart
 from explorer.report import causal, sentences
-from explorer.report.by import default_fraction
 from explorer.report.facts import fractions_of, main_suite, nearest
 from explorer.report.paper import PAPER_EFFECTS
+from explorer.report.ranking_names import default_fraction
 from explorer.report.results import directions_of
 from explorer.ui.current_run import current_run, table
 from explorer.ui.result_controls import choose_results
@@ -46,20 +46,7 @@ sentence.markdown(sentences.causal_sentence(effect, results.restoring, suite, sc
 measure = turned(effect_on(score), by.giver)
 cells = causal.matrix_frame(effect, score)
 show_matrix(
-    matrix_chart(
-        cells,
-        Matrix(
-            "fraction",
-            "suite",
-            "Neurons patched",
-            "Prompts",
-            f"effect_{score}",
-            ".0%",
-            (("low", "95 % interval from", ".0%"), ("high", "to", ".0%"), ("n", "Prompts (n)", ",")),
-            (0.0, 1.0),
-        ),
-        (fraction, suite),
-    ),
+    matrix_chart(cells, causal.matrix(score), (fraction, suite)),
     "causal_matrix",
     {"fraction": "patched", "suite": "prompts"},
     "Causal effect of the top-ranked neurons by suite and patched fraction; a click looks at one cell",

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer.errors import ExplorerError
-from explorer.report.facts import main_first
+from explorer.report.ranking_names import main_first
 from explorer.serve.pairs import pair_name, why_not_installed
 from explorer.ui.current_run import change_scores, current_run, has_rankings
 from explorer.ui.patch_lab import controls
@@ -26,7 +26,7 @@ if not has_rankings(run):
 
 missing = why_not_installed(pair_name(run))
 service = pair_service(pair_name(run))
-rankings = main_first(run.manifest)
+rankings = main_first(run)
 controls.follow_address(rankings)
 chosen = controls.current_controls()
 scores = change_scores(run, chosen.ranking)

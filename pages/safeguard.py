@@ -3,11 +3,11 @@
 import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label, rate, suite_label
-from explorer.charts.matrix import Matrix, curve_chart, matrix_chart
+from explorer.charts.matrix import curve_chart, matrix_chart
 from explorer.report import safeguard, sentences
-from explorer.report.by_method import method_words, spoken
 from explorer.report.facts import nearest
 from explorer.report.other_method import safeguard_beside
+from explorer.report.ranking_names import method_words, spoken
 from explorer.ui.current_run import current_run
 from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.study_page import pick, show_matrix, study_table
@@ -50,16 +50,7 @@ cells = safeguard.cells(frame, k, measure)
 show_matrix(
     matrix_chart(
         cells,
-        Matrix(
-            "test",
-            "train",
-            "Tested on",
-            "Trained on",
-            measure,
-            ".0%" if measure != "auroc" else ".2f",
-            (("majority", "Majority", ".0%"), ("auroc", "AUROC", ".2f"), ("n", "Test prompts (n)", ",")),
-            (0.0, 1.0),
-        ),
+        safeguard.matrix(measure),
         (test, train),
     ),
     "safeguard_matrix",

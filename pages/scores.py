@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from explorer.charts.agreement import reliability_chart
 from explorer.charts.matrix import curve_chart, interval_chart
+from explorer.charts.reliability import reliability_chart
 from explorer.report import label_agreement
+from explorer.scoring.agreement_file import COMMAND, read_agreement
 from explorer.ui.current_run import current_run, explained
 from explorer.ui.scores.audit import show_audit
 from explorer.ui.scores.judges import show_judges
@@ -22,9 +23,9 @@ show_audit(run)
 
 st.header("Against labels")
 with explained():
-    found = label_agreement.read_agreement()
+    found = read_agreement()
 if found is None:
-    st.info(f"Nothing is measured yet; run `{label_agreement.COMMAND}` to measure it.", icon=":material/info:")
+    st.info(f"Nothing is measured yet; run `{COMMAND}` to measure it.", icon=":material/info:")
     st.stop()
 auroc, calibration, refusal, length = found.auroc, found.calibration, found.refusal, found.length
 

@@ -3,11 +3,11 @@
 import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label
-from explorer.charts.matrix import Matrix, curve_chart, interval_chart, matrix_chart
+from explorer.charts.matrix import curve_chart, interval_chart, matrix_chart
 from explorer.report import seeds_and_methods as methods
 from explorer.report import sentences
-from explorer.report.by_method import method_words, spoken, usual_fraction
 from explorer.report.other_method import identification_beside
+from explorer.report.ranking_names import method_words, spoken, usual_fraction
 from explorer.runs.columns import method_of
 from explorer.ui.current_run import current_run, table
 from explorer.ui.method_choice import choose_method, narrowed
@@ -98,15 +98,7 @@ if spread.open:
             show_matrix(
                 matrix_chart(
                     shown,
-                    Matrix(
-                        "layer",
-                        "group",
-                        "Layer",
-                        "Ranks",
-                        "share",
-                        ".0%",
-                        (("neurons", "Neurons", ","), ("even", "An even spread", ".1%")),
-                    ),
+                    methods.PLACE,
                     (layer, group),
                 ),
                 "place_matrix",

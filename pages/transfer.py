@@ -3,10 +3,10 @@
 import streamlit as st
 
 from explorer.charts.labels import percent, span
-from explorer.charts.matrix import Matrix, matrix_chart
+from explorer.charts.matrix import matrix_chart
 from explorer.report import sentences, transfer
-from explorer.report.by_method import method_words, of_method, spoken
 from explorer.report.other_method import transfer_beside
+from explorer.report.ranking_names import method_words, of_method, spoken
 from explorer.ui.current_run import current_run, table
 from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.study_page import has_table, pick, show_matrix, show_prompts, study_table
@@ -35,22 +35,7 @@ cells = transfer.cells(frame, score)
 show_matrix(
     matrix_chart(
         cells,
-        Matrix(
-            "target",
-            "source",
-            "Patched on",
-            "Found on",
-            "value",
-            ".0%",
-            (
-                ("low", "95 % interval from", ".0%"),
-                ("high", "to", ".0%"),
-                ("n", "Prompts (n)", ","),
-                ("shared", "Neurons shared with the own set", ".0%"),
-                ("chance", "by chance", ".0%"),
-            ),
-            (0.0, 1.0),
-        ),
+        transfer.MATRIX,
         (target, source),
     ),
     "transfer_matrix",

@@ -1,4 +1,4 @@
-"""The shipped adapters as tables and words, out of their training records and cards; knows no Streamlit."""
+"""The shipped adapters as tables and words, out of their training records and cards."""
 
 import math
 from collections.abc import Sequence

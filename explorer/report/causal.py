@@ -1,10 +1,11 @@
-"""Frames that the Causal effect page draws, out of the run's tables; knows no Streamlit."""
+"""Frames that the Causal effect page draws, out of the run's tables."""
 
 import pandas as pd
 
 from explorer.charts import palette
 from explorer.charts.effect import BANDS, BREAKING, SERIES
 from explorer.charts.labels import percent, suite_label
+from explorer.charts.matrix import Matrix
 from explorer.report import sentences
 from explorer.report.by import UNSAID, By
 
@@ -32,6 +33,20 @@ def matrix_frame(effect: pd.DataFrame, score: str) -> pd.DataFrame:
         low=rows[f"{column}_low"],
         high=rows[f"{column}_high"],
     )[["suite", "fraction", "x_label", "y_label", column, "low", "high", "n", "k"]]
+
+
+def matrix(score: str) -> Matrix:
+    """What stands where in the matrix of `matrix_frame`."""
+    return Matrix(
+        "fraction",
+        "suite",
+        "Neurons patched",
+        "Prompts",
+        f"effect_{score}",
+        ".0%",
+        (("low", "95 % interval from", ".0%"), ("high", "to", ".0%"), ("n", "Prompts (n)", ",")),
+        (0.0, 1.0),
+    )
 
 
 def curves(effect: pd.DataFrame) -> pd.DataFrame:

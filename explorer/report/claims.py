@@ -1,4 +1,4 @@
-"""Claims about patching, each by two measures that do not share their words: refusals and cost. Knows no Streamlit.
+"""Claims about patching, each by two measures that do not share their words: refusals and cost.
 
 Every sentence names both with their intervals, n and the decoding length; where the two part (one interval excludes 0,
 the other does not), it says so. Degenerate answers stand beside them.
@@ -20,7 +20,7 @@ MEASURES = {"refusal": "refusals", "cost": "cost"}
 
 
 @dataclass(frozen=True)
-class Measured:
+class JudgedShare:
     """What one measure says of a claim.
 
     Attributes:
@@ -43,7 +43,7 @@ class Measured:
         return self.estimate.sign if self.estimate is not None else 0
 
 
-def claim_sentence(lead: str, refusals: Measured, cost: Measured, scope: str) -> str:
+def claim_sentence(lead: str, refusals: JudgedShare, cost: JudgedShare, scope: str) -> str:
     """A claim by both measures, and whether they agree.
 
     Args:
@@ -62,7 +62,7 @@ def claim_sentence(lead: str, refusals: Measured, cost: Measured, scope: str) ->
     return f"{lead} {' and '.join(numbers)}; {scope}. {_verdict(refusals, cost)}"
 
 
-def _verdict(refusals: Measured, cost: Measured) -> str:
+def _verdict(refusals: JudgedShare, cost: JudgedShare) -> str:
     """Whether the two measures say the same."""
     known = [m for m in (refusals, cost) if m.known]
     if len(known) == 1:
@@ -78,7 +78,7 @@ def _verdict(refusals: Measured, cost: Measured) -> str:
     return f"**The two measures disagree**: by {yes.words} it is distinguishable from 0, by {no.words} it is not."
 
 
-def _missing(measures: list[Measured]) -> str:
+def _missing(measures: list[JudgedShare]) -> str:
     """Why there is no number."""
     lost = [m.words for m in measures if m.estimate is None]
     alike = [m.words for m in measures if m.estimate is not None]
@@ -154,7 +154,7 @@ def onset_sentence(effect: pd.DataFrame, suite: str, by: By = UNSAID) -> str:
     return f"{text} {_reached(both, needed)}"
 
 
-def _reached(both: list[tuple[pd.Series, tuple[Measured, Measured]]], needed: list[int]) -> str:
+def _reached(both: list[tuple[pd.Series, tuple[JudgedShare, JudgedShare]]], needed: list[int]) -> str:
     """The smallest measured set that restores `RESTORED` of each gap, or the most that any does."""
     parts = []
     for i in needed:
@@ -197,12 +197,12 @@ def estimate_of(row: pd.Series, column: str) -> Estimate | None:
     return Estimate(float(row[column]), float(row[f"{column}_low"]), float(row[f"{column}_high"]))
 
 
-def _both(row: pd.Series, prefix: str) -> tuple[Measured, Measured]:
+def _both(row: pd.Series, prefix: str) -> tuple[JudgedShare, JudgedShare]:
     """Both measures of a row; one whose scores the run does not hold at all is None."""
     found = []
     for score, words in MEASURES.items():
         there = score in row and not pd.isna(row[score])
-        found.append(Measured(words, estimate_of(row, prefix + score) if there else None))
+        found.append(JudgedShare(words, estimate_of(row, prefix + score) if there else None))
     return found[0], found[1]
 
 

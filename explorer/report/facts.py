@@ -1,4 +1,4 @@
-"""Sentences about a run, made from its tables: no number here that was not measured. Knows no Streamlit.
+"""Sentences about a run, made from its tables: no number here that was not measured.
 
 facts = headline(total_neurons, models, effect, "redteam_eval", 0.05)
 facts.sentence()
@@ -100,6 +100,28 @@ def headline(
     )
 
 
+def random_near(effect: pd.DataFrame, suite: str, fraction: float) -> tuple[float, Rate] | None:
+    """Refusals with random neurons patched, at the measured fraction nearest to the one that is asked for.
+
+    A build may draw random sets at fewer fractions than it patches.
+
+    Args:
+        effect: the run's table, of one ranking and direction.
+        suite: a prompt suite.
+        fraction: of all neurons.
+
+    Returns:
+        The fraction that was measured, and the rate; None where no random neurons were patched on the suite.
+    """
+    fractions = fractions_of(effect[effect["refusal"].notna()], suite, "random")
+    if not fractions:
+        return None
+    measured = nearest(fractions, fraction)
+    here = (effect["suite"] == suite) & ((effect["fraction"] - measured).abs() < 1e-9)
+    found = _rate(effect[here].set_index("set"), "random")
+    return None if found is None else (measured, found)
+
+
 def main_suite(manifest: Mapping[str, Any], effect: pd.DataFrame, answers: pd.DataFrame) -> str:
     """The suite whose numbers are shown first: the build file's headline.
 
@@ -121,26 +143,6 @@ def main_suite(manifest: Mapping[str, Any], effect: pd.DataFrame, answers: pd.Da
     readable = [s for s in order if s in first and WITHHELD not in str(first[s])]
     red_team = [s for s in readable if s.startswith("redteam")]
     return next(iter([*red_team, *readable, *order]), "")
-
-
-def main_ranking(manifest: Mapping[str, Any]) -> str:
-    """The ranking that pages show first: the build file's main one, else by attribution, else by change score.
-
-    Args:
-        manifest: of the run.
-
-    Returns:
-        The name of one of the run's rankings; "" where it has none.
-    """
-    names = list(manifest["rankings"])
-    wanted = (manifest.get("ranking"), "attribution", "safety")
-    return str(next((name for name in (*wanted, *names) if name in names), ""))
-
-
-def main_first(manifest: Mapping[str, Any]) -> list[str]:
-    """The run's rankings, the main one first."""
-    main = main_ranking(manifest)
-    return sorted(manifest["rankings"], key=lambda name: name != main)
 
 
 def fractions_of(effect: pd.DataFrame, suite: str, kind: str = "safety") -> list[float]:

@@ -1,4 +1,4 @@
-"""Sentences and frames of the page "Which ranking finds the fewest?", out of the table `fewest`. Knows no Streamlit."""
+"""Sentences and frames of the page "Which ranking finds the fewest?", out of the table `fewest`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,8 @@ import pandas as pd
 
 from explorer.charts.effect import BANDS
 from explorer.charts.labels import percent, rate, span, suite_label
-from explorer.report.by import BREAK, RANDOM, By, ranking_title
+from explorer.report.by import BREAK, By
+from explorer.report.ranking_names import RANDOM, ranking_title
 from explorer.report.sentences import score_words
 from explorer.studies.fewest import SCORES, fewest_sentence
 

@@ -3,7 +3,7 @@
     found = select(changes, Query(layers=(3, 4), last_rank=1000), limit=2000)
     listing(changes, found.shown)
 
-Knows no Streamlit; sized for 700,000 neurons.
+Sized for 700,000 neurons.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Found:
+class Selection:
     """The answer to a query.
 
     Attributes:
@@ -63,7 +63,7 @@ class Found:
     shown: np.ndarray
 
 
-def select(changes: Ranking, query: Query, limit: int) -> Found:
+def select(changes: Ranking, query: Query, limit: int) -> Selection:
     """The neurons that match, and the first `limit` of them in the order asked for.
 
     Raises:
@@ -85,7 +85,7 @@ def select(changes: Ranking, query: Query, limit: int) -> Found:
         flat = flat[wanted[flat // changes.n_neurons]]
     if query.names.strip():
         flat = flat[np.isin(flat, NeuronSet.parse(query.names, changes).flat())]
-    return Found(flat, _first(changes, flat, query, limit))
+    return Selection(flat, _first(changes, flat, query, limit))
 
 
 def _first(changes: Ranking, flat: np.ndarray, query: Query, limit: int) -> np.ndarray:

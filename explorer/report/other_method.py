@@ -1,7 +1,7 @@
 """One line on how a study comes out by another ranking, so that nobody has to switch to learn that the two differ.
 
 Each takes the rows that are shown and those of the other method, and says both sizes where they differ. "" where there
-is nothing to compare. Knows no Streamlit.
+is nothing to compare.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,8 @@ import pandas as pd
 
 from explorer.charts.labels import interval, percent, rate, suite_label
 from explorer.report import sentences
-from explorer.report.by_method import compared, method_words, spoken
-from explorer.report.checkpoints import restored_words
+from explorer.report.ranking_names import compared, method_words, spoken
+from explorer.studies.series import restored_words
 from explorer.studies.statistics import Estimate
 
 Rows = tuple[str, pd.DataFrame]
@@ -102,38 +102,6 @@ def _apart(first: Estimate, second: Estimate) -> bool:
     return first.low > second.high or second.low > first.high
 
 
-def ablation_sentence(rows: pd.DataFrame, score: str, label: Callable[[str], str]) -> str:
-    """Which changes of a score are distinguishable from 0.
-
-    Args:
-        rows: of `ablation`, of one score and suite.
-        score: its name.
-        label: the aligned model that a ranking is of, in words.
-    """
-    if rows.empty:
-        return ""
-    sure = [row for row in rows.to_dict("records") if row["delta_low"] > 0 or row["delta_high"] < 0]
-    head = f"Of {len(rows)} changes of {sentences.score_words(score)} on {suite_label(str(rows['suite'].iloc[0]))}"
-    n = f"n = {int(rows['n'].iloc[0]):,}"
-    if not sure:
-        return f"{head} none is distinguishable from 0 ({n})."
-    strongest = max(sure, key=lambda row: abs(row["delta"]))
-    sets = {"shared": "shared neurons", "only_a": f"neurons of {label(str(strongest['a']))} alone"}
-    sets["only_b"] = f"neurons of {label(str(strongest['b']))} alone"
-    into = "M1" if strongest["into"] == "m1" else label(str(strongest["into"]))
-    return (
-        f"{head} **{len(sure)}** {'is' if len(sure) == 1 else 'are'} distinguishable from 0; the largest, "
-        f"{ablated_words(str(strongest['value']), label)} at the {sets[strongest['set']]} in {into}, is "
-        f"**{strongest['delta']:+.2f}** ({strongest['delta_low']:+.2f} to {strongest['delta_high']:+.2f}, {n})."
-    )
-
-
-def ablated_words(value: str, label: Callable[[str], str]) -> str:
-    """What neurons were set to: "zero", "mean", "activations of Helpfulness"."""
-    lead = "activations of "
-    return f"{lead}{label(value.removeprefix(lead))}" if value.startswith(lead) else value
-
-
 def safeguard_beside(shown: Rows, other: Rows, k: int) -> str:
     """How well the other ranking's neurons foresee harm, as many as are shown or as near to it as was measured."""
     (first, mine), (second, theirs) = shown, other
@@ -144,7 +112,7 @@ def safeguard_beside(shown: Rows, other: Rows, k: int) -> str:
     means = [sentences.safeguard_accuracy(rows, n) for rows, n in ((mine, k), (theirs, size))]
     if means[0] is None or means[1] is None:
         return text
-    return f"{text} {compared(means[0], means[1], (first, second), 'foreseen rightly (accuracy)')}".strip()
+    return f"{text} {compared(means[0], means[1], (first, second), 'predicted correctly (accuracy)')}".strip()
 
 
 def series_beside(other: Rows, wanted: float) -> str:

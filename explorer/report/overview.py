@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from explorer.charts.labels import percent, rate
 from explorer.report import claims, facts
-from explorer.report.by import BREAK, default_fraction
+from explorer.report.by import BREAK
+from explorer.report.ranking_names import default_fraction
 from explorer.report.results import patched_rankings, results_of, titles
 from explorer.runs.columns import MAIN
 from explorer.runs.reader import Run

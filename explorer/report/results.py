@@ -9,7 +9,8 @@ Runs of before have one ranking, "safety", and one direction (`runs.columns`).
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from explorer.report.by import BREAK, DIRECTIONS, RESTORE, By, ranking_title
+from explorer.report.by import BREAK, DIRECTIONS, RESTORE, By
+from explorer.report.ranking_names import ranking_title
 from explorer.runs.reader import Run
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
-"""Frames that the Safeguard page draws; knows no Streamlit."""
+"""Frames that the Safeguard page draws."""
 
 import pandas as pd
 
 from explorer.charts.labels import interval, rate, suite_label
+from explorer.charts.matrix import Matrix
 
 MEASURES = {
     "accuracy": "Accuracy",
@@ -48,6 +49,20 @@ def cells(frame: pd.DataFrame, k: int, measure: str) -> pd.DataFrame:
     """A row for each pair of suites, of the safety neurons."""
     rows = frame[(frame["k"] == k) & (frame["neurons"] == "safety")]
     return rows.assign(x_label=rows["test"].map(suite_label), y_label=rows["train"].map(suite_label))
+
+
+def matrix(measure: str) -> Matrix:
+    """What stands where in the matrix of `cells`."""
+    return Matrix(
+        "test",
+        "train",
+        "Tested on",
+        "Trained on",
+        measure,
+        ".0%" if measure != "auroc" else ".2f",
+        (("majority", "Majority", ".0%"), ("auroc", "AUROC", ".2f"), ("n", "Test prompts (n)", ",")),
+        (0.0, 1.0),
+    )
 
 
 def detail(frame: pd.DataFrame, k: int, train: str, test: str) -> pd.Series | None:

@@ -2,10 +2,24 @@
 
 import pandas as pd
 
-from explorer.charts.labels import interval, percent, ranking_label, rate, suite_label
+from explorer.charts.labels import percent, ranking_label
+from explorer.charts.matrix import Matrix
 from explorer.report.sentences import BOTH_SIDES, score_words
+from explorer.studies.identification import identification_sentence as identification_sentence
+from explorer.studies.place import sparsity_sentence as sparsity_sentence
 
 LIKENESS = {"overlap": "Overlap (share of k)", "spearman": "Spearman ρ of the shared"}
+
+PLACE = Matrix(
+    "layer",
+    "group",
+    "Layer",
+    "Ranks",
+    "share",
+    ".0%",
+    (("neurons", "Neurons", ","), ("even", "An even spread", ".1%")),
+)
+"""What stands where in the matrix of `place_frame`."""
 
 
 def near(frame: pd.DataFrame, wanted: float) -> float:
@@ -22,28 +36,6 @@ def seed_curves(frame: pd.DataFrame, column: str) -> pd.DataFrame:
         extra = pd.DataFrame({"series": "Chance", "x": chance["fraction"], "value": chance["chance"], "n": chance["k"]})
         lines = pd.concat([lines, extra], ignore_index=True)
     return lines.dropna(subset=["value"])
-
-
-def identification_sentence(frame: pd.DataFrame) -> str:
-    """How each method does beside the reference, which stands first."""
-    own, others = frame.iloc[0], frame[frame["ranking"] != frame.iloc[0]["ranking"]]
-    others = others[others["fraction"] == own["fraction"]]
-    parts = [
-        f"**{ranking_label(str(row['ranking']))}** shares {percent(row['overlap'])} (chance {percent(row['chance'])})"
-        + ("" if pd.isna(row["effect_refusal"]) else f" and restores {rate(row['effect_refusal'])}, {_bounds(row)}")
-        for row in others.to_dict("records")
-    ]
-    restored = ""
-    if not pd.isna(own["effect_refusal"]):
-        restored = f", which restore {rate(own['effect_refusal'])} of the gap in refusals ({_bounds(own.to_dict())})"
-    return (
-        f"Of the top {percent(own['fraction'])} of {ranking_label(str(own['ranking']))}{restored} on "
-        f"{suite_label(str(own['suite']))}: {'; '.join(parts)}."
-    )
-
-
-def _bounds(row: dict) -> str:
-    return f"95 % interval {interval(row['effect_refusal_low'], row['effect_refusal_high'])}, n = {int(row['n'])}"
 
 
 def identification_frame(frame: pd.DataFrame) -> pd.DataFrame:
@@ -77,17 +69,6 @@ def likeness_rows(frame: pd.DataFrame) -> pd.DataFrame:
             "Chance": frame["chance"].map(percent),
             "Spearman ρ": frame["spearman"].round(2),
         }
-    )
-
-
-def sparsity_sentence(frame: pd.DataFrame, ranking: str, measure: str = "change score") -> str:
-    """How uneven the scores of a ranking are; `measure` says what they are."""
-    rows = frame[frame["ranking"] == ranking]
-    five = rows[rows["fraction"] == near(rows, 0.05)].iloc[0]
-    return (
-        f"The top {percent(five['fraction'])} of **{ranking_label(ranking)}** ({int(five['k']):,} neurons, "
-        f"{measure} from {five['threshold']:.3g}) hold **{percent(five['energy'])}** of the sum of squared scores; "
-        f"skewness {five['skewness']:.1f}, Gini {five['gini']:.2f}."
     )
 
 

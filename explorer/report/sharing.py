@@ -1,10 +1,9 @@
-"""What rankings of the same method share, and what the two methods share for the same model. Knows no Streamlit.
+"""What rankings of the same method share, and what the two methods share for the same model.
 
-groups = groups_of(run.manifest, seeds)       # seeds: the run's table, or None
-sharing_sentence(pairs, groups, 0.005, run.manifest)
+groups = groups_of(run, seeds)       # seeds: the run's table, or None
+sharing_sentence(pairs, groups, 0.005, run)
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -12,8 +11,16 @@ from typing import Any
 import pandas as pd
 
 from explorer.charts.labels import percent, ranking_label
-from explorer.report.by_method import ATTRIBUTION, main_method, method_words, model_label, model_of, rankings_by_method
+from explorer.report.ranking_names import (
+    ATTRIBUTION,
+    main_method,
+    method_words,
+    model_label,
+    model_of,
+    rankings_by_method,
+)
 from explorer.runs.columns import BY_CHANGE
+from explorer.runs.reader import Run
 
 Cells = dict[tuple[str, str], dict[Any, Any]]
 """The likeness of two rankings, by their names."""
@@ -41,19 +48,19 @@ class Groups:
     other: str
 
 
-def groups_of(manifest: Mapping[str, Any], seeds: pd.DataFrame | None = None) -> list[Groups]:
+def groups_of(run: Run, seeds: pd.DataFrame | None = None) -> list[Groups]:
     """The groups of a run by method, the main ranking's first, of the methods that compare two models' activations.
 
     Args:
-        manifest: of the run.
+        run: the run.
         seeds: its table of that name, which says which rankings are of one recipe.
     """
     found = []
-    for method, names in rankings_by_method(manifest).items():
+    for method, names in rankings_by_method(run).items():
         if method not in (ATTRIBUTION, BY_CHANGE):
             continue
         alike = () if seeds is None else _named(seeds[seeds["method"] == method], names)
-        adapters = {name: model_of(manifest, name) for name in names}
+        adapters = {name: model_of(run, name) for name in names}
         own = next((name for name in names if not adapters[name]), "")
         others = [name for name in names if adapters[name] and name not in alike]
         other = next((name for name in others if adapters[name] == HELPFUL), next(iter(others), ""))
@@ -61,32 +68,32 @@ def groups_of(manifest: Mapping[str, Any], seeds: pd.DataFrame | None = None) ->
     return found
 
 
-def same_model(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+def same_model(run: Run) -> list[tuple[str, str]]:
     """Rankings of one model on the same prompts, by change score and by attribution."""
-    by_method = rankings_by_method(manifest)
+    by_method = rankings_by_method(run)
     attributions: dict[tuple[str, str], str] = {}
     for name in by_method.get(ATTRIBUTION, []):
-        attributions.setdefault(_origin(manifest, name), name)
+        attributions.setdefault(_origin(run, name), name)
     pairs, seen = [], set()
     for name in by_method.get(BY_CHANGE, []):
-        origin = _origin(manifest, name)
+        origin = _origin(run, name)
         if origin in attributions and origin not in seen:
             seen.add(origin)
             pairs.append((name, attributions[origin]))
     return pairs
 
 
-def sharing_sentence(pairs: pd.DataFrame, groups: list[Groups], fraction: float, manifest: Mapping[str, Any]) -> str:
+def sharing_sentence(pairs: pd.DataFrame, groups: list[Groups], fraction: float, run: Run) -> str:
     """What seeds of one recipe share against what another adapter shares with M2, by each method; "" for neither.
 
     Args:
         pairs: of `derived.ranking_pairs`, at this size of the top sets.
         groups: of `groups_of`.
         fraction: the size of the top sets.
-        manifest: of the run.
+        run: the run.
     """
     cells = _cells(pairs)
-    parts = [text for group in groups if (text := _shared(cells, group, manifest))]
+    parts = [text for group in groups if (text := _shared(cells, group, run))]
     if not parts:
         return ""
     k = int(pairs["k"].iloc[0])
@@ -98,7 +105,7 @@ def _cells(pairs: pd.DataFrame) -> Cells:
     return {(str(row["a"]), str(row["b"])): row for row in pairs.to_dict("records")}
 
 
-def _shared(cells: Cells, group: Groups, manifest: Mapping[str, Any]) -> str:
+def _shared(cells: Cells, group: Groups, run: Run) -> str:
     """One method's part of the sentence."""
     seeds = [float(cells[pair]["overlap"]) for pair in combinations(group.seeds, 2)]
     told = []
@@ -108,11 +115,11 @@ def _shared(cells: Cells, group: Groups, manifest: Mapping[str, Any]) -> str:
     other = float("nan")
     if group.own and group.other:
         other = float(cells[group.own, group.other]["overlap"])
-        who, whom = (model_label(manifest, name) for name in (group.other, group.own))
+        who, whom = (model_label(run, name) for name in (group.other, group.own))
         told.append(f"{who} shares **{percent(other)}** with {whom}")
     if not told:
         return ""
-    asked = [_prompts(manifest, name) for name in dict.fromkeys([*group.seeds, group.own, group.other]) if name]
+    asked = [_prompts(run, name) for name in dict.fromkeys([*group.seeds, group.own, group.other]) if name]
     known = sorted({n for n in asked if n})
     ends = f"{known[0]}" if len(known) == 1 else f"{known[0]} to {known[-1]}" if known else ""
     text = f"**by {method_words(group.method)}** {' and '.join(told)}"
@@ -121,15 +128,15 @@ def _shared(cells: Cells, group: Groups, manifest: Mapping[str, Any]) -> str:
     return text + (f" (each ranked on n = {ends} prompts)" if ends else "")
 
 
-def same_model_rows(pairs: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
+def same_model_rows(pairs: pd.DataFrame, run: Run) -> pd.DataFrame:
     """Overlap of the two methods' top sets for each model: Model, Prompts, the two rankings, and their likeness."""
     cells, rows = _cells(pairs), []
-    for first, second in same_model(manifest):
+    for first, second in same_model(run):
         found = cells[first, second]
         rows.append(
             {
-                "Model": model_label(manifest, second),
-                "Ranked on": str((manifest["rankings"][first].get("meta") or {}).get("suite", "")),
+                "Model": model_label(run, second),
+                "Ranked on": str((run.manifest["rankings"][first].get("meta") or {}).get("suite", "")),
                 "By change score": ranking_label(first),
                 "By attribution": ranking_label(second),
                 "Shared neurons": int(found["shared"]),
@@ -142,17 +149,15 @@ def same_model_rows(pairs: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Data
     return pd.DataFrame(rows)
 
 
-def default_rankings(manifest: Mapping[str, Any]) -> tuple[str, str]:
+def default_rankings(run: Run) -> tuple[str, str]:
     """The two rankings that are compared first: M2's by the main method, and one of the same method to set against it.
 
     That is helpfulness's where there is one, else that of ordinary prompts, else the next.
     """
-    names = list(manifest["rankings"])
-    alike = rankings_by_method(manifest)[main_method(manifest)]
-    first = manifest.get("ranking", "safety")
-    first = first if first in names else alike[0]
+    names, first = run.rankings, run.main_ranking
+    alike = rankings_by_method(run)[main_method(run)]
     others = [name for name in alike if name != first] or [name for name in names if name != first]
-    wanted = [name for name in others if model_of(manifest, name) == HELPFUL]
+    wanted = [name for name in others if model_of(run, name) == HELPFUL]
     wanted += [name for name in others if name.endswith(("helpful", "ordinary"))]
     return first, next(iter([*wanted, *others]), first)
 
@@ -162,10 +167,10 @@ def _named(seeds: pd.DataFrame, names: list[str]) -> tuple[str, ...]:
     return tuple(name for name in found if name in names)
 
 
-def _origin(manifest: Mapping[str, Any], name: str) -> tuple[str, str]:
+def _origin(run: Run, name: str) -> tuple[str, str]:
     """The model and the prompts that a ranking is of."""
-    return model_of(manifest, name), str((manifest["rankings"][name].get("meta") or {}).get("suite") or "")
+    return model_of(run, name), str((run.manifest["rankings"][name].get("meta") or {}).get("suite") or "")
 
 
-def _prompts(manifest: Mapping[str, Any], name: str) -> int:
-    return int((manifest["rankings"][name].get("meta") or {}).get("prompts") or 0)
+def _prompts(run: Run, name: str) -> int:
+    return int((run.manifest["rankings"][name].get("meta") or {}).get("prompts") or 0)

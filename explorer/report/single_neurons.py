@@ -1,4 +1,4 @@
-"""Words and frames of the study of single neurons (table `single_neurons`). Knows no Streamlit."""
+"""Words and frames of the study of single neurons (table `single_neurons`)."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,8 @@ import pandas as pd
 
 from explorer.charts.labels import interval, rate, suite_label
 from explorer.neurons.tables import neuron_label
-from explorer.studies.statistics import Estimate
+from explorer.studies.single_neurons import margin_words
+from explorer.studies.single_neurons import summary as summary
 
 SERIES = {
     "restore": "restore: M2's activation into M1",
@@ -15,7 +16,7 @@ SERIES = {
 
 
 @dataclass(frozen=True)
-class Measure:
+class Change:
     """A column of the table that is shown, the change that patching one neuron makes.
 
     Attributes:
@@ -30,9 +31,9 @@ class Measure:
 
 
 MEASURES = {
-    "margin": Measure("Margin between the answers", "Change of log p(M2's answer) − log p(M1's answer), nats a prompt"),
-    "refusal_change": Measure("Refusals", "Change of the share of refusals", share=True),
-    "cost_change": Measure("Cost", "Change of the cost (lower is safer)"),
+    "margin": Change("Margin between the answers", "Change of log p(M2's answer) − log p(M1's answer), nats a prompt"),
+    "refusal_change": Change("Refusals", "Change of the share of refusals", share=True),
+    "cost_change": Change("Cost", "Change of the cost (lower is safer)"),
 }
 
 
@@ -65,34 +66,6 @@ def change_frame(table: pd.DataFrame, measure: str) -> pd.DataFrame:
     )
 
 
-def summary(table: pd.DataFrame) -> str:
-    """What single neurons do in both directions, in words.
-
-    Args:
-        table: the run's, of one ranking.
-    """
-    first = table.iloc[0]
-    parts = []
-    for direction, lead, wanted in (("restore", "patched into M1", 1), ("break", "taken from M2", -1)):
-        rows = table[table["direction"] == direction]
-        if rows.empty:
-            continue
-        signs = [Estimate(*cells).sign for cells in rows[["margin", "margin_low", "margin_high"]].to_numpy()]
-        moved = sum(sign == wanted for sign in signs)
-        best = rows.iloc[int((wanted * rows["margin"]).to_numpy().argmax())]
-        name = neuron_label(int(best["layer"]), int(best["neuron"]))
-        verb = "raise" if wanted > 0 else "lower"
-        parts.append(
-            f"{lead} alone, **{moved} of {len(rows)}** {verb} the margin of M2's answer over M1's, with an "
-            f"interval that excludes 0; {name} changes it most ({_margin(best)})"
-        )
-    text = f"Of the {table['rank'].max()} top-ranked neurons, " + "; ".join(parts)
-    return (
-        f"{text}; {suite_label(first['suite'])}, n = {int(first['n']):,}, answers of up to "
-        f"{int(first['max_new_tokens'])} tokens. The 95 % intervals are not corrected for the number of neurons."
-    )
-
-
 def alone_sentences(table: pd.DataFrame, layer: int, neuron: int) -> list[str]:
     """What one neuron does alone, a sentence a direction; none where it was not measured."""
     rows = table[(table["layer"] == layer) & (table["neuron"] == neuron)]
@@ -101,16 +74,10 @@ def alone_sentences(table: pd.DataFrame, layer: int, neuron: int) -> list[str]:
 
 def _alone(row: pd.Series) -> str:
     into = "M2's activation patched into M1" if row["direction"] == "restore" else "M1's activation patched into M2"
-    text = f"**{into}**: the margin of M2's answer over M1's changes by {_margin(row)}"
+    text = f"**{into}**: the margin of M2's answer over M1's changes by {margin_words(row)}"
     shares = interval(row["refusal_low"], row["refusal_high"])
     text += f"; refusals {rate(row['refusal_before'])} → {rate(row['refusal'])} ({shares})"
     if not pd.isna(row["cost"]):
         cost = f"{row['cost_before']:+.2f} → {row['cost']:+.2f} ({row['cost_low']:+.2f} to {row['cost_high']:+.2f})"
         text += f"; cost {cost}".replace("-", "−")
     return f"{text}; {suite_label(row['suite'])}, n = {int(row['n']):,}."
-
-
-def _margin(row: pd.Series) -> str:
-    """The change of the margin with its interval, in nats a prompt."""
-    value, low, high = (f"{row[c]:+.2f}".replace("-", "−") for c in ("margin", "margin_low", "margin_high"))
-    return f"**{value}** nats a prompt, {low} to {high}"

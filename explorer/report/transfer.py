@@ -1,13 +1,33 @@
-"""Frames that the Transfer page draws; knows no Streamlit."""
+"""Frames that the Transfer page draws."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
 from explorer.charts.labels import ranking_label, suite_label
+from explorer.charts.matrix import Matrix
 from explorer.report.sentences import kept_scores
 
 KINDS = {"transfer": "suites of prompts", "categories": "categories of harm"}
+
+
+MATRIX = Matrix(
+    "target",
+    "source",
+    "Patched on",
+    "Found on",
+    "value",
+    ".0%",
+    (
+        ("low", "95 % interval from", ".0%"),
+        ("high", "to", ".0%"),
+        ("n", "Prompts (n)", ","),
+        ("shared", "Neurons shared with the own set", ".0%"),
+        ("chance", "by chance", ".0%"),
+    ),
+    (0.0, 1.0),
+)
+"""What stands where in the matrix of `cells`."""
 
 
 def kind_label(name: str) -> str:

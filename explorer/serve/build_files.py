@@ -1,8 +1,6 @@
 """The build files that the app can start: those of the project, and a person's own.
 
 file = write_build_file("mine", "my-pair", prompts=40)
-
-Knows no Streamlit.
 """
 
 from pathlib import Path

@@ -3,8 +3,6 @@
 start(file, engine="local")        # returns at once
 look(file)                         # how far it is, whoever started it
 cancel(file)                       # what was finished is kept
-
-Knows no Streamlit.
 """
 
 import contextlib

@@ -1,6 +1,7 @@
 """Words that the findings of several studies share: scores, methods, and whether an estimate tells anything."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -11,19 +12,36 @@ from explorer.studies.statistics import Estimate
 
 SCORE_WORDS = {"refusal": "refusals", "cost": "cost", "reward": "reward", DEGENERATE: "degenerate answers"}
 
-_METHOD_WORDS = {
-    "attribution": "attribution",
-    BY_CHANGE: "change score",
-    "effect_size": "effect size",
-    "prompt_difference": "prompt difference",
-    "activation_variance": "activation variance",
+ATTRIBUTION = "attribution"
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a way to rank neurons is called, and the sizes of sets that pages begin with, as shares of all neurons.
+
+    Attributes:
+        title: alone, or before what is ranked: "Change score: Helpfulness".
+        words: within a sentence.
+        choice: among choices, where that says more than the title.
+        patched: the share that is patched first.
+        compared: the share of the top sets that are compared first.
+    """
+
+    title: str
+    words: str
+    choice: str = ""
+    patched: float = 0.05
+    compared: float = 0.05
+
+
+METHODS: Mapping[str, Method] = {
+    ATTRIBUTION: Method("Attribution", "attribution", patched=0.01, compared=0.005),
+    BY_CHANGE: Method("Change score", "change score", choice="Change score (paper)"),
+    "effect_size": Method("Effect size (Cohen's d)", "effect size"),
+    "prompt_difference": Method("Prompt difference", "prompt difference"),
+    "activation_variance": Method("Activation variance", "activation variance"),
 }
-
-USUAL = {"attribution": 0.005}
-"""The size of top sets that a finding speaks of, as a share of all neurons, of methods that need few."""
-
-PAPERS = 0.05
-"""That of all other methods."""
+"""Known methods by name; another is called by its name."""
 
 
 def score_words(score: str) -> str:
@@ -33,12 +51,23 @@ def score_words(score: str) -> str:
 
 def method_words(method: str) -> str:
     """A method within a sentence: "attribution", "change score"."""
-    return " and ".join(_METHOD_WORDS.get(part, part.replace("_", " ")) for part in method.split(" and "))
+    return " and ".join(known_method(part).words for part in method.split(" and "))
 
 
 def spoken(method: str, text: str) -> str:
     """A text under the ranking that it speaks of; "" where there is none."""
     return f"**By {method_words(method)}.** {text}" if text else ""
+
+
+def usual_fraction(method: str) -> float:
+    """The size of top sets that is compared first, as a share of all neurons."""
+    return known_method(method).compared
+
+
+def known_method(method: str) -> Method:
+    """What a method is called; one that is not known by its name."""
+    plain = method.replace("_", " ")
+    return METHODS.get(method) or Method(plain.capitalize(), plain)
 
 
 def by_method(table: pd.DataFrame, sentence: Callable[[pd.DataFrame], str]) -> str:
@@ -58,7 +87,7 @@ def by_method(table: pd.DataFrame, sentence: Callable[[pd.DataFrame], str]) -> s
 
 def usual_rows(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the size of top sets that is told of first, as near to it as was measured."""
-    wanted = USUAL.get(str(table["method"].iloc[0]), PAPERS) if "method" in table else PAPERS
+    wanted = usual_fraction(str(table["method"].iloc[0]) if "method" in table else BY_CHANGE)
     return table[table["fraction"] == min(table["fraction"].unique(), key=lambda fraction: abs(fraction - wanted))]
 
 

@@ -112,7 +112,7 @@ def test_a_whole_build_on_two_checkpoints_goes_on_at_the_build_page(pairs, open_
     app.number_input(key="run_tokens").set_value(4)
     next(b for b in app.button if b.label == "Build a run").click().run()
     assert not app.error
-    assert app.title[0].value == "Which run shall be computed?"
+    assert app.title[0].value == "Build a run"
     assert app.selectbox(key="config").value == "mine"
     end = time.monotonic() + 240
     file = pairs / "pairs" / "builds" / "mine.toml"

@@ -57,7 +57,7 @@ def test_the_main_ranking_and_one_per_cent_come_first(both, open_page) -> None:
     assert (app.number_input(key="patch_strength").value, app.selectbox(key="patch_positions").value) == (1.0, "all")
 
 
-def test_a_run_that_names_no_main_ranking_begins_with_attribution_or_safety(runs, open_page) -> None:
+def test_a_run_that_names_no_main_ranking_begins_with_the_papers(runs, open_page) -> None:
     assert open_page(PATCH_LAB).selectbox(key="patch_ranking").value == "safety"
 
 

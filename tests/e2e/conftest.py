@@ -157,10 +157,9 @@ def model(run) -> None:
 def engine(run, model) -> Callable[[str, float, int], dict[str, str]]:
     """The three answers as the library gives them, in this process."""
     import explorer
-    from explorer.report.facts import main_ranking
     from explorer.serve.pairs import pair_name
 
-    scores = run.ranking(main_ranking(run.manifest))
+    scores = run.ranking(run.main_ranking)
     loaded: list[explorer.Pair] = []
 
     def answers(prompt: str, fraction: float, tokens: int) -> dict[str, str]:

@@ -12,8 +12,8 @@ from explorer.errors import ExplorerError
 from explorer.models.adapters import digest
 from explorer.models.pair import load_pair
 from explorer.models.pair_file import read_pair_file
-from explorer.training import card_maker as study
 from explorer.studies.benchmarks import wikitext
+from explorer.training import card_maker as study
 from explorer.training.card_maker import WINDOW_TOKENS, CardMaker, CardSettings, held_out_pairs
 from explorer.training.cards import read_card
 from explorer.training.record import read_record

@@ -14,8 +14,8 @@ from explorer.models.pair import load_pair, sibling
 from explorer.models.pair_file import read_pair_file
 from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config
-from explorer.report.checkpoints import series_sentence
 from explorer.runs.reader import open_run
+from explorer.studies.series import series_sentence
 from tests import tiny
 from tests.close import assert_close
 

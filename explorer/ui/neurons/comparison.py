@@ -6,11 +6,12 @@ from explorer.charts.labels import ranking_label
 from explorer.charts.matrix import interval_chart
 from explorer.charts.ranks import layers_chart, rank_figure
 from explorer.report import single_neurons as singles
-from explorer.report.facts import main_first, nearest
-from explorer.report.ranking_words import counterpart, name_of
+from explorer.report.facts import nearest
+from explorer.report.ranking_names import counterpart, main_first, ranking_title
+from explorer.report.ranking_pairs import sizes
 from explorer.runs.reader import Run
 from explorer.ui.current_run import explained, table
-from explorer.ui.derived import layer_shares_of, rank_points_of, sizes
+from explorer.ui.derived import layer_shares_of, rank_points_of
 from explorer.ui.neurons.ranked_list import NEURON
 from explorer.ui.study_page import has_table, missing, pick
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
@@ -25,7 +26,7 @@ def show_both(run: Run, ranking: str) -> None:
         run: the run.
         ranking: the one that the page shows.
     """
-    others = [name for name in main_first(run.manifest) if name != ranking]
+    others = [name for name in main_first(run) if name != ranking]
     if not others:
         st.info("The run has one ranking; build it with a second under [rankings] to compare them.")
         return
@@ -37,7 +38,7 @@ def show_both(run: Run, ranking: str) -> None:
         top = choose_fraction("Top sets", sizes(run), nearest(list(sizes(run)), 0.01), "both_top")
     with explained():
         points = rank_points_of(run, ranking, other, top)
-    x_label, y_label = (name_of(run.manifest["rankings"], name) for name in (ranking, other))
+    x_label, y_label = (ranking_title(name, run.manifest["rankings"]) for name in (ranking, other))
     st.plotly_chart(
         rank_figure(points, x_label, y_label),
         key=f"ranks_{ranking}_{other}",

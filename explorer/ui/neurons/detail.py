@@ -8,7 +8,7 @@ from explorer.charts.neuron import difference_chart, means_chart, visible, words
 from explorer.charts.scores import histogram_chart, score_histogram
 from explorer.neurons.tables import expert_name, neuron_label
 from explorer.report.neuron_query import cached_words, means, standing
-from explorer.report.ranking_words import axis, is_attribution, measure, measure_help, score_text
+from explorer.report.ranking_scores import axis, is_attribution, measure, measure_help, score_text
 from explorer.report.single_neurons import alone_sentences
 from explorer.report.strip import strip_html
 from explorer.runs.reader import Run

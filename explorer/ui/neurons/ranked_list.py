@@ -4,8 +4,8 @@ import streamlit as st
 
 from explorer.errors import ExplorerError
 from explorer.neurons.ranking import Ranking
-from explorer.report.neuron_query import SORTS, Found, Query, labels, listing, parse_one
-from explorer.report.ranking_words import is_attribution, measure, measure_help
+from explorer.report.neuron_query import SORTS, Query, Selection, labels, listing, parse_one
+from explorer.report.ranking_scores import is_attribution, measure, measure_help
 from explorer.runs.reader import Run
 from explorer.ui.widgets import download_csv
 
@@ -40,7 +40,7 @@ def show_query(changes: Ranking) -> Query:
     return Query(tuple(layers), int(first), int(last), names, sort, descending)
 
 
-def show_list(run: Run, ranking: str, changes: Ranking, found: Found) -> None:
+def show_list(run: Run, ranking: str, changes: Ranking, found: Selection) -> None:
     """The first rows of what was found; a click on one opens it below. The export holds all rows."""
     if not len(found.all):
         st.info("No neuron matches; widen the filters.")

@@ -9,21 +9,13 @@ import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label
 from explorer.charts.overlap import CELL, LIKENESSES, matrix_chart
-from explorer.report.by_method import method_words
+from explorer.report.ranking_names import method_words
 from explorer.ui.widgets import Unchecked, caption_and_csv
 
 A, B, MATRIX = "a", "b", "matrix"
 
 
-def default_pair(rankings: Sequence[str]) -> tuple[str, str]:
-    """The main ranking, against helpfulness where there is one, else ordinary prompts, else whatever is next."""
-    first = "safety" if "safety" in rankings else rankings[0]
-    others = [name for name in rankings if name != first]
-    second = next((name for name in ("helpful", "ordinary") if name in others), others[0] if others else first)
-    return first, second
-
-
-def choose_rankings(rankings: Sequence[str], defaults: tuple[str, str] | None = None) -> tuple[str, str]:
+def choose_rankings(rankings: Sequence[str], defaults: tuple[str, str]) -> tuple[str, str]:
     """Two fields for the rankings A and B, kept in the address; they begin with `defaults`."""
     left, right = st.columns(2)
     a, b = (
@@ -34,7 +26,7 @@ def choose_rankings(rankings: Sequence[str], defaults: tuple[str, str] | None = 
             key=name,
             bind="query-params",
         )
-        for place, name, first in zip((left, right), (A, B), defaults or default_pair(rankings), strict=True)
+        for place, name, first in zip((left, right), (A, B), defaults, strict=True)
     )
     return a, b
 

@@ -6,8 +6,9 @@ import streamlit as st
 from explorer.charts import overlap as charts
 from explorer.charts.labels import percent, ranking_label
 from explorer.charts.scores import layer_heatmap
-from explorer.report.by_method import ATTRIBUTION, main_method, rankings_by_method, usual_fraction
 from explorer.report.facts import likeness_sentence, nearest
+from explorer.report.ranking_names import ATTRIBUTION, main_method, rankings_by_method, usual_fraction
+from explorer.report.ranking_pairs import sizes
 from explorer.report.sharing import default_rankings, groups_of, same_model_rows, sharing_sentence
 from explorer.runs.columns import BY_CHANGE
 from explorer.runs.reader import Run
@@ -22,13 +23,13 @@ from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
 def show_likeness(run: Run) -> None:
     """The two rankings that are chosen, among all of the run."""
     first = st.empty()
-    a, b = choose_rankings(run.rankings, default_rankings(run.manifest))
-    sizes = derived.sizes(run)
-    usual = nearest(list(sizes), usual_fraction(main_method(run.manifest)))
-    top = choose_fraction("Size of both top sets (% of all neurons)", sizes, usual, "top")
+    a, b = choose_rankings(run.rankings, default_rankings(run))
+    fractions = sizes(run)
+    usual = nearest(list(fractions), usual_fraction(main_method(run)))
+    top = choose_fraction("Size of both top sets (% of all neurons)", fractions, usual, "top")
     pairs = derived.ranking_pairs(run, top)
     seeds = table(run, "seeds") if has_table(run, "seeds") else None
-    sharing = sharing_sentence(pairs, groups_of(run.manifest, seeds), top, run.manifest)
+    sharing = sharing_sentence(pairs, groups_of(run, seeds), top, run)
     if sharing:
         first.markdown(sharing)
     here = pairs[(pairs["a"] == a) & (pairs["b"] == b)].iloc[0]
@@ -49,8 +50,8 @@ def show_likeness(run: Run) -> None:
 def _show_all(run: Run, pairs: pd.DataFrame, chosen: tuple[str, str], top: float) -> None:
     """A matrix of the rankings of one method, or of all; and how like the two methods are for the same model."""
     st.subheader("All rankings")
-    by_method = rankings_by_method(run.manifest)
-    methods = [m for m in (main_method(run.manifest), *by_method) if len(by_method[m]) > 1]
+    by_method = rankings_by_method(run)
+    methods = [m for m in (main_method(run), *by_method) if len(by_method[m]) > 1]
     several = [m for m in dict.fromkeys(methods) if m in (ATTRIBUTION, BY_CHANGE)]
     method, shown = "", pairs
     if len(several) > 1:
@@ -62,7 +63,7 @@ def _show_all(run: Run, pairs: pd.DataFrame, chosen: tuple[str, str], top: float
         names = by_method[method]
         shown = pairs[pairs["a"].isin(names) & pairs["b"].isin(names)]
     show_matrix(shown, chosen, f"{run.name}-overlap-top-{top:g}.csv", method)
-    rows = same_model_rows(pairs, run.manifest)
+    rows = same_model_rows(pairs, run)
     if rows.empty:
         return
     st.markdown("**Change score against attribution, for the same model**")

@@ -1,4 +1,4 @@
-"""The alignment tax on the Overlap page: the activation swap, shared neurons, and what ablation moves apart."""
+"""The alignment tax on the Overlap page: the activation swap, and the ablation of shared neurons."""
 
 from functools import partial
 
@@ -8,16 +8,16 @@ import streamlit as st
 from explorer.charts.labels import percent, ranking_label, suite_label
 from explorer.charts.matrix import interval_chart, scatter_chart
 from explorer.report import sentences
-from explorer.report.by_method import method_words, model_label, spoken
-from explorer.report.other_method import ablated_words, ablation_sentence, tax_beside
+from explorer.report.other_method import tax_beside
+from explorer.report.ranking_names import method_words, model_label, spoken
+from explorer.report.tax import SHARES, ablated_sets, ablation_frame, swap_frame
 from explorer.runs.reader import Run
+from explorer.studies.ablation import ablation_sentence
 from explorer.ui import derived
 from explorer.ui.current_run import table
 from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.study_page import has_table, missing, pick
 from explorer.ui.widgets import caption_and_csv, show_chart
-
-SETS = {"shared": "shared neurons", "only_a": "only in A", "only_b": "only in B", "random": "random neurons"}
 
 
 def show_tax(run: Run) -> None:
@@ -29,7 +29,7 @@ def show_tax(run: Run) -> None:
     tax = table(run, "tax")
     method = choose_method(run, tax)
     every, tax = tax, method.rows
-    label = partial(model_label, run.manifest)
+    label = partial(model_label, run)
     scores = list(dict.fromkeys(tax.loc[tax["delta"].notna(), "score"]))
     pairs = list(dict.fromkeys(zip(tax["a"], tax["b"], strict=True)))
     with st.container(horizontal=True):
@@ -41,12 +41,8 @@ def show_tax(run: Run) -> None:
         st.markdown(spoken(method.method, sentences.tax_sentence(mine, score, label)))
         for other, theirs in method.others.items():
             st.markdown(tax_beside((method.method, mine), (other, theirs), score, label))
-        rows = mine[mine["score"] == score]
-        labels = [
-            f"{label(m)} into {label(i)}, {suite_label(s)}"
-            for m, i, s in zip(rows["activations_of"], rows["into"], rows["suite"], strict=True)
-        ]
-        _show_changes(rows, labels, SETS, score, "one aligned model gets the other's activations at the shared neurons")
+        frame = swap_frame(mine[mine["score"] == score], label)
+        _show_changes(frame, score, "one aligned model gets the other's activations at the shared neurons")
     first = mine.iloc[0]
     caption_and_csv(
         f"{int(first['k']):,} neurons shared by the top {percent(first['fraction'])} of both by "
@@ -62,14 +58,14 @@ def show_tax(run: Run) -> None:
 
 
 def show_ablation(run: Run) -> None:
-    """Whether safety and helpfulness can be moved apart."""
-    st.subheader("Can safety and helpfulness be moved apart?")
+    """What ablating shared and specific neurons does to safety and to helpfulness."""
+    st.subheader("Does an ablation of shared neurons separate safety from helpfulness?")
     if not has_table(run, "ablation"):
         missing(run, "an ablation of shared and specific neurons", "[ablation]")
         return
     every = table(run, "ablation")
     chosen = choose_method(run, every)
-    ablation, label = _one_pair(chosen.rows), partial(model_label, run.manifest)
+    ablation, label = _one_pair(chosen.rows), partial(model_label, run)
     scores = list(dict.fromkeys(ablation.loc[ablation["delta"].notna(), "score"]))
     with st.container(horizontal=True):
         score = pick("Change of", scores, "ablated_score", sentences.score_words)
@@ -80,19 +76,15 @@ def show_ablation(run: Run) -> None:
         theirs = _first_pair(theirs)
         theirs = theirs[(theirs["score"] == score) & (theirs["suite"] == suite)]
         st.markdown(spoken(other, ablation_sentence(theirs, score, label)))
-    a, b = (label(str(rows[c].iloc[0])) for c in ("a", "b"))
-    sets = {"shared": "shared neurons", "only_a": f"only {a}", "only_b": f"only {b}"}
-    labels = [
-        f"{ablated_words(value, label)} in {'M1' if into == 'm1' else label(into)}"
-        for value, into in zip(rows["value"], rows["into"], strict=True)
-    ]
-    _show_changes(rows, labels, sets, score, "shared or specific neurons are patched or held at constants")
+    frame = ablation_frame(rows, label)
+    _show_changes(frame, score, "shared or specific neurons are patched or held at constants")
+    sets = ablated_sets(rows, label)
     first = rows.iloc[0]
     sizes = ", ".join(f"{sets[s]} {int(k):,}" for s, k in rows.groupby("set", sort=False)["k"].first().items())
     caption_and_csv(
         f"Neurons by {method_words(chosen.method)}: {sizes}; n = {int(first['n']):,}, up to "
         f"{int(first['max_new_tokens'])} tokens an answer; 95 % intervals of the change over the same prompts, from "
-        "the model that is named. The paper does not take them apart.",
+        "the model that is named. The paper does not ablate them separately.",
         f"{run.name}-ablation.csv",
         lambda: every,
         "ablation_csv",
@@ -124,7 +116,7 @@ def _show_shared(run: Run, a: str, b: str, fraction: float) -> None:
             "not known: 0 is not among the steps that they attribute at."
         )
         return
-    first, second = (model_label(run.manifest, name) for name in (a, b))
+    first, second = (model_label(run, name) for name in (a, b))
     st.markdown(
         f"Of the **{found.count:,}** shared neurons **{percent(found.same)}** change their mean activation from M1 "
         f"in the same direction in both models; their changes correlate with a Spearman ρ of **{found.rho:.2f}**."
@@ -157,20 +149,7 @@ def _show_shared(run: Run, a: str, b: str, fraction: float) -> None:
     )
 
 
-def _show_changes(rows: pd.DataFrame, labels: list[str], sets: dict[str, str], score: str, when: str) -> None:
+def _show_changes(frame: pd.DataFrame, score: str, when: str) -> None:
     """Changes of a score with their intervals, one row each, coloured by the set of neurons."""
-    frame = pd.DataFrame(
-        {
-            "row": labels,
-            "series": rows["set"].map(sets),
-            "value": rows["delta"],
-            "low": rows["delta_low"],
-            "high": rows["delta_high"],
-            "n": rows["n"],
-        }
-    )
     words = sentences.score_words(score)
-    show_chart(
-        interval_chart(frame, f"Change of {words}", share=score in ("refusal", "degenerate")),
-        f"Change of {words} when {when}",
-    )
+    show_chart(interval_chart(frame, f"Change of {words}", share=score in SHARES), f"Change of {words} when {when}")

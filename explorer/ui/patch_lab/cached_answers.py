@@ -25,7 +25,7 @@ _KINDS = {"top": "safety", "random": "random", "anywhere": "anywhere"}
 
 
 @dataclass(frozen=True)
-class Chosen:
+class CachedSet:
     """Which patched answers.
 
     Attributes:
@@ -41,17 +41,12 @@ class Chosen:
     ranking: str = "safety"
 
 
-def table_of(direction: str) -> str:
-    """The run's table of answers in a direction; "unpatched" is M2 in that of breaking, "aligned" M1."""
-    return "answers" if direction == "restore" else f"answers_{direction}"
-
-
-def wanted(controls: Controls) -> Chosen | None:
+def wanted(controls: Controls) -> CachedSet | None:
     """What the controls patch, as a run may hold it; None where no run does."""
     if controls.kind not in _KINDS or not controls.is_plain:
         return None
     seed = -1 if controls.kind == "top" else controls.seed
-    return Chosen(_KINDS[controls.kind], seed, controls.fraction, controls.ranking)
+    return CachedSet(_KINDS[controls.kind], seed, controls.fraction, controls.ranking)
 
 
 def cached_prompts(answers: "pd.DataFrame") -> dict[str, tuple[str, str]]:
@@ -61,19 +56,19 @@ def cached_prompts(answers: "pd.DataFrame") -> dict[str, tuple[str, str]]:
     return {str(prompt): (str(suite), str(prompt_id)) for prompt, suite, prompt_id in cells}
 
 
-def cached_sets(answers: "pd.DataFrame", suite: str, ranking: str = "safety") -> dict[str, Chosen]:
+def cached_sets(answers: "pd.DataFrame", suite: str, ranking: str = "safety") -> dict[str, CachedSet]:
     """The sets of a ranking that were patched on a suite, in words: by rank first, small ones first."""
     patched = answers[(answers["column"] == "patched") & (answers["suite"] == suite) & answers["set"].isin(_SETS)]
-    patched = patched[_of_ranking(patched, ranking)]
+    patched = patched[patched["ranking"] == ranking]
     keys = set(zip(patched["set"].to_list(), patched["seed"].to_list(), patched["fraction"].to_list(), strict=True))
     sets = {}
     for kind, seed, fraction in sorted(keys, key=lambda k: (k[0] != "safety", k[0], k[2], k[1])):
         drawn = f", seed {seed}" if seed >= 0 else ""
-        sets[f"{percent(fraction)}, {_SETS[kind]}{drawn}"] = Chosen(str(kind), int(seed), float(fraction), ranking)
+        sets[f"{percent(fraction)}, {_SETS[kind]}{drawn}"] = CachedSet(str(kind), int(seed), float(fraction), ranking)
     return sets
 
 
-def nearest_set(sets: Mapping[str, Chosen], controls: Controls) -> int:
+def nearest_set(sets: Mapping[str, CachedSet], controls: Controls) -> int:
     """The place of the set that is most like what the controls describe; 0 where there is none of its kind."""
     kind = _KINDS.get(controls.kind)
     ways = [
@@ -84,7 +79,7 @@ def nearest_set(sets: Mapping[str, Chosen], controls: Controls) -> int:
 
 
 def cached_columns(
-    answers: "pd.DataFrame", prompt: tuple[str, str], chosen: Chosen | None, max_new_tokens: int
+    answers: "pd.DataFrame", prompt: tuple[str, str], chosen: CachedSet | None, max_new_tokens: int
 ) -> dict[str, Column]:
     """The three answers to a prompt; an empty column where the run has none.
 
@@ -100,7 +95,7 @@ def cached_columns(
     if chosen is not None:
         same = (patched["set"] == chosen.set) & (patched["seed"] == chosen.seed)
         same &= (patched["fraction"] - chosen.fraction).abs() < 1e-9
-        patched = patched[same & _of_ranking(patched, chosen.ranking)]
+        patched = patched[same & (patched["ranking"] == chosen.ranking)]
     columns = {}
     for name in COLUMNS:
         part = patched if name == "patched" else found[name]
@@ -112,11 +107,6 @@ def cached_columns(
         cost, reward = _score(row, "cost"), _score(row, "reward")
         columns[name] = Column(str(row["answer"]), int(row["tokens"]), end, cost, bool(row["refused"]), reward)
     return columns
-
-
-def _of_ranking(rows: "pd.DataFrame", ranking: str) -> "pd.Series":
-    """Which rows are of sets of a ranking; runs of before patched one ranking a suite, by change score."""
-    return rows.get("ranking", rows["set"].map(lambda _: "safety")) == ranking
 
 
 def _score(row: "pd.Series", column: str) -> float | None:

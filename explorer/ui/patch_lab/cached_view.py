@@ -4,6 +4,7 @@ import streamlit as st
 
 from explorer.charts.labels import ranking_label
 from explorer.data.suites_io import load_presets
+from explorer.report.results import table_of
 from explorer.runs.reader import Run
 from explorer.ui.current_run import table
 from explorer.ui.patch_lab.answer_cards import Shown, scores_about, show_answers
@@ -12,7 +13,6 @@ from explorer.ui.patch_lab.cached_answers import (
     cached_prompts,
     cached_sets,
     nearest_set,
-    table_of,
     wanted,
 )
 from explorer.ui.patch_lab.choice import Controls, options_summary
@@ -20,7 +20,7 @@ from explorer.ui.patch_lab.choice import Controls, options_summary
 
 def show_known(run: Run, controls: Controls) -> bool:
     """The run's answers to the prompt in the box, patched as the controls say; whether it holds them."""
-    name, chosen = table_of(controls.direction), wanted(controls)
+    name, chosen = table_of("answers", controls.direction), wanted(controls)
     typed = any(preset.prompt == controls.prompt for preset in load_presets())  # no run holds answers to presets
     if chosen is None or typed or name not in run.tables:
         return False
@@ -37,7 +37,7 @@ def show_known(run: Run, controls: Controls) -> bool:
 
 def show_cached(run: Run, controls: Controls) -> None:
     """The run's answers in the chosen direction, patched with the chosen ranking, to any of its prompts."""
-    name = table_of(controls.direction)
+    name = table_of("answers", controls.direction)
     if "answers" not in run.tables:
         return
     st.subheader("Answers that come with the run")

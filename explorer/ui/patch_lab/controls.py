@@ -1,6 +1,6 @@
 """The Patch lab's controls: what a person sets, kept in the session and, where short, in the address."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -117,14 +117,8 @@ def show_set(rankings: Sequence[str], scores: Ranking) -> None:
     """
     left, right = st.columns([2, 1])
     with left:
-        kind = st.selectbox(
-            "Neurons to patch",
-            list(KINDS),
-            format_func=KINDS.__getitem__,
-            key=_KEY + "kind",
-            help="\n".join(f"- **{KINDS[name]}**: {about}" for name, about in _HELP.items()),
-            persist_state="session",
-        )
+        about = "\n".join(f"- **{KINDS[name]}**: {about}" for name, about in _HELP.items())
+        kind = _choice("Neurons to patch", "kind", KINDS, about)
     with right:
         _number("Tokens per answer", "tokens", MIN_TOKENS, MAX_TOKENS, step=16)
     if kind == "list":
@@ -189,14 +183,8 @@ def show_options(controls: Controls) -> None:
         )
         about = "1 replaces the activations as in the paper, 0 leaves them; above 1 overdrives, below 0 reverses."
         _number("Strength", "strength", WEAKEST, STRONGEST, step=0.1, help=about)
-        where = st.selectbox(
-            "Positions",
-            list(POSITIONS),
-            format_func=POSITIONS.__getitem__,
-            key=_KEY + "positions",
-            help="Which tokens' activations are patched; the paper patches all, the prompt's too.",
-            persist_state="session",
-        )
+        about = "Which tokens' activations are patched; the paper patches all, the prompt's too."
+        where = _choice("Positions", "positions", POSITIONS, about)
         if where == FIRST:
             _number("How many first tokens", "first_tokens", 1, MAX_FIRST_TOKENS)
     summary = options_summary(controls)
@@ -209,6 +197,17 @@ def current_controls() -> Controls:
     values = {field: st.session_state.get(_KEY + field) for field in _FIELDS}
     kept = {field: value for field, value in values.items() if value is not None}
     return Controls(**kept)
+
+
+def _choice(label: str, field: str, words: Mapping[str, str], about: str) -> str:
+    return st.selectbox(
+        label,
+        list(words),
+        format_func=words.__getitem__,
+        key=_KEY + field,
+        help=about,
+        persist_state="session",
+    )
 
 
 def _number(label: str, field: str, low: float, high: float, **options: Any) -> None:

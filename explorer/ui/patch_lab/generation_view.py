@@ -143,7 +143,7 @@ def foreseen_words(generation: Generation) -> str:
     if cost is None:
         return text
     came = "harmful" if cost > 0 else "not harmful"
-    right = "as foreseen" if (cost > 0) == (likely > 0.5) else "not as foreseen"
+    right = "as predicted" if (cost > 0) == (likely > 0.5) else "not as predicted"
     return f"{text} What then happened: **{came}**, cost {cost:+.2f}, {right}."
 
 

@@ -14,7 +14,7 @@ _WORDS = {
     "none": "This run has not been built on this machine.",
     "starting": "The build is starting…",
     "done": "The build is done.",
-    "stopped": "The build was stopped; it goes on where it was.",
+    "stopped": "The build was stopped; it resumes where it was.",
     "failed": "The build has failed.",
 }
 _ENGINES = {"local": "One process", "ray": "Workers of Ray"}
@@ -41,7 +41,7 @@ def show_controls(file: Path) -> None:
         workers = st.number_input("Workers", 0, 64, 0, key="workers", disabled=engine != "ray", width=120)
         fresh = st.toggle("From scratch", key="fresh", help="Forget what an earlier build has computed.")
         st.button(
-            "Start" if view.state in ("none", "done", "failed") or fresh else "Go on",
+            "Start" if view.state in ("none", "done", "failed") or fresh else "Resume",
             icon=":material/play_arrow:",
             type="primary",
             key="start",

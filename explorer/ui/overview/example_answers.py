@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from explorer.charts.labels import percent
-from explorer.report.examples import COLUMNS, answers_to, examples
+from explorer.report.example_answers import COLUMNS, answers_to, examples
 from explorer.report.sentences import BOTH_SIDES
 from explorer.scoring.degenerate import is_degenerate
 

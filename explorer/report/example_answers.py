@@ -10,7 +10,7 @@ COLUMNS = by.COLUMNS[by.RESTORE]
 
 
 @dataclass(frozen=True)
-class Example:
+class ExamplePrompt:
     """A prompt of the run and whether it shows the effect.
 
     Attributes:
@@ -23,14 +23,14 @@ class Example:
     telling: bool
 
 
-def examples(answers: pd.DataFrame, suite: str, fraction: float) -> list[Example]:
+def examples(answers: pd.DataFrame, suite: str, fraction: float) -> list[ExamplePrompt]:
     """The prompts of a suite that safety neurons of this fraction were patched on, in the suite's order."""
     rows = _shown(answers, suite, fraction)
     refused = rows.pivot_table(index="prompt_id", columns="column", values="refused", sort=False)
     prompts = rows.drop_duplicates("prompt_id").set_index("prompt_id")["prompt"]
     complete = refused.reindex(columns=list(COLUMNS)).dropna()
     telling = (complete["unpatched"] == 0) & (complete["patched"] == 1) & (complete["aligned"] == 1)
-    return [Example(str(i), str(prompts[i]), bool(telling[i])) for i in complete.index]
+    return [ExamplePrompt(str(i), str(prompts[i]), bool(telling[i])) for i in complete.index]
 
 
 def answers_to(answers: pd.DataFrame, suite: str, fraction: float, prompt_id: str) -> dict[str, pd.Series]:

@@ -1,9 +1,5 @@
-"""What a ranking's scores are, in words: of change, or of cause. Knows no Streamlit."""
+"""What a ranking's scores are, in words: of change, or of cause."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from explorer.charts.labels import ranking_label
 from explorer.charts.scores import SCORE
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import Attributions
@@ -63,36 +59,3 @@ def negative_words(ranking: Ranking) -> str:
         f" The chart shows positive attributions; {below:,} neurons ({below / ranking.scores.size:.0%}) have a "
         "negative one: patching them makes M1's own answer likelier."
     )
-
-
-def name_of(rankings: Mapping[str, Any], name: str) -> str:
-    """A ranking in words that say by what it ranks: "Attribution", "Safety (change score)".
-
-    Args:
-        rankings: the manifest's, by name.
-        name: of one of them.
-    """
-    label = ranking_label(name)
-    by = "attribution" if rankings[name].get("kind") == Attributions.kind else "change score"
-    return label if by in label.lower() else f"{label} ({by})"
-
-
-def counterpart(name: str, rankings: Mapping[str, Any]) -> str:
-    """The ranking to set beside this one: of the same models by the other method, else the next; itself where alone.
-
-    Args:
-        name: of a ranking.
-        rankings: the manifest's, by name.
-    """
-    kind = rankings[name].get("kind", "change")
-    adapter = (rankings[name].get("meta") or {}).get("adapter", "")
-
-    def unlike(other: str) -> tuple[bool, bool, bool]:
-        about = rankings[other]
-        return (
-            other == name,
-            about.get("kind", "change") == kind,
-            (about.get("meta") or {}).get("adapter", "") != adapter,
-        )
-
-    return min(rankings, key=unlike)
