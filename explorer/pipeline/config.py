@@ -86,7 +86,7 @@ class BuildConfig:
     reward: Role = ROLES["reward"]
     suites: tuple[SuiteSpec, ...] = ()
     adapters: tuple[AdapterSpec, ...] = ()
-    studies: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    studies: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def scorer_columns(self) -> dict[str, str]:

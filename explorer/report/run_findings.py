@@ -52,7 +52,8 @@ class _Source:
 def findings(run: Run) -> list[Finding]:
     """The findings of all studies that a run holds, of its main ranking where a study was made with several.
 
-    A study that nothing here speaks of in the words of a page speaks for itself (`Study.finding`).
+    A study that nothing here speaks of in the words of a page speaks for itself (`Study.finding`), where it was asked
+    for: what every run holds has a page of its own.
 
     Raises:
         ExplorerError: a table of the run is damaged.
@@ -63,7 +64,7 @@ def findings(run: Run) -> list[Finding]:
     known = {table for source in _SOURCES for table in source.tables}
     for study in STUDIES.values():
         tables = [table.name for table in study.tables]
-        if not known & set(tables) and holds(run, *tables):
+        if not known & set(tables) and not study.unasked("") and holds(run, *tables):
             found.append(Finding(study.title, study.finding({t: run.whole_table(t) for t in tables}), tables[0]))
     return [finding for finding in found if finding.sentence]
 
