@@ -93,7 +93,7 @@ def usual_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 def first_rows(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """The rows that agree with the first one in these columns: what a build file names first."""
-    for column in columns:
+    for column in columns if len(table) else ():
         table = table[table[column] == table[column].iloc[0]]
     return table
 

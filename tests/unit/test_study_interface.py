@@ -71,7 +71,7 @@ def test_no_two_studies_share_a_name_a_title_or_a_table():
 @pytest.mark.parametrize("study", STUDIES.values(), ids=list(STUDIES))
 def test_the_shipped_run_holds_what_is_documented_and_a_finding_of_it(study):
     run = open_run(DEMO)
-    if not set(table.name for table in study.tables) <= set(run.tables):
+    if not {table.name for table in study.tables} <= set(run.tables):
         pytest.skip("the shipped run does not hold it")
     for table in study.tables:
         columns = list(run.whole_table(table.name))
