@@ -94,8 +94,9 @@ def _contrast(
     suite: str,
     tell: Tell,
 ) -> Ranking:
-    from explorer.engine.contrast import Sums, scores_of
+    from explorer.engine.contrast import scores_of
     from explorer.engine.sane import check_sums
+    from explorer.engine.sums import Sums
 
     parts = ctx.compute(
         f"ranking-{spec.name}", key, tasks.contrast, how, chunks(prompts, CHUNK), tell, digest(suite)[:8]

@@ -85,7 +85,8 @@ def contrast(models: Models, how: Contrasting, prompts: list[str]) -> dict[str, 
 
 def attribute(models: Models, how: Attribution, prompts: list[str]) -> dict[str, np.ndarray]:
     """Sums of gradients at every step, by name."""
-    from explorer.engine.attribution import Attributing, attribution_sums
+    from explorer.engine.attributing import Attributing
+    from explorer.engine.attribution import attribution_sums
 
     return attribution_sums(models.pair("m1", how.second), prompts, Attributing(**how.settings)).to_arrays()
 
