@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
 
 from explorer.charts.effect import BANDS
 from explorer.charts.labels import percent, rate, span, suite_label
+from explorer.report.addresses import lab_address
 from explorer.report.by import BREAK, By
 from explorer.report.ranking_names import RANDOM, ranking_title
 from explorer.report.sentences import score_words
@@ -150,4 +150,4 @@ def _lab(row: Mapping[str, Any], rankings: Mapping[str, Any]) -> str | None:
     if pd.isna(row["at"]) or row["ranking"] not in rankings:
         return None
     way = {"direction": BREAK} if row["direction"] == BREAK else {}
-    return "patch_lab?" + urlencode({"ranking": row["ranking"], "fraction": f"{row['at']:g}", **way})
+    return lab_address(ranking=row["ranking"], fraction=f"{row['at']:g}", **way)

@@ -14,10 +14,10 @@ from explorer.charts.scores import score_map
 from explorer.errors import ExplorerError
 from explorer.neurons.overlap import layer_share, overlap_by_k, overlap_by_layer, overlap_grid
 from explorer.neurons.tables import neuron_label
+from explorer.report.addresses import neuron_address
 from explorer.report.ranking_pairs import pairs_of, sizes
 from explorer.runs.reader import Run
 from explorer.ui.current_run import change_scores, explained, key_of, table
-from explorer.ui.study_page import neuron_address
 
 SHOWN = 2_000
 """Neurons that a scatter draws, or a list holds, at most."""

@@ -3,10 +3,10 @@
 import pandas as pd
 import streamlit as st
 
+from explorer.report.addresses import neuron_address
 from explorer.report.neuron_query import Query, listing, select
 from explorer.runs.reader import Run
 from explorer.ui.current_run import change_scores
-from explorer.ui.study_page import neuron_address
 
 
 def show_neurons(run: Run, ranking: str, frame: pd.DataFrame, layer: int, group: int) -> None:

@@ -1,11 +1,10 @@
-"""What the pages of the studies share: a table or one sentence, a clickable matrix, and links into the lab.
+"""What the pages of the studies share: a table or one sentence, a clickable matrix, and prompts that lead to the lab.
 
 frame = study_table(run, "transfer", "[transfer]")      # ends the page where the run lacks it
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar, cast
-from urllib.parse import urlencode
 
 import altair as alt
 import pandas as pd
@@ -14,6 +13,7 @@ import streamlit as st
 from explorer.charts import Layered
 from explorer.charts.matrix import CELL
 from explorer.data.suites_io import WITHHELD
+from explorer.report.addresses import lab_address
 from explorer.runs.reader import Run
 from explorer.ui.current_run import table
 from explorer.ui.widgets import Unchecked
@@ -70,16 +70,6 @@ def show_matrix(chart: Layered, key: str, fields: Mapping[str, str], alt_text: s
     )
 
 
-def lab_address(prompt: str, **controls: object) -> str:
-    """An address of the Patch lab with this prompt and these of its controls."""
-    return "patch_lab?" + urlencode({"prompt": prompt, **controls})
-
-
-def neuron_address(layer: int, neuron: int) -> str:
-    """An address of the Neurons page with this neuron."""
-    return "neurons?" + urlencode({"neuron": f"{layer}.{neuron}"})
-
-
 def show_prompts(frame: pd.DataFrame, alt_text: str, **controls: object) -> None:
     """A table of prompts with what was answered; each leads to the Patch lab with that prompt.
 
@@ -88,7 +78,7 @@ def show_prompts(frame: pd.DataFrame, alt_text: str, **controls: object) -> None
         alt_text: for screen readers.
         controls: of the Patch lab: set, fraction, seed, ranking.
     """
-    links = [None if WITHHELD in prompt else lab_address(prompt, **controls) for prompt in frame["prompt"]]
+    links = [None if WITHHELD in prompt else lab_address(prompt=prompt, **controls) for prompt in frame["prompt"]]
     shown = frame.assign(lab=pd.Series(links, index=frame.index, dtype=object))
     st.dataframe(
         shown,
