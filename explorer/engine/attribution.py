@@ -21,7 +21,7 @@ from explorer.engine.contrast import CHUNK, scores_of
 from explorer.engine.mixing import guide_activations, mixed_gradients
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
-from explorer.engine.reading import Text, batches, inputs_of, parts, positions_of_layers
+from explorer.engine.reading import TokenText, batches, inputs_of, parts, positions_of_layers
 from explorer.engine.sane import check_models_differ, not_finite
 from explorer.engine.sums import Sums
 from explorer.errors import ExplorerError
@@ -36,7 +36,7 @@ and with more of them nothing is faster (docs/speed.md)."""
 
 
 @dataclass(frozen=True)
-class Answered(Text):
+class Answered(TokenText):
     """A text whose answer counts with a sign: +1 for what is to be likelier, −1 for what is to be less so."""
 
     sign: float = 1.0
@@ -226,7 +226,7 @@ def _answers(
 def _add(pair: Pair, batch: list[Answered], steps: Sequence[float], sums: AttributionSums) -> None:
     """Add the gradients of a batch at every step."""
     # The last token of an answer predicts nothing that counts.
-    inputs = inputs_of(pair.backbone1, [Text(text.prompt, text.answer[:-1]) for text in batch])
+    inputs = inputs_of(pair.backbone1, [TokenText(text.prompt, text.answer[:-1]) for text in batch])
     picked = positions_of_layers(pair, inputs, batch, "paper")
     tokens = torch.tensor([token for text in batch for token in text.answer])
     signs = torch.tensor([text.sign for text in batch for _ in text.answer])

@@ -15,7 +15,7 @@ import torch
 from explorer.engine.backends.registry import read_texts
 from explorer.engine.options import Columns, Comparison, Decoding
 from explorer.engine.patching import sweep
-from explorer.engine.reading import Inputs, Text, batches, inputs_of, parts, positions_of_layers
+from explorer.engine.reading import Inputs, TokenText, batches, inputs_of, parts, positions_of_layers
 from explorer.engine.sane import check_finite_sums, check_models_differ, check_sums
 from explorer.engine.sums import Sums
 from explorer.errors import ExplorerError
@@ -112,7 +112,9 @@ def contrast_sums(
             out = sweep(pair, chunk, wanted, Decoding(how.max_new_tokens), progress=part_of(tell, 0.0, 0.6))
             written = [a.token_ids for a in (out.unpatched if m1 else out.aligned)]
             tell = part_of(tell, 0.6, 0.4)
-        texts = [Text(pair.encode(p, how.max_new_tokens), answer) for p, answer in zip(chunk, written, strict=True)]
+        texts = [
+            TokenText(pair.encode(p, how.max_new_tokens), answer) for p, answer in zip(chunk, written, strict=True)
+        ]
         for done, batch in batches(texts, batch_size):
             _accumulate(pair, batch, how.positions, sums)
             tell(done)
@@ -148,7 +150,7 @@ def scores_of(sums: Sums, label: str, meta: dict[str, object], exclude_layers: S
     )
 
 
-def _accumulate(pair: Pair, batch: list[Text], positions: str, sums: Sums) -> None:
+def _accumulate(pair: Pair, batch: list[TokenText], positions: str, sums: Sums) -> None:
     """Read a batch with both models and add the compared positions to the sums."""
     for part in parts(batch, CPU_TOKENS) if pair.backbone1.device.type == "cpu" else [batch]:
         inputs = inputs_of(pair.backbone1, part)

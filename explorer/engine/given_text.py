@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from explorer.engine.backends.registry import read_texts
-from explorer.engine.reading import Text, inputs_of, positions_of_layers
+from explorer.engine.reading import TokenText, inputs_of, positions_of_layers
 from explorer.engine.sane import not_finite
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
@@ -25,7 +25,7 @@ def last_prompt_activations(pair: Pair, prompts: Sequence[str], ns: NeuronSet, b
     """float32 [prompts, k]: M1's activations of a set at the last prompt token, before anything is written."""
     out = np.zeros((len(prompts), len(ns)), dtype=np.float32)
     rows = {int(layer): np.flatnonzero(ns.layers == layer) for layer in np.unique(ns.layers)}
-    texts = [Text(pair.encode(prompt)) for prompt in prompts]
+    texts = [TokenText(pair.encode(prompt)) for prompt in prompts]
     order = sorted(range(len(texts)), key=lambda i: len(texts[i].prompt))
     for start in range(0, len(order), batch_size):
         chunk = order[start : start + batch_size]

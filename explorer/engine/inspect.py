@@ -14,7 +14,7 @@ import torch
 
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
-from explorer.engine.reading import Text, inputs_of, read, start_token
+from explorer.engine.reading import TokenText, inputs_of, read, start_token
 from explorer.errors import ExplorerError
 from explorer.models.families import final_norm
 from explorer.models.hooks import neuron_hooks
@@ -51,7 +51,7 @@ def read_words(pair: Pair, prompt: str, ns: NeuronSet, max_new_tokens: int = 48)
     check_new_tokens(max_new_tokens)
     ids = pair.encode(prompt, max_new_tokens)
     answer = list(sweep(pair, [prompt], Columns(aligned=False), Decoding(max_new_tokens)).unpatched[0].token_ids)
-    text = Text(ids, answer)
+    text = TokenText(ids, answer)
     t, m = len(ids), len(answer)
     # An encoder-decoder's decoder reads a start token before the answer: there it has a position of its own.
     shown = ids + ([start_token(pair.backbone1)] if pair.kind == "encoder-decoder" else []) + answer
@@ -136,7 +136,7 @@ def _activations(
     pair: Pair,
     backbone: "PreTrainedModel",
     scale: list[torch.Tensor] | None,
-    text: Text,
+    text: TokenText,
     ns: NeuronSet,
     positions: int,
 ) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from explorer.engine.mixing import guide_activations, token_log_probs_at
-from explorer.engine.reading import Inputs, Text, batches, inputs_of, positions_of_layers
+from explorer.engine.reading import Inputs, TokenText, batches, inputs_of, positions_of_layers
 from explorer.engine.sane import not_finite
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
@@ -58,7 +58,7 @@ def answer_margins(
     masks = [None, *(torch.from_numpy(ns.mask()) for ns in sets)]
     for _, batch in batches(texts, BATCH):
         # The last token of an answer predicts nothing that counts.
-        inputs = inputs_of(pair.backbone1, [Text(text.prompt, text.answer[:-1]) for text in batch])
+        inputs = inputs_of(pair.backbone1, [TokenText(text.prompt, text.answer[:-1]) for text in batch])
         at = positions_of_layers(pair, inputs, batch, "paper")[-1]
         tokens = torch.tensor([token for text in batch for token in text.answer])
         ends = np.cumsum([len(text.answer) for text in batch])[:-1]
@@ -74,7 +74,7 @@ def answer_margins(
 
 
 @dataclass(frozen=True)
-class _Counted(Text):
+class _Counted(TokenText):
     """A text of a prompt by its number, whose answer counts with a sign."""
 
     number: int = 0

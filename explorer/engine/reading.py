@@ -1,6 +1,6 @@
 """A prompt and an answer as a model reads them, whatever its architecture.
 
-    inputs = inputs_of(model, [Text(prompt_ids, answer_ids)])
+    inputs = inputs_of(model, [TokenText(prompt_ids, answer_ids)])
     read(model, inputs)
 
 A decoder reads both as one text; an encoder–decoder reads the prompt with its encoder and the answer,
@@ -25,7 +25,7 @@ Inputs = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Text:
+class TokenText:
     """Token ids of a prompt and of an answer to it, which may be empty."""
 
     prompt: Sequence[int]
@@ -35,7 +35,7 @@ class Text:
         return len(self.prompt) + len(self.answer)
 
 
-AnyText = TypeVar("AnyText", bound=Text)
+AnyText = TypeVar("AnyText", bound=TokenText)
 
 
 def batches(texts: Sequence[AnyText], size: int) -> Iterator[tuple[float, list[AnyText]]]:
@@ -52,7 +52,7 @@ def parts(batch: Sequence[AnyText], tokens: int) -> Iterator[list[AnyText]]:
         yield list(batch[start : start + size])
 
 
-def inputs_of(model: "PreTrainedModel", texts: Sequence[Text]) -> Inputs:
+def inputs_of(model: "PreTrainedModel", texts: Sequence[TokenText]) -> Inputs:
     """What the model is called with to read a batch of texts, padded on the right.
 
     With causal attention no real token sees that padding; where attention goes both ways a mask hides it.
@@ -115,7 +115,7 @@ def compared_positions(positions: str, kind: str, prompt: int, answer: int) -> d
     return encoder | {"decoder": written[positions]}
 
 
-def positions_of_layers(pair: "Pair", inputs: Inputs, texts: Sequence[Text], positions: str) -> list[torch.Tensor]:
+def positions_of_layers(pair: "Pair", inputs: Inputs, texts: Sequence[TokenText], positions: str) -> list[torch.Tensor]:
     """For each layer int64 [picked]: indices of the compared positions in its flattened activations.
 
     Args:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from explorer.engine.reading import Text, inputs_of, read
+from explorer.engine.reading import TokenText, inputs_of, read
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair
 from explorer.neurons.sets import NeuronSet
@@ -26,7 +26,7 @@ def naive_activations(model: "PreTrainedModel", ids: list[int], answer: Sequence
     """
     seen: list[torch.Tensor] = []
     with torch.inference_mode(), neuron_hooks(model, lambda _layer, h: seen.append(h[0].clone())):
-        read(model, inputs_of(model, [Text(ids, answer)]))
+        read(model, inputs_of(model, [TokenText(ids, answer)]))
     return seen
 
 
@@ -48,13 +48,13 @@ def naive_patched(
         strength, positions: see `patching.generate`.
     """
     return _greedy(
-        pair, max_new_tokens, lambda answer: _patched_logits(pair, Text(ids, answer), ns, strength, positions)
+        pair, max_new_tokens, lambda answer: _patched_logits(pair, TokenText(ids, answer), ns, strength, positions)
     )
 
 
 def naive_greedy(pair: Pair, model: "PreTrainedModel", ids: list[int], max_new_tokens: int) -> list[int]:
     """Token ids of a plain greedy answer, by full forward passes."""
-    return _greedy(pair, max_new_tokens, lambda answer: _logits(model, Text(ids, answer)))
+    return _greedy(pair, max_new_tokens, lambda answer: _logits(model, TokenText(ids, answer)))
 
 
 def naive_mixed_log_prob(pair: Pair, ids: list[int], answer: Sequence[int], mask: torch.Tensor) -> float:
@@ -73,12 +73,12 @@ def naive_mixed_log_prob(pair: Pair, ids: list[int], answer: Sequence[int], mask
         torch.inference_mode(),
         neuron_hooks(m1, lambda layer, h: h + mask[layer].to(h) * (source[layer].to(h) - h)),
     ):
-        logits = m1(**inputs_of(m1, [Text(ids, read)]), use_cache=False).logits[0]
+        logits = m1(**inputs_of(m1, [TokenText(ids, read)]), use_cache=False).logits[0]
     log_probs = logits[-len(answer) :].double().log_softmax(dim=-1)
     return float(log_probs[range(len(answer)), list(answer)].sum())
 
 
-def _patched_logits(pair: Pair, text: Text, ns: NeuronSet, strength: float, positions: str | int) -> torch.Tensor:
+def _patched_logits(pair: Pair, text: TokenText, ns: NeuronSet, strength: float, positions: str | int) -> torch.Tensor:
     """Next-token logits [vocabulary] of patched M1 on a text."""
     source = naive_activations(pair.m2, list(text.prompt), text.answer)
     mask = torch.from_numpy(ns.mask())
@@ -95,7 +95,7 @@ def _patched_logits(pair: Pair, text: Text, ns: NeuronSet, strength: float, posi
         return _logits(m1, text)
 
 
-def _is_patched(kind: str, part: str, text: Text, positions: str | int) -> list[bool]:
+def _is_patched(kind: str, part: str, text: TokenText, positions: str | int) -> list[bool]:
     """Whether each position of a text that a part of the model reads is patched, see `patch.POSITIONS`."""
     prompt, answer = len(text.prompt), len(text.answer)
     if kind == "encoder-decoder":
@@ -120,6 +120,6 @@ def _greedy(pair: Pair, max_new_tokens: int, logits_of: Callable[[list[int]], to
     return answer
 
 
-def _logits(model: "PreTrainedModel", text: Text) -> torch.Tensor:
+def _logits(model: "PreTrainedModel", text: TokenText) -> torch.Tensor:
     logits: torch.Tensor = model(**inputs_of(model, [text]), use_cache=False).logits
     return logits[0, -1]

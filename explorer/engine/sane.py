@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from explorer.engine.reading import Text, inputs_of, read
+from explorer.engine.reading import TokenText, inputs_of, read
 from explorer.engine.sums import Sums
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
@@ -100,5 +100,5 @@ def _first_bad_layer(pair: Pair, model: str, prompt: Sequence[int]) -> int | Non
         return changed
 
     with torch.inference_mode(), pair.lock, neuron_hooks(module, look):
-        read(module, inputs_of(module, [Text(list(prompt), ())]))
+        read(module, inputs_of(module, [TokenText(list(prompt), ())]))
     return min(bad, default=None)

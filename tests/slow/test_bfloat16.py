@@ -12,7 +12,7 @@ import explorer
 from explorer.data.suites_io import load_suite
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
-from explorer.engine.reading import Text
+from explorer.engine.reading import TokenText
 from explorer.engine.reference import _logits, _patched_logits, naive_greedy, naive_patched
 from explorer.models.precision import resolve_dtype
 
@@ -51,7 +51,7 @@ def test_first_differences_are_near_ties():
             if at is None:
                 equal += 1
                 continue
-            logits = logits_of(Text(ids, theirs[:at])).float()
+            logits = logits_of(TokenText(ids, theirs[:at])).float()
             gaps.append(float(logits[theirs[at]] - logits[ours[at]]))
         print(f"{name}: {equal} of {PROMPTS} answers of {TOKENS} tokens as the reference")
     print(

@@ -10,7 +10,7 @@ from explorer.engine.given_text import last_prompt_activations
 from explorer.engine.inspect import project, read_words
 from explorer.engine.options import COMPARED, Columns, Comparison, Decoding
 from explorer.engine.patching import generate, sweep
-from explorer.engine.reading import Text, inputs_of
+from explorer.engine.reading import TokenText, inputs_of
 from explorer.engine.reference import naive_greedy, naive_patched
 from explorer.engine.sums import Sums
 from explorer.errors import ExplorerError
@@ -93,7 +93,7 @@ class Spy(nn.Module):
         return self.inner(x, *args)
 
 
-def hook_free(kind: str, seed: int, perturb: torch.Generator | None, text: Text, scale) -> list[torch.Tensor]:
+def hook_free(kind: str, seed: int, perturb: torch.Generator | None, text: TokenText, scale) -> list[torch.Tensor]:
     """[positions, n_neurons] of every layer, by modules put in place of the model's own; M2's are scaled by hand.
 
     A scaled layer changes what the next one reads, so the scale is put into the weights that the neurons go through.
@@ -151,7 +151,7 @@ def test_contrast_equals_a_hook_free_recomputation(pair):
     for prompt, answer in zip(
         PROMPTS, sweep(pair, PROMPTS, Columns(aligned=False), Decoding(NEW)).unpatched, strict=True
     ):
-        text = Text(pair.encode(prompt), answer.token_ids)
+        text = TokenText(pair.encode(prompt), answer.token_ids)
         perturb = None if pair.shared else torch.Generator().manual_seed(300)
         a1, a2 = hook_free(kind, 0, None, text, None), hook_free(kind, 0, perturb, text, pair.scale2)
         read.append((len(text.prompt), len(text.answer), a1, a2))
@@ -213,7 +213,7 @@ def test_hooks_let_go(pair):
         pytest.raises(RuntimeError, match="a patch failed"),
         neuron_hooks(pair.backbone1, lambda _layer, _h: (_ for _ in ()).throw(RuntimeError("a patch failed"))),
     ):
-        pair.backbone1(**inputs_of(pair.backbone1, [Text([1, 2], [3])]))
+        pair.backbone1(**inputs_of(pair.backbone1, [TokenText([1, 2], [3])]))
     assert [set(module.__dict__) for module in pair.backbone1.modules()] == [set(b) for b in before]
     assert not any(m._forward_pre_hooks for m in pair.backbone1.modules())
 
@@ -236,7 +236,7 @@ def test_columns_are_what_a_neuron_writes(pair):
         handle = layer.attach(only)
         seen = down.register_forward_hook(lambda _m, _a, out: written.append(out.reshape(-1, out.shape[-1])[0].clone()))
         with torch.inference_mode():
-            pair.backbone1(**inputs_of(pair.backbone1, [Text([1, 2], [3])]))
+            pair.backbone1(**inputs_of(pair.backbone1, [TokenText([1, 2], [3])]))
         seen.remove()
         handle.remove()
     for column, got in zip(layer.columns(chosen), written, strict=False):
@@ -318,7 +318,7 @@ def test_a_classifier_is_contrasted_and_ranked_but_writes_nothing():
     got = contrast(pair, PROMPTS, positions="prompt", batch_size=2)
     d = []
     for prompt in PROMPTS:
-        text = Text(pair.encode(prompt))
+        text = TokenText(pair.encode(prompt))
         a1, a2 = (hook_free("bert", 0, None, text, scale) for scale in (None, pair.scale2))
         d.append(torch.stack(a1) - torch.stack(a2))
     expected = torch.cat(d, dim=1).double().square().mean(dim=1).sqrt().numpy()
