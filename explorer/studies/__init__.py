@@ -9,6 +9,7 @@ from typing import Any
 from explorer.studies.ablation import Ablation
 from explorer.studies.capability import Capability
 from explorer.studies.categories import Categories
+from explorer.studies.causal import Causal
 from explorer.studies.detail import Detail
 from explorer.studies.fewest import Fewest
 from explorer.studies.identification import Identification
@@ -25,6 +26,7 @@ from explorer.studies.transfer import Transfer
 STUDIES: dict[str, Study[Any]] = {
     study.name: study
     for study in (
+        Causal(),
         Place(),
         Overlap(),
         Seeds(),

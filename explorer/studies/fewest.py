@@ -72,7 +72,7 @@ class Fewest(Study[FewestSpec]):
 
     def needs(self, asked: FewestSpec) -> Needs:
         """See `Study.needs`; it reads every table under [[answers]], by no name."""
-        return Needs(tables=("capability",))
+        return Needs(tables=("answers", "effect", "restoring", "capability"))
 
     def check(self, file: BuildFile, asked: Sequence[FewestSpec]) -> None:
         """See `Study.check`."""

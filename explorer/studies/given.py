@@ -157,6 +157,10 @@ class Build(Protocol):
         """A ranking that an earlier stage computed."""
         ...
 
+    def answers(self, suite: str) -> "pd.DataFrame":
+        """The answers of a table [[answers]], by its key."""
+        ...
+
     def plain_answers(self, suite: str) -> "pd.DataFrame":
         """The unpatched and aligned answers to a suite under [[answers]]."""
         ...

@@ -12,7 +12,6 @@ and a line in `explorer.studies.STUDIES` makes it known. The pipeline reads its 
 needs, plans and runs it; none of that names it.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -30,6 +29,9 @@ S = TypeVar("S")
 
 SCORE = "{score}"
 """Stands in a column's name for each score of the build: refusal, cost, reward, …"""
+
+KNOWN_SCORES = ("refusal", "cost", "reward", "degenerate")
+"""The scores of a build that names no scorers."""
 
 INTERVAL = ("_low", "_high")
 
@@ -69,10 +71,10 @@ class Table:
     about: str
     columns: tuple[Column, ...]
 
-    def unknown(self, names: Sequence[str]) -> list[str]:
-        """Which of these columns are not documented."""
-        known = [re.escape(n).replace(re.escape(SCORE), r"\w+") for column in self.columns for n in column.names()]
-        return [name for name in names if not any(re.fullmatch(pattern, name) for pattern in known)]
+    def unknown(self, names: Sequence[str], scores: Sequence[str] = KNOWN_SCORES) -> list[str]:
+        """Which of these columns are not documented, in a build with these scores."""
+        known = {n.replace(SCORE, score) for column in self.columns for n in column.names() for score in scores}
+        return [name for name in names if name not in known]
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """Which documented columns that every run holds are not among these."""
