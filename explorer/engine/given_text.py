@@ -39,7 +39,7 @@ def last_prompt_activations(pair: Pair, prompts: Sequence[str], ns: NeuronSet, b
             if layer in rows:
                 wanted = torch.from_numpy(ns.neurons[rows[layer]]).to(h.device)
                 picked = h.flatten(0, 1)[last[layer].to(h.device)][:, wanted]
-                out[np.ix_(chunk, rows[layer])] = picked.float().cpu().numpy()
+                out[np.ix_(np.array(chunk), rows[layer])] = picked.float().cpu().numpy()
 
         with torch.inference_mode(), pair.lock:
             read_texts(pair.backbone1, inputs, visit)

@@ -64,13 +64,14 @@ def mixed_gradients(
     Returns:
         L in nats, and ∂L/∂m summed over all positions, for each layer float32 [n_neurons].
     """
+    mix_rows: Any = _Mix.apply  # without annotations in torch
     masks = [torch.zeros(h.shape[-1], device=h.device, requires_grad=True) for h in guide]
 
     def mix(layer: int, h: torch.Tensor) -> torch.Tensor:
         a1 = h if pair.scale1 is None else apply_scale(h, pair.scale1[layer])
         if see is not None:
             see(layer, a1.detach(), guide[layer])
-        mixed: torch.Tensor = _Mix.apply(a1, guide[layer], masks[layer], step)
+        mixed: torch.Tensor = mix_rows(a1, guide[layer], masks[layer], step)
         return mixed
 
     with torch.enable_grad(), neuron_hooks(pair.backbone1, mix):
