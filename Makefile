@@ -40,9 +40,11 @@ test-slow: setup-dev
 exact: setup-dev
 	$(BIN)/python -m pytest -rs -m slow tests/slow/test_embedded_pair.py -k few_answers
 
+# Style, the arrows between packages (contracts in pyproject.toml), and types.
 lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 format: setup-dev

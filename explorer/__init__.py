@@ -15,15 +15,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from explorer.engine.attribution import attribute
+    from explorer.engine.contrast import contrast
+    from explorer.engine.options import Columns, Decoding
+    from explorer.engine.patching import Answer, Generations, Step, generate, stream, sweep
     from explorer.errors import ExplorerError
     from explorer.models.pair import Pair, load_pair
-    from explorer.neurons.attribution import attribute
-    from explorer.neurons.contrast import contrast
     from explorer.neurons.patch import Patch
-    from explorer.neurons.patching import Answer, Generations, Step, generate, stream, sweep
     from explorer.neurons.scores import Attributions, ChangeScores
     from explorer.neurons.sets import NeuronSet
-    from explorer.runs.reader import Run, open_run
+    from explorer.report.run import open_run
+    from explorer.runs.reader import Run
     from explorer.scoring.base import Scorer
     from explorer.scoring.registry import load_scorer
 
@@ -31,20 +33,22 @@ _HOME = {
     "ExplorerError": "explorer.errors",
     "Pair": "explorer.models.pair",
     "load_pair": "explorer.models.pair",
-    "attribute": "explorer.neurons.attribution",
-    "contrast": "explorer.neurons.contrast",
+    "attribute": "explorer.engine.attribution",
+    "contrast": "explorer.engine.contrast",
     "Attributions": "explorer.neurons.scores",
     "ChangeScores": "explorer.neurons.scores",
     "NeuronSet": "explorer.neurons.sets",
     "Patch": "explorer.neurons.patch",
-    "Answer": "explorer.neurons.patching",
-    "Generations": "explorer.neurons.patching",
-    "Step": "explorer.neurons.patching",
-    "generate": "explorer.neurons.patching",
-    "stream": "explorer.neurons.patching",
-    "sweep": "explorer.neurons.patching",
+    "Columns": "explorer.engine.options",
+    "Decoding": "explorer.engine.options",
+    "Answer": "explorer.engine.patching",
+    "Generations": "explorer.engine.patching",
+    "Step": "explorer.engine.patching",
+    "generate": "explorer.engine.patching",
+    "stream": "explorer.engine.patching",
+    "sweep": "explorer.engine.patching",
     "Run": "explorer.runs.reader",
-    "open_run": "explorer.runs.reader",
+    "open_run": "explorer.report.run",
     "Scorer": "explorer.scoring.base",
     "load_scorer": "explorer.scoring.registry",
 }
@@ -54,6 +58,8 @@ __all__ = [
     "Answer",
     "Attributions",
     "ChangeScores",
+    "Columns",
+    "Decoding",
     "ExplorerError",
     "Generations",
     "NeuronSet",

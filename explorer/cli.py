@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from explorer.models.pair import Pair
-    from explorer.models.pair_file import PairSpec
+    from explorer.models.pair_spec import PairSpec
     from explorer.neurons.ranking import Ranking
     from explorer.pipeline.status import Status
 
@@ -89,7 +89,7 @@ def main() -> NoReturn:
 
 def _of_direction(name: str, direction: str) -> str:
     """A table's name in a direction; stops where that is none."""
-    from explorer.pipeline.specs import DIRECTIONS
+    from explorer.neurons.patch import DIRECTIONS
 
     if direction not in DIRECTIONS:
         _fail(f"The direction must be {' or '.join(DIRECTIONS)}, not “{direction}”.")
@@ -143,8 +143,7 @@ def patch(
 ) -> None:
     """Answer a prompt unpatched, patched and aligned, and print the three answers with their costs."""
     from explorer.models.prompting import check_new_tokens, check_prompt
-    from explorer.neurons.patch import Patch
-    from explorer.pipeline.specs import DIRECTIONS
+    from explorer.neurons.patch import DIRECTIONS, Patch
 
     check_prompt(prompt)
     check_new_tokens(max_new_tokens)
@@ -427,7 +426,7 @@ def card(
     for name in adapters:
         read_record(find_adapter(name))  # a mistake shows before a model is loaded
     data_folder()
-    from explorer.studies.card import CardMaker, CardSettings
+    from explorer.training.card_maker import CardMaker, CardSettings
 
     maker = CardMaker(CardSettings(limit, max_new_tokens, pairs, windows))
     for name in adapters:

@@ -1,10 +1,13 @@
-"""Files that are written whole or not at all, and what the file system refuses, in one sentence."""
+"""Files that are written whole or not at all, names that are safe as file names, and what the file system refuses."""
 
 import errno
+import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from explorer.errors import ExplorerError
 
@@ -32,6 +35,21 @@ _TOLD = (
     "quota",
 )
 """How libraries that raise errors of their own tell that a file could not be written."""
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def check_name(name: str, what: str = "run") -> str:
+    """A name that is safe as a file name: letters, digits, - and _; it cannot leave its folder.
+
+    Raises:
+        ExplorerError: it is not such a name.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        shown = str(name)[:40]
+        raise ExplorerError(f"“{shown}” cannot be the name of a {what}; use letters, digits, - and _ (at most 64).")
+    return name
 
 
 def is_file(path: Path) -> bool:
@@ -129,6 +147,24 @@ def make_folder(path: Path) -> Path:
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; None where it is missing or unreadable."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all.
+
+    Raises:
+        ExplorerError: it cannot be written.
+    """
+    with whole(path) as half:
+        half.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
 
 
 def _advice(problem: OSError) -> str:

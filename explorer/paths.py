@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from explorer.errors import ExplorerError
+from explorer.schema import shown
 
 PACKAGE = Path(__file__).resolve().parent
 PROJECT = PACKAGE.parent
@@ -43,3 +44,27 @@ def user_cache() -> Path:
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "safety-neuron-explorer"
+
+
+def fill_path(place: str, file: Path) -> Path:
+    """A file or folder that a build or training file names: `$EXPLORER_DATA` filled in, else relative to that file.
+
+    Raises:
+        ExplorerError: a variable in it is not set, or it cannot be a place.
+    """
+    filled = os.path.expandvars(place)
+    if "$" in filled:
+        raise ExplorerError(f"{file} reads {place}; set EXPLORER_DATA to the folder of these datasets (see README).")
+    return beside(filled, file)
+
+
+def beside(place: str, file: Path) -> Path:
+    """A place that is relative to a file, as a full path.
+
+    Raises:
+        ExplorerError: it cannot be a place.
+    """
+    try:
+        return (file.parent / place).resolve()
+    except (OSError, RuntimeError, ValueError) as problem:  # links that go round in a circle, a name of odd characters
+        raise ExplorerError(f"{file} names {shown(place)}, where no file can be; name another place.") from problem

@@ -10,10 +10,9 @@ setting is one line. pydantic checks; the sentences are ours. It is imported whe
 """
 
 import difflib
-import math
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -68,7 +67,7 @@ Fraction = Annotated[float, Interval(gt=0, le=1)]
 Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
 Layer = Annotated[int, Interval(ge=-1_000, le=1_000)]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-"""`models.pair_file.DTYPES`."""
+"""`models.pair_spec.DTYPES`."""
 
 Text = Annotated[str, Predicate(_plain), Kind("a text")]
 Place = Annotated[str, Predicate(_place), Kind("a name or place on one line")]
@@ -76,6 +75,9 @@ PlaceOrNone = Annotated[str, Predicate(lambda text: not text or _place(text)), K
 FolderName = Annotated[str, Predicate(_folder), Kind("a name that a folder can have, without / and \\")]
 
 Fractions = Annotated[tuple[Fraction, ...], Distinct]
+Map = Annotated[tuple[tuple[Text, Text], ...], Kind("a table of texts")]
+Values = Annotated[tuple[tuple[Text, str | int | float | bool], ...], Kind("a table of texts, numbers, true or false")]
+
 Seeds = Annotated[tuple[Seed, ...], Distinct]
 Places = Annotated[tuple[Place, ...], Some, Distinct]
 """At least one, and none twice."""
@@ -106,8 +108,14 @@ def read_table(kind: type[T], table: Any, place: str) -> T:
         raise ExplorerError(f"{place}: {problem}") from problem
 
 
-def check_settings(kind: type, table: Any, place: str) -> dict[str, Any]:
+def check_settings(kind: type, table: Any, place: str, beside: Iterable[str] = ()) -> dict[str, Any]:
     """The settings that a table holds, checked, lists as tuples.
+
+    Args:
+        kind: see `read_table`.
+        table: as TOML holds it.
+        place: where it stands, for messages.
+        beside: what may stand there too, to tell who mistyped it.
 
     Raises:
         ExplorerError: it is no table, or a setting is unknown, or of another kind or range.
@@ -117,8 +125,9 @@ def check_settings(kind: type, table: Any, place: str) -> dict[str, Any]:
     hints = _hints(kind)
     for name in table:
         if name not in hints:
-            near = difflib.get_close_matches(str(name), list(hints), 1)
-            known = f"did you mean “{near[0]}”" if near else f"known are {', '.join(sorted(hints))}"
+            every = sorted({*hints, *beside})
+            near = difflib.get_close_matches(str(name), every, 1)
+            known = f"did you mean “{near[0]}”" if near else f"known are {', '.join(every)}"
             raise ExplorerError(f"{place} has an unknown setting “{str(name)[:40]}”; {known}{'?' if near else '.'}")
     return {name: _checked(hints[name], name, value, place) for name, value in table.items()}
 
@@ -208,8 +217,3 @@ def _instead(value: Any, where: tuple) -> str:
 def frozen(value: Any) -> Any:
     """Lists as tuples, at any depth; whole numbers that are too great for a float stay what they are."""
     return tuple(frozen(item) for item in value) if isinstance(value, list) else value
-
-
-def is_number(value: Any) -> bool:
-    """Whether this is a finite number, and not true or false."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -4,15 +4,15 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from explorer.data.text_file import open_text
 from explorer.errors import ExplorerError, first_line
+from explorer.text_file import open_text
 
 MOST = 2**22
 """Characters of a file; the demo's build file has ten thousand."""
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """The content of a TOML file, in any encoding of `data.text_file`.
+    """The content of a TOML file, in any encoding of `explorer.text_file`.
 
     Args:
         path: the file.

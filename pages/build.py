@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from explorer.ui import build_view as view
+from explorer.ui import build_page as view
 from explorer.ui.router import route_first_visit
 
 route_first_visit()
-st.title("Which run shall be computed?")
+st.title("Build a run")
 st.markdown(
     "A build turns models and prompts into a run. It is a process of its own: it goes on when this page is left or the "
-    "app is closed, and one that was stopped goes on where it was."
+    "app is closed, and one that was stopped resumes where it was."
 )
 file = view.choose_file()
 if file is not None:

@@ -4,13 +4,15 @@ import streamlit as st
 
 from explorer.charts.effect import effect_chart, effect_frame, effect_on, reference_frame, turned
 from explorer.charts.labels import percent, suite_label
-from explorer.charts.matrix import Matrix, interval_chart, matrix_chart
-from explorer.ui import causal, findings
-from explorer.ui.by import default_fraction
-from explorer.ui.facts import fractions_of, main_suite, nearest
-from explorer.ui.results import choose_results, directions_of
-from explorer.ui.runs import current_run, table
-from explorer.ui.studies import has_table, missing, pick, show_matrix, show_prompts
+from explorer.charts.matrix import interval_chart, matrix_chart
+from explorer.report import causal, sentences
+from explorer.report.facts import fractions_of, main_suite, nearest
+from explorer.report.paper import PAPER_EFFECTS
+from explorer.report.ranking_names import default_fraction
+from explorer.report.results import directions_of
+from explorer.ui.current_run import current_run, table
+from explorer.ui.result_controls import choose_results
+from explorer.ui.study_page import has_table, missing, pick, show_matrix, show_prompts
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
 
 run = current_run()
@@ -27,37 +29,24 @@ by, effect, models, answers = results.by, results.effect, results.models, result
 if by.breaks:
     heading.title("How few neurons break safety?")
 suites = list(dict.fromkeys(effect.loc[effect["set"] == "safety", "suite"]))
-scores = findings.scores_in(effect, "effect_")
+scores = sentences.scores_in(effect, "effect_")
 if not suites or not scores:
     st.info("The two models are not distinguishable on any suite of this run, so there is no gap to restore.")
     st.stop()
 with st.container(horizontal=True):
-    score = pick("Measured by", scores, "score", findings.score_words)
+    score = pick("Measured by", scores, "score", sentences.score_words)
     suite = pick("Prompts", suites, "prompts", suite_label, default=main_suite(run.manifest, effect, answers))
     fractions = fractions_of(effect, suite)
     if "patched" in st.session_state and st.session_state["patched"] not in fractions:  # of another suite
         st.session_state["patched"] = nearest(fractions, float(st.session_state["patched"]))
     first = nearest(fractions, default_fraction(results.ranking, run.manifest["rankings"]))
     fraction = choose_fraction("Neurons patched (% of all)", fractions, first, "patched")
-sentence.markdown(findings.causal_sentence(effect, results.restoring, suite, score, fraction, by))
+sentence.markdown(sentences.causal_sentence(effect, results.restoring, suite, score, fraction, by))
 
 measure = turned(effect_on(score), by.giver)
 cells = causal.matrix_frame(effect, score)
 show_matrix(
-    matrix_chart(
-        cells,
-        Matrix(
-            "fraction",
-            "suite",
-            "Neurons patched",
-            "Prompts",
-            f"effect_{score}",
-            ".0%",
-            (("low", "95 % interval from", ".0%"), ("high", "to", ".0%"), ("n", "Prompts (n)", ",")),
-            (0.0, 1.0),
-        ),
-        (fraction, suite),
-    ),
+    matrix_chart(cells, causal.matrix(score), (fraction, suite)),
     "causal_matrix",
     {"fraction": "patched", "suite": "prompts"},
     "Causal effect of the top-ranked neurons by suite and patched fraction; a click looks at one cell",
@@ -74,7 +63,7 @@ curve = f"{suite_label(suite)}: the curve beside its controls"
 st.subheader(curve[0].upper() + curve[1:])
 lines = effect_frame(causal.curves(effect), models, suite, measure)
 if lines.empty:
-    st.info(f"The two models' {findings.score_words(score)} are not distinguishable on {suite_label(suite)}.")
+    st.info(f"The two models' {sentences.score_words(score)} are not distinguishable on {suite_label(suite)}.")
 else:
     show_chart(
         effect_chart(lines, reference_frame(models, suite, measure), measure, causal.series(by)),
@@ -101,7 +90,7 @@ show_prompts(
 )
 
 st.subheader("What the paper reports")
-st.dataframe(findings.PAPER_EFFECTS, hide_index=True, alt="Causal effects that the paper reports, in percent")
+st.dataframe(PAPER_EFFECTS, hide_index=True, alt="Causal effects that the paper reports, in percent")
 st.caption(
     "Causal effect in percent with 20,000 neurons patched (2.9 to 5.7 % of a model), 200 prompts a benchmark and 128 "
     "new tokens, by the Beaver cost model. Ours is another model, another cost and shorter answers: compare shapes, "
@@ -119,7 +108,7 @@ ability = causal.ability_of(table(run, "capability"), results.ranking)
 if ability.empty:
     missing(run, f"a measurement of general capability by {by.words}", f'[[capability]] ranking = "{results.ranking}"')
 else:
-    st.markdown(findings.capability_sentence(ability))
+    st.markdown(sentences.capability_sentence(ability))
     change = causal.capability_frame(ability)
     show_chart(
         interval_chart(change, "Change from M1 (accuracy, or relative change of perplexity)", share=True),

@@ -5,13 +5,14 @@ import streamlit as st
 from explorer.errors import ExplorerError
 from explorer.models.pair_file import pair_files, read_pair_file
 from explorer.paths import pairs_folder
-from explorer.ui import model_view as view
-from explorer.ui.adapter_view import show_adapters
-from explorer.ui.build_form import show_build_form
-from explorer.ui.models import pair_service, release_others, why_not_installed
-from explorer.ui.pair_form import show_form
+from explorer.serve.pairs import release_others, why_not_installed
+from explorer.ui.models import model_view as view
+from explorer.ui.models.adapter_view import show_adapters
+from explorer.ui.models.build_form import show_build_form
+from explorer.ui.models.pair_form import show_form
 from explorer.ui.plain import show_problem
 from explorer.ui.router import route_first_visit
+from explorer.ui.shared_pairs import pair_service
 
 route_first_visit()
 st.title("Which models are compared?")

@@ -4,14 +4,16 @@ import streamlit as st
 
 from explorer.charts import scores as charts
 from explorer.charts.labels import ranking_about, ranking_label
-from explorer.ui import ranking_words as words
-from explorer.ui.derived import layer_shares, neuron_map, sizes
-from explorer.ui.facts import main_first, nearest
-from explorer.ui.neuron_detail import show_detail
-from explorer.ui.neuron_list import LIMIT, chosen_neuron, show_list, show_query
-from explorer.ui.neuron_query import select
-from explorer.ui.ranks_view import show_both, show_one_by_one
-from explorer.ui.runs import change_scores, current_run, explained, has_rankings
+from explorer.report import ranking_scores as words
+from explorer.report.facts import nearest
+from explorer.report.neuron_query import select
+from explorer.report.ranking_names import main_first
+from explorer.report.ranking_pairs import sizes
+from explorer.ui.current_run import change_scores, current_run, explained, has_rankings
+from explorer.ui.derived import layer_shares, neuron_map
+from explorer.ui.neurons.comparison import show_both, show_one_by_one
+from explorer.ui.neurons.detail import show_detail
+from explorer.ui.neurons.ranked_list import LIMIT, chosen_neuron, show_list, show_query
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
 
 run = current_run()
@@ -21,7 +23,7 @@ if not has_rankings(run):
     st.stop()
 
 ranking = st.selectbox(
-    "Ranking", main_first(run.manifest), format_func=ranking_label, key="rank_by", bind="query-params", width=360
+    "Ranking", main_first(run), format_func=ranking_label, key="rank_by", bind="query-params", width=360
 )
 changes = change_scores(run, ranking)
 heading.title(words.heading(changes))

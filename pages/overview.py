@@ -13,14 +13,15 @@ from explorer.charts.effect import (
     reference_frame,
 )
 from explorer.charts.labels import percent, suite_label
-from explorer.ui import beside, claims, facts
-from explorer.ui.by import default_fraction
-from explorer.ui.examples import show_examples
-from explorer.ui.method import show_method
-from explorer.ui.origins import show_origins
-from explorer.ui.results import patched_rankings, results_of
-from explorer.ui.runs import current_run
-from explorer.ui.widgets import caption_and_csv, choose_fraction, rate_card, show_chart
+from explorer.report import claims, facts
+from explorer.report import overview as beside
+from explorer.report.ranking_names import default_fraction
+from explorer.report.results import patched_rankings, results_of
+from explorer.ui.current_run import current_run
+from explorer.ui.overview.example_answers import show_examples
+from explorer.ui.overview.method_steps import show_method
+from explorer.ui.overview.origins import show_origins
+from explorer.ui.widgets import caption_and_csv, choose_fraction, rate_card, show_chart, show_random
 
 run = current_run()
 st.title("Do a few neurons carry this model's safety?")
@@ -56,7 +57,7 @@ sentence.markdown("\n\n".join(part for part in said if part))
 with st.grid(4):
     rate_card("M1, unpatched", found.unpatched)
     rate_card(f"{percent(fraction)} safety neurons patched", found.patched)
-    rate_card("As many random neurons", found.random)
+    show_random(facts.random_near(effect, main, fraction), fraction)
     rate_card("M2, aligned", found.aligned)
 
 st.subheader("How much is restored, with how many neurons?")
@@ -118,7 +119,7 @@ rates = rates_frame(models, effect, fraction)
 show_chart(rates_chart(rates), f"Refusals by kind of prompt with {percent(fraction)} of the neurons patched")
 caption_and_csv(facts.rates_caption(rates, fraction), f"{run.name}-refusals.csv", lambda: rates, "rates_csv")
 
-st.subheader("Go on")
+st.subheader("Where to go from here")
 with st.container(horizontal=True, gap="large"):
     st.page_link("pages/neurons.py", label="See which neurons they are", icon=":material/format_list_numbered:")
     st.page_link("pages/patch_lab.py", label="Patch them yourself", icon=":material/science:")

@@ -3,15 +3,16 @@
 import streamlit as st
 
 from explorer.errors import ExplorerError
-from explorer.ui import patch_controls as controls
-from explorer.ui import patch_view as view
-from explorer.ui.answer_cards import scores_about
-from explorer.ui.cached_view import show_cached, show_known
-from explorer.ui.facts import main_first
-from explorer.ui.models import pair_name, pair_service, why_not_installed
-from explorer.ui.patch_choice import try_choose
+from explorer.report.ranking_names import main_first
+from explorer.serve.pairs import pair_name, why_not_installed
+from explorer.ui.current_run import change_scores, current_run, has_rankings
+from explorer.ui.patch_lab import controls
+from explorer.ui.patch_lab import generation_view as view
+from explorer.ui.patch_lab.answer_cards import scores_about
+from explorer.ui.patch_lab.cached_view import show_cached, show_known
+from explorer.ui.patch_lab.choice import try_choose
 from explorer.ui.plain import show_problem
-from explorer.ui.runs import change_scores, current_run, has_rankings
+from explorer.ui.shared_pairs import pair_service
 
 run = current_run()
 st.title("Patch lab")
@@ -25,7 +26,7 @@ if not has_rankings(run):
 
 missing = why_not_installed(pair_name(run))
 service = pair_service(pair_name(run))
-rankings = main_first(run.manifest)
+rankings = main_first(run)
 controls.follow_address(rankings)
 chosen = controls.current_controls()
 scores = change_scores(run, chosen.ranking)

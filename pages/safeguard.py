@@ -3,14 +3,14 @@
 import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label, rate, suite_label
-from explorer.charts.matrix import Matrix, curve_chart, matrix_chart
-from explorer.ui import findings, safeguard
-from explorer.ui.beside_method import safeguard_beside
-from explorer.ui.by_method import method_words, spoken
-from explorer.ui.facts import nearest
+from explorer.charts.matrix import curve_chart, matrix_chart
+from explorer.report import safeguard, sentences
+from explorer.report.facts import nearest
+from explorer.report.other_method import safeguard_beside
+from explorer.report.ranking_names import method_words, spoken
+from explorer.ui.current_run import current_run
 from explorer.ui.method_choice import choose_method, narrowed
-from explorer.ui.runs import current_run
-from explorer.ui.studies import pick, show_matrix, study_table
+from explorer.ui.study_page import pick, show_matrix, study_table
 from explorer.ui.widgets import caption_and_csv, show_chart
 
 run = current_run()
@@ -23,7 +23,7 @@ with st.container(horizontal=True):
     sizes = sorted(frame["k"].unique().tolist())
     k = pick("Neurons read", sizes, "neurons", lambda n: f"{n:,}", 200, nearest(sizes, 150))
     measure = pick("Measure", list(safeguard.MEASURES), "measure", safeguard.MEASURES.__getitem__)
-st.markdown(spoken(chosen.method, findings.safeguard_sentence(frame, k)))
+st.markdown(spoken(chosen.method, sentences.safeguard_sentence(frame, k)))
 for method, rows in chosen.others.items():
     st.markdown(safeguard_beside((chosen.method, frame), (method, rows), k))
 
@@ -50,16 +50,7 @@ cells = safeguard.cells(frame, k, measure)
 show_matrix(
     matrix_chart(
         cells,
-        Matrix(
-            "test",
-            "train",
-            "Tested on",
-            "Trained on",
-            measure,
-            ".0%" if measure != "auroc" else ".2f",
-            (("majority", "Majority", ".0%"), ("auroc", "AUROC", ".2f"), ("n", "Test prompts (n)", ",")),
-            (0.0, 1.0),
-        ),
+        safeguard.matrix(measure),
         (test, train),
     ),
     "safeguard_matrix",

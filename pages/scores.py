@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from explorer.charts.agreement import reliability_chart
 from explorer.charts.matrix import curve_chart, interval_chart
-from explorer.ui import agreement
-from explorer.ui.audit import show_audit
-from explorer.ui.judges import show_judges
-from explorer.ui.runs import current_run, explained
+from explorer.charts.reliability import reliability_chart
+from explorer.report import label_agreement
+from explorer.scoring.agreement_file import COMMAND, read_agreement
+from explorer.ui.current_run import current_run, explained
+from explorer.ui.scores.audit import show_audit
+from explorer.ui.scores.judges import show_judges
 from explorer.ui.widgets import caption_and_csv, show_chart
 
 run = current_run()
@@ -22,20 +23,20 @@ show_audit(run)
 
 st.header("Against labels")
 with explained():
-    found = agreement.read_agreement()
+    found = read_agreement()
 if found is None:
-    st.info(f"Nothing is measured yet; run `{agreement.COMMAND}` to measure it.", icon=":material/info:")
+    st.info(f"Nothing is measured yet; run `{COMMAND}` to measure it.", icon=":material/info:")
     st.stop()
 auroc, calibration, refusal, length = found.auroc, found.calibration, found.refusal, found.length
 
 if len(auroc):
     st.subheader("Do cost and reward rank texts as annotators do?")
-    st.markdown(agreement.order_sentence(auroc))
+    st.markdown(label_agreement.order_sentence(auroc))
     show_chart(
-        interval_chart(agreement.order_frame(auroc), "AUROC (0.5 is chance)", share=False, zero=False),
+        interval_chart(label_agreement.order_frame(auroc), "AUROC (0.5 is chance)", share=False, zero=False),
         "AUROC of cost and reward on every set of labels, with 95 % intervals",
     )
-    st.dataframe(agreement.order_rows(auroc), hide_index=True, alt="AUROC of cost and reward, with intervals")
+    st.dataframe(label_agreement.order_rows(auroc), hide_index=True, alt="AUROC of cost and reward, with intervals")
     caption_and_csv(
         "AUROC: how often a text that is labelled harmful costs more than one that is not, or the one that is "
         "preferred has the higher reward. Intervals resample questions.",
@@ -60,8 +61,8 @@ if len(calibration):
 
 if len(refusal):
     st.subheader("Are refusals found, and nothing else?")
-    st.markdown(agreement.refusal_sentence(refusal))
-    st.dataframe(agreement.refusal_rows(refusal), hide_index=True, alt="What labels and verdicts say")
+    st.markdown(label_agreement.refusal_sentence(refusal))
+    st.dataframe(label_agreement.refusal_rows(refusal), hide_index=True, alt="What labels and verdicts say")
     caption_and_csv(
         "Counts of answers: the label in the rows, the verdict in the columns; unclear answers are left out. The "
         "wording of refusals was written with all sets but verdicts_checked in view.",
@@ -74,11 +75,11 @@ if len(length):
     st.subheader("How much of an answer must the cost read?")
     tokens = "Tokens of the answer that are read"
     show_chart(
-        curve_chart(agreement.length_order(length), tokens, "AUROC of the cost", share=False),
+        curve_chart(label_agreement.length_order(length), tokens, "AUROC of the cost", share=False),
         "AUROC of the cost against the tokens that it reads, with 95 % intervals",
     )
     show_chart(
-        curve_chart(agreement.length_means(length), tokens, "Mean cost (above 0 harmful)", share=False),
+        curve_chart(label_agreement.length_means(length), tokens, "Mean cost (above 0 harmful)", share=False),
         "Mean cost of harmful and of harmless texts against the tokens that it reads",
     )
     caption_and_csv(

@@ -3,14 +3,16 @@
 import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label
-from explorer.charts.matrix import Matrix, curve_chart, interval_chart, matrix_chart
+from explorer.charts.matrix import curve_chart, interval_chart, matrix_chart
+from explorer.report import seeds_and_methods as methods
+from explorer.report import sentences
+from explorer.report.other_method import identification_beside
+from explorer.report.ranking_names import method_words, spoken, usual_fraction
 from explorer.runs.columns import method_of
-from explorer.ui import findings, methods
-from explorer.ui.beside_method import identification_beside
-from explorer.ui.by_method import method_words, spoken, usual_fraction
+from explorer.ui.current_run import current_run, table
 from explorer.ui.method_choice import choose_method, narrowed
-from explorer.ui.runs import current_run, table
-from explorer.ui.studies import has_table, missing, pick, show_matrix
+from explorer.ui.seeds_and_methods import show_neurons
+from explorer.ui.study_page import has_table, missing, pick, show_matrix
 from explorer.ui.widgets import caption_and_csv, show_chart
 
 run = current_run()
@@ -25,7 +27,7 @@ if with_seeds.open:
             chosen = choose_method(run, seeds)
             for method, rows in {chosen.method: chosen.rows, **chosen.others}.items():
                 near = methods.near(rows, usual_fraction(method))
-                st.markdown(spoken(method, findings.seeds_sentence(rows, near)))
+                st.markdown(spoken(method, sentences.seeds_sentence(rows, near)))
             column = pick("Measure", list(methods.LIKENESS), "likeness", methods.LIKENESS.__getitem__)
             show_chart(
                 curve_chart(
@@ -96,15 +98,7 @@ if spread.open:
             show_matrix(
                 matrix_chart(
                     shown,
-                    Matrix(
-                        "layer",
-                        "group",
-                        "Layer",
-                        "Ranks",
-                        "share",
-                        ".0%",
-                        (("neurons", "Neurons", ","), ("even", "An even spread", ".1%")),
-                    ),
+                    methods.PLACE,
                     (layer, group),
                 ),
                 "place_matrix",
@@ -115,6 +109,6 @@ if spread.open:
                 "Of each group of ranks, the share in each layer.", f"{run.name}-place.csv", lambda: shown, "place_csv"
             )
             st.subheader(f"Neurons of layer {layer}, {methods.group_label(shown, group)}")
-            methods.show_neurons(run, ranking, shown, layer, group)
+            show_neurons(run, ranking, shown, layer, group)
         else:
             missing(run, "the spread of its scores", "[rankings.NAME]")

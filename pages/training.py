@@ -2,14 +2,14 @@
 
 import streamlit as st
 
+from explorer.charts.checkpoints import likeness_chart, refusal_chart
 from explorer.charts.labels import percent
-from explorer.charts.series import likeness_chart, refusal_chart
-from explorer.ui.beside_method import series_beside
-from explorer.ui.by_method import method_words, spoken, usual_fraction
-from explorer.ui.facts import nearest
+from explorer.report.facts import nearest
+from explorer.report.other_method import series_beside
+from explorer.report.ranking_names import method_words, spoken, usual_fraction
+from explorer.studies.series import series_sentence
+from explorer.ui.current_run import current_run, table
 from explorer.ui.method_choice import choose_method
-from explorer.ui.runs import current_run, table
-from explorer.ui.series_facts import series_sentence
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
 
 run = current_run()

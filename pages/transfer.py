@@ -3,13 +3,13 @@
 import streamlit as st
 
 from explorer.charts.labels import percent, span
-from explorer.charts.matrix import Matrix, matrix_chart
-from explorer.ui import findings, transfer
-from explorer.ui.beside_method import transfer_beside
-from explorer.ui.by_method import method_words, of_method, spoken
+from explorer.charts.matrix import matrix_chart
+from explorer.report import sentences, transfer
+from explorer.report.other_method import transfer_beside
+from explorer.report.ranking_names import method_words, of_method, spoken
+from explorer.ui.current_run import current_run, table
 from explorer.ui.method_choice import choose_method, narrowed
-from explorer.ui.runs import current_run, table
-from explorer.ui.studies import has_table, pick, show_matrix, show_prompts, study_table
+from explorer.ui.study_page import has_table, pick, show_matrix, show_prompts, study_table
 from explorer.ui.widgets import caption_and_csv
 
 run = current_run()
@@ -22,9 +22,9 @@ with st.container(horizontal=True):
     every = table(run, kind)
     chosen = choose_method(run, every)
     frame = narrowed(chosen.rows, "fraction", "Neurons patched", percent)
-    scores = findings.scores_in(frame, "effect_") or ["refusal"]
-    score = pick("Measured by", scores, "score", findings.score_words)
-st.markdown(spoken(chosen.method, findings.transfer_sentence(frame, score)))
+    scores = sentences.scores_in(frame, "effect_") or ["refusal"]
+    score = pick("Measured by", scores, "score", sentences.score_words)
+st.markdown(spoken(chosen.method, sentences.transfer_sentence(frame, score)))
 for method, rows in chosen.others.items():
     st.markdown(transfer_beside((chosen.method, frame), (method, rows), score))
 
@@ -35,22 +35,7 @@ cells = transfer.cells(frame, score)
 show_matrix(
     matrix_chart(
         cells,
-        Matrix(
-            "target",
-            "source",
-            "Patched on",
-            "Found on",
-            "value",
-            ".0%",
-            (
-                ("low", "95 % interval from", ".0%"),
-                ("high", "to", ".0%"),
-                ("n", "Prompts (n)", ","),
-                ("shared", "Neurons shared with the own set", ".0%"),
-                ("chance", "by chance", ".0%"),
-            ),
-            (0.0, 1.0),
-        ),
+        transfer.MATRIX,
         (target, source),
     ),
     "transfer_matrix",

@@ -17,7 +17,7 @@ from transformers import (
 from explorer.models.families import down_projections
 from explorer.models.layers import neuron_layers
 from explorer.models.pair import Pair
-from explorer.models.pair_file import ModelSpec, PairSpec
+from explorer.models.pair_spec import ModelSpec, PairSpec
 
 CONFIGS = {
     "llama": LlamaConfig,

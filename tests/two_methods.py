@@ -14,7 +14,17 @@ from explorer.pipeline.config import read_build_config
 from explorer.pipeline.models import Models
 from tests.tiny_build import CONFIG, write_adapter, write_build
 
-TWO = """
+
+def _tax(a: str, b: str, fraction: float) -> str:
+    return f'[[tax]]\npairs = [["{a}", "{b}"]]\nsuites = ["redteam_eval"]\nfraction = {fraction}\nlimit = 3\n'
+
+
+def _ablation(a: str, b: str, more: str = "") -> str:
+    return f'[[ablation]]\na = "{a}"\nb = "{b}"\n{more}suites = ["everyday_eval"]\nfraction = 0.3\nlimit = 3\n'
+
+
+TWO = (
+    """
 [adapters.helpful]
 folder = "helpful"
 [rankings.helpful]
@@ -104,29 +114,12 @@ max_new_tokens = 4
 rankings = ["cause", "cause_helpful"]
 [[seeds]]
 rankings = ["safety", "helpful"]
-[[tax]]
-pairs = [["cause", "cause_helpful"]]
-suites = ["redteam_eval"]
-fraction = 0.5
-limit = 3
-[[tax]]
-pairs = [["cause", "cause_helpful"]]
-suites = ["redteam_eval"]
-fraction = 0.4
-limit = 3
-[[ablation]]
-a = "cause_helpful"
-b = "cause"
-suites = ["everyday_eval"]
-fraction = 0.3
-limit = 3
-[[ablation]]
-a = "cause_helpful"
-b = "cause"
-means = "helpful"
-suites = ["everyday_eval"]
-fraction = 0.3
-limit = 3
+"""
+    + _tax("cause", "cause_helpful", 0.5)
+    + _tax("cause", "cause_helpful", 0.4)
+    + _ablation("cause_helpful", "cause")
+    + _ablation("cause_helpful", "cause", 'means = "helpful"\n')
+    + """
 [[identification]]
 reference = "cause"
 rankings = ["safety", "size", "difference_m2"]
@@ -167,6 +160,7 @@ truthfulqa = 0
 gsm8k = 1
 gsm8k_tokens = 4
 """
+)
 
 
 class Counting:
@@ -190,19 +184,7 @@ def write_two(folder: Path, more: str = "") -> Path:
     return write_build(folder, config + TWO.replace("limit = 10\n", 'limit = 10\nranking = "safety"\n', 1) + more)
 
 
-BOTH = """
-[[tax]]
-pairs = [["safety", "helpful"]]
-suites = ["redteam_eval"]
-fraction = 0.3
-limit = 3
-[[ablation]]
-a = "safety"
-b = "helpful"
-suites = ["everyday_eval"]
-fraction = 0.3
-limit = 3
-"""
+BOTH = _tax("safety", "helpful", 0.3) + _ablation("safety", "helpful")
 """Studies of change scores that `TWO` has by attribution only."""
 
 SERIES = """

@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from explorer.charts import Layered, either, palette
+from explorer.charts.by_layer import coloured_bars, layer_axis
 from explorer.charts.labels import PERCENT_AXIS, percent
 
 CELL = "cell"
@@ -166,27 +167,14 @@ def parts_chart(layers: pd.DataFrame) -> alt.Chart:
     names = {column: name for column, (name, _) in PARTS.items()}
     tidy = layers.melt(["layer", "jaccard"], list(PARTS), var_name="part", value_name="neurons")
     tidy = tidy.assign(part=tidy["part"].map(names), place=tidy["part"].map({c: i for i, c in enumerate(PARTS)}))
-    return (
-        alt.Chart(tidy)
-        .mark_bar()
-        .encode(
-            x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-            y=alt.Y("neurons:Q", title="Neurons in a top set"),
-            color=alt.Color(
-                "part:N",
-                scale=alt.Scale(domain=list(names.values()), range=[colour for _, colour in PARTS.values()]),
-                legend=alt.Legend(title=None, orient="top"),
-            ),
-            order="place:Q",
-            tooltip=[
-                alt.Tooltip("layer:O", title="Layer"),
-                alt.Tooltip("part:N", title="In the top of"),
-                alt.Tooltip("neurons:Q", title="Neurons", format=","),
-                alt.Tooltip("jaccard:Q", title="Both / either in this layer", format=".1%"),
-            ],
-        )
-        .properties(height=320)
-    )
+    tooltip = {
+        "layer": ("Layer", ""),
+        "part": ("In the top of", ""),
+        "neurons": ("Neurons", ","),
+        "jaccard": ("Both / either in this layer", ".1%"),
+    }
+    colours = dict(PARTS.values())
+    return coloured_bars(tidy, "part", colours, "Neurons in a top set", tooltip, 320, order=alt.Order("place:Q"))
 
 
 def layer_grid_chart(grid: pd.DataFrame) -> alt.Chart:
@@ -201,7 +189,7 @@ def layer_grid_chart(grid: pd.DataFrame) -> alt.Chart:
         alt.Chart(frame)
         .mark_rect()
         .encode(
-            x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+            x=layer_axis(),
             y=alt.Y("set:O", title="Top set", sort=order),
             color=alt.Color(
                 "jaccard:Q",

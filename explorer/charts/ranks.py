@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.charts import palette
+from explorer.charts.by_layer import coloured_bars
 from explorer.charts.labels import percent
 from explorer.neurons.ranking import Ranking, count_of
 
@@ -104,24 +105,13 @@ def layers_chart(shares: pd.DataFrame, fraction: float) -> alt.Chart:
         fraction: the size of the top sets.
     """
     series = list(dict.fromkeys(shares["series"]))
-    return (
-        alt.Chart(shares)
-        .mark_bar()
-        .encode(
-            x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-            xOffset=alt.XOffset("series:N", sort=series),
-            y=alt.Y("neurons:Q", title=f"Neurons of the top {percent(fraction)}"),
-            color=alt.Color(
-                "series:N",
-                scale=alt.Scale(domain=series, range=[_COLOURS["only x"], _COLOURS["only y"]][: len(series)]),
-                legend=alt.Legend(title=None, orient="top", labelLimit=280),
-            ),
-            tooltip=[
-                alt.Tooltip("series:N", title="Ranking"),
-                alt.Tooltip("layer:O", title="Layer"),
-                alt.Tooltip("neurons:Q", title="Neurons", format=","),
-                alt.Tooltip("share:Q", title="Share of the top set", format=".1%"),
-            ],
-        )
-        .properties(height=260)
-    )
+    colours = dict(zip(series, (_COLOURS["only x"], _COLOURS["only y"]), strict=False))
+    tooltip = {
+        "series": ("Ranking", ""),
+        "layer": ("Layer", ""),
+        "neurons": ("Neurons", ","),
+        "share": ("Share of the top set", ".1%"),
+    }
+    title = f"Neurons of the top {percent(fraction)}"
+    offset = alt.XOffset("series:N", sort=series)
+    return coloured_bars(shares, "series", colours, title, tooltip, 260, xOffset=offset)

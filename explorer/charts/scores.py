@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.charts import Layered, palette
+from explorer.charts.by_layer import layer_axis
 from explorer.charts.labels import PERCENT_AXIS, percent
 from explorer.neurons.ranking import Ranking, count_of
 
@@ -121,7 +122,7 @@ def layer_heatmap(shares: pd.DataFrame, n_layers: int) -> alt.Chart:
         alt.Chart(frame)
         .mark_rect()
         .encode(
-            x=_layer_axis(),
+            x=layer_axis(),
             y=alt.Y("set:O", title="Top set", sort=order),
             color=alt.Color("share:Q", title="Share of the top set", legend=_percent_legend()),
             tooltip=[
@@ -149,7 +150,7 @@ def layer_bars(shares: pd.DataFrame, fraction: float) -> Layered:
         alt.Chart(frame)
         .mark_bar(color=palette.PATCHED)
         .encode(
-            x=_layer_axis(),
+            x=layer_axis(),
             y=alt.Y("neurons:Q", title=f"Neurons of the top {percent(fraction)}"),
             tooltip=[
                 alt.Tooltip("layer:O", title="Layer"),
@@ -215,10 +216,6 @@ def map_chart(cells: pd.DataFrame) -> alt.Chart:
         )
         .properties(height=max(220, min(560, 14 * layers + 40)))
     )
-
-
-def _layer_axis() -> alt.X:
-    return alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0, labelOverlap=True))
 
 
 def _percent_legend() -> alt.Legend:

@@ -9,7 +9,7 @@ from explorer.charts.labels import PERCENT_AXIS
 TITLES = {
     "loss": "Loss (nats)",
     "margin": "Margin of the rewards (nats × β)",
-    "accuracy": "Pairs preferred rightly (%)",
+    "accuracy": "Implicit-reward accuracy (%)",
     "kept": "Divergence from M1 on plain text (nats a token)",
 }
 """The measures of a training, and what their axes say."""

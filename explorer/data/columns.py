@@ -76,8 +76,6 @@ def prompt_in(cells: Mapping[str, Any], column: str) -> str:
 
 def first_words(value: Any) -> str:
     """What a person says first: of a plain prompt, of a dialogue in HH-RLHF's form, or of a list of turns."""
-    if isinstance(value, str) and value.lstrip().startswith("Human:"):
-        return value.strip().removeprefix("Human:").split("\n\nAssistant:")[0].strip()
     turns = turns_of(value)
     if turns is not None:
         return next((text for role, text in turns if role == "user"), "")

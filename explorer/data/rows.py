@@ -17,8 +17,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from explorer.data.text_file import MOST_LINE, open_bytes, open_text
 from explorer.errors import ExplorerError, first_line
+from explorer.text_file import MOST_LINE, open_bytes, open_text
 
 JSON, CSV, PARQUET = (".jsonl", ".ndjson", ".json"), (".csv", ".tsv"), (".parquet",)
 ENDINGS = (*JSON, *CSV, *PARQUET)

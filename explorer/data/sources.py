@@ -6,7 +6,7 @@ A data set whose columns are known (`KNOWN`) needs only its name; any other need
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from explorer.data.columns import (
     CATEGORY_COLUMNS,
@@ -18,12 +18,11 @@ from explorer.data.columns import (
     prompt_in,
 )
 from explorer.data.rows import ENDINGS, ending_of, read_rows
+from explorer.data.suite_spec import SuiteSpec
 from explorer.data.suites_io import Prompt, check_length
 from explorer.errors import ExplorerError, first_line
 from explorer.files import is_file
-
-if TYPE_CHECKING:
-    from explorer.pipeline.specs import SuiteSpec
+from explorer.paths import fill_path
 
 
 class Table(Protocol):
@@ -80,7 +79,7 @@ KNOWN = {
 """Data sets that are read by name alone; a build file may override each setting."""
 
 
-def load_source(spec: "SuiteSpec", relative_to: Path) -> list[Prompt]:
+def load_source(spec: SuiteSpec, relative_to: Path) -> list[Prompt]:
     """The prompts of a suite that a build file describes.
 
     Args:
@@ -90,8 +89,6 @@ def load_source(spec: "SuiteSpec", relative_to: Path) -> list[Prompt]:
     Raises:
         ExplorerError: the file or data set is not there, or has no such column.
     """
-    from explorer.pipeline.config import fill_path
-
     known = KNOWN.get(spec.hub, HubSet(spec.split, "", "", spec.subset))
     if spec.hub:
         table: Table = _from_hub(spec, known)
@@ -175,7 +172,7 @@ def _from_file(file: Path) -> FileTable:
     return FileTable(list(dict.fromkeys(name for row in rows for name in row)), rows)
 
 
-def _from_hub(spec: "SuiteSpec", known: HubSet) -> Any:
+def _from_hub(spec: SuiteSpec, known: HubSet) -> Any:
     from datasets import disable_progress_bars, load_dataset
 
     disable_progress_bars()

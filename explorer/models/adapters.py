@@ -8,10 +8,10 @@ receives (`ia3.py`). Everything else is merged by peft (`merging.py`).
 from pathlib import Path
 from typing import Any
 
+from explorer.digests import sha256_file
 from explorer.errors import ExplorerError
 from explorer.models.checkpoint import ADAPTER_CONFIG, read_json_file
 from explorer.models.places import adapter_weights, is_there
-from explorer.runs.format import sha256_file
 
 PEFT_PREFIX = "base_model.model."
 """What peft puts before the name of every module."""

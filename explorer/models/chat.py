@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError, first_line
-from explorer.models.pair_file import OF_M1, OF_M2, OWN, TULU
+from explorer.models.pair_spec import OF_M1, OF_M2, OWN, TULU
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

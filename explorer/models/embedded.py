@@ -9,8 +9,8 @@ from pathlib import Path
 
 from explorer.errors import ExplorerError
 from explorer.models import gguf
-from explorer.models.gguf import Progress
 from explorer.paths import user_cache
+from explorer.progress import NamedProgress
 
 NAME = "smollm2-135m-instruct"
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -48,7 +48,7 @@ def folder() -> Path:
     return user_cache() / f"{NAME}-v{_FORMAT}"
 
 
-def ensure(progress: Progress | None = None) -> Path:
+def ensure(progress: NamedProgress | None = None) -> Path:
     """The folder of the converted model, made first where it is missing or damaged (`gguf.unpack`).
 
     Raises:

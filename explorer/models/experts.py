@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from explorer.errors import ExplorerError
 from explorer.models.families import Family
-from explorer.models.layers import Visit
+from explorer.models.neuron_layer import NeuronVisit
 
 
 def check_experts(block: nn.Module, family: Family) -> nn.Module:
@@ -44,7 +44,7 @@ def check_experts(block: nn.Module, family: Family) -> nn.Module:
 
 
 class ExpertLayer:
-    """All experts of one layer; see `layers.NeuronLayer`."""
+    """All experts of one layer; see `neuron_layer.NeuronLayer`."""
 
     def __init__(self, block: Any) -> None:
         self._block = block
@@ -62,12 +62,12 @@ class ExpertLayer:
     def device(self) -> torch.device:
         return self._experts.down_proj.device
 
-    def attach(self, visit: Visit) -> "_Attached":
-        """See `layers.NeuronLayer.attach`."""
+    def attach(self, visit: NeuronVisit) -> "_Attached":
+        """See `neuron_layer.NeuronLayer.attach`."""
         return _Attached(self, self._block, visit)
 
     def columns(self, neurons: Sequence[int]) -> torch.Tensor:
-        """See `layers.NeuronLayer.columns`."""
+        """See `neuron_layer.NeuronLayer.columns`."""
         index = torch.as_tensor(neurons, device=self.device)
         routed = self.n_experts * self.expert_width
         inside = index.clamp(max=routed - 1)
@@ -77,7 +77,7 @@ class ExpertLayer:
         own = self._shared.down_proj.weight[:, (index - routed).clamp(min=0)].T
         return torch.where((index >= routed)[:, None], own, written)
 
-    def forward(self, visits: Sequence[Visit], x: torch.Tensor) -> torch.Tensor:
+    def forward(self, visits: Sequence[NeuronVisit], x: torch.Tensor) -> torch.Tensor:
         """What the layer writes, [rows, positions, hidden], with the visits called on its neurons."""
         flat = x.reshape(-1, x.shape[-1])
         h = self._read(flat).view(*x.shape[:-1], self.width)
@@ -120,11 +120,11 @@ class ExpertLayer:
 class _Attached:
     """A visit on a layer. Several may be attached; the block's own forward comes back with the last one's end."""
 
-    def __init__(self, layer: ExpertLayer, block: nn.Module, visit: Visit) -> None:
+    def __init__(self, layer: ExpertLayer, block: nn.Module, visit: NeuronVisit) -> None:
         self._block, self._visit = block, visit
         state = block.__dict__
         if "_neuron_visits" not in state:
-            visits: list[Visit] = []
+            visits: list[NeuronVisit] = []
             state["_neuron_visits"] = visits
             state["_own_forward"] = state.get("forward")  # accelerate puts one on a module, too
             state["forward"] = lambda hidden_states: layer.forward(visits, hidden_states)

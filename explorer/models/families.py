@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from explorer.errors import ExplorerError
 
 if TYPE_CHECKING:
@@ -209,18 +207,3 @@ def _size(down: "nn.Module") -> tuple[int, int] | None:
     if isinstance(down, nn.Linear):
         return down.in_features, down.out_features
     return (down.weight.shape[0], down.weight.shape[1]) if isinstance(down, Conv1D) else None
-
-
-def split_experts(neurons: Any, experts: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Expert and index within it of neurons numbered expert × width + index, as a mixture's layers number them.
-
-    Args:
-        neurons: int, scalar or array.
-        experts: how many there are in a layer, and the neurons of each.
-
-    Returns:
-        Two int arrays of the shape of `neurons`; the expert after the last one is the shared expert.
-    """
-    count, width = experts
-    expert = np.minimum(np.asarray(neurons) // width, count)
-    return expert, neurons - expert * width

@@ -10,18 +10,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
+from explorer.digests import sha256_file
 from explorer.errors import ExplorerError, first_line
 from explorer.models.checkpoint import POINTER
 from explorer.paths import user_cache
-from explorer.runs.format import sha256_file
+from explorer.progress import NamedProgress
 
 SUFFIX = ".gguf"
-
-Progress = Callable[[str, float], None]
-"""Called with what is being done and the share that is done, 0 to 1."""
 
 _RECORD = "converted.json"
 
@@ -30,7 +27,7 @@ _RECORD = "converted.json"
 _verified: set[tuple] = set()
 
 
-def unpacked(file: Path, progress: Progress | None = None) -> Path:
+def unpacked(file: Path, progress: NamedProgress | None = None) -> Path:
     """The folder of a GGUF file's model, unpacked first where that was not done yet.
 
     Args:
@@ -53,7 +50,7 @@ def unpacked(file: Path, progress: Progress | None = None) -> Path:
 
 
 def unpack(
-    file: Path, target: Path, progress: Progress | None = None, sha256: str = "", again: str = "get it again"
+    file: Path, target: Path, progress: NamedProgress | None = None, sha256: str = "", again: str = "get it again"
 ) -> Path:
     """Unpack a GGUF file to `target` unless that is there, whole.
 
@@ -107,7 +104,7 @@ def is_whole(target: Path) -> bool:
         return False
 
 
-def _convert(source: Path, target: Path, progress: Progress, sha256: str, again: str) -> None:
+def _convert(source: Path, target: Path, progress: NamedProgress, sha256: str, again: str) -> None:
     progress("Checking the model file", 0.0)
     found = sha256_file(source)
     if sha256 and found != sha256:
@@ -127,7 +124,7 @@ def _convert(source: Path, target: Path, progress: Progress, sha256: str, again:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _dequantise(source: Path, work: Path, progress: Progress) -> None:
+def _dequantise(source: Path, work: Path, progress: NamedProgress) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-Visit = Callable[[int, "torch.Tensor"], "torch.Tensor | None"]
+LayerVisit = Callable[[int, "torch.Tensor"], "torch.Tensor | None"]
+"""Gets a layer and its neurons' activations [rows, positions, n_neurons]; it may change them in place, or return what
+takes their place."""
 
 
 @contextmanager
-def neuron_hooks(model: "PreTrainedModel", visit: Visit) -> Iterator[None]:
+def neuron_hooks(model: "PreTrainedModel", visit: LayerVisit) -> Iterator[None]:
     """Call `visit(layer, neurons)` before the neurons of each layer are written, for as long as the block lasts.
 
     Args:

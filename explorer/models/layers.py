@@ -7,47 +7,17 @@ Everything that touches neurons goes through these objects, whatever the archite
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from explorer.models.experts import ExpertLayer, check_experts
 from explorer.models.families import blocks_of, family_of, find
+from explorer.models.neuron_layer import Handle, NeuronLayer, NeuronVisit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-Visit = Callable[[torch.Tensor], "torch.Tensor | None"]
-"""Gets the activations [rows, positions, width]; it may change them in place, or return what takes their place."""
-
-
-class Handle(Protocol):
-    """What holds a visit in place."""
-
-    def remove(self) -> None: ...
-
-
-class NeuronLayer(Protocol):
-    """The neurons of one layer.
-
-    Attributes:
-        width: how many there are.
-        device: where their activations are.
-    """
-
-    @property
-    def width(self) -> int: ...
-
-    @property
-    def device(self) -> torch.device: ...
-
-    def attach(self, visit: Visit) -> Handle:
-        """Call `visit` before the neurons are written to the residual stream, until the handle is removed."""
-        ...
-
-    def columns(self, neurons: Sequence[int]) -> torch.Tensor:
-        """What these neurons write to the residual stream at activation 1, [neurons, hidden]."""
-        ...
 
 
 class DenseLayer:
@@ -70,7 +40,7 @@ class DenseLayer:
         weight: Any = self.down.weight
         return weight.device
 
-    def attach(self, visit: Visit) -> Handle:
+    def attach(self, visit: NeuronVisit) -> Handle:
         """See `NeuronLayer.attach`."""
         if not self._flat:
             return self.down.register_forward_pre_hook(_pre_hook(visit))
@@ -122,13 +92,11 @@ def neuron_layers(model: "PreTrainedModel") -> list[NeuronLayer]:
     """
     family, blocks = family_of(model), blocks_of(model)
     if family.experts:
-        from explorer.models.experts import ExpertLayer, check_experts
-
         return [ExpertLayer(check_experts(find(block, family.down_proj), family)) for block in blocks]
     return [DenseLayer(block, find(block, family.down_proj), family.flat) for block in blocks]
 
 
-def _pre_hook(visit: Visit) -> Callable:
+def _pre_hook(visit: NeuronVisit) -> Callable:
     def hook(_module: nn.Module, args: tuple) -> tuple | None:
         changed = visit(args[0])
         return None if changed is None else (changed, *args[1:])

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from explorer.errors import ExplorerError, first_line
-from explorer.models import gguf
 from explorer.models.adapters import some_names
 from explorer.models.checkpoint import CONFIG, read_json_file
 from explorer.models.families import Family, family_named, family_of
 from explorer.models.hooks import check_hooks
 from explorer.models.merging import merge
-from explorer.models.pair_file import ModelSpec
+from explorer.models.pair_spec import ModelSpec
 from explorer.models.places import model_folder
 from explorer.models.placing import check_device, check_device_map, check_in_memory
+from explorer.progress import NamedProgress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,7 +36,7 @@ class Loader:
     Attributes:
         dtype: "float32", "bfloat16" or "float16".
         device: a torch device, or "auto".
-        device_map, quantisation: see `pair_file.PairSpec`.
+        device_map, quantisation: see `pair_spec.PairSpec`.
     """
 
     dtype: str
@@ -44,7 +44,7 @@ class Loader:
     device_map: str | dict[str, str | int] | None = None
     quantisation: str = ""
 
-    def load(self, spec: ModelSpec, progress: gguf.Progress | None) -> "PreTrainedModel":
+    def load(self, spec: ModelSpec, progress: NamedProgress | None) -> "PreTrainedModel":
         """The model with the adapters of `spec` merged into its weights, ready to read.
 
         Raises:

@@ -16,15 +16,17 @@ import torch
 from explorer.errors import ExplorerError
 from explorer.models import prompting
 from explorer.models.experts import ExpertLayer
-from explorer.models.families import down_names, family_of, parts_of, split_experts
-from explorer.models.gguf import Progress
+from explorer.models.families import down_names, family_of, parts_of
 from explorer.models.ia3 import has_neuron_factors, is_down_only_ia3, read_ia3
 from explorer.models.layers import neuron_layers
 from explorer.models.loader import Loader
-from explorer.models.pair_file import ModelSpec, PairSpec, check_dtype, read_pair_file
+from explorer.models.pair_file import read_pair_file
+from explorer.models.pair_spec import ModelSpec, PairSpec, check_dtype
 from explorer.models.places import adapter_folder
 from explorer.models.precision import resolve_dtype
 from explorer.models.tokenising import Reading, end_tokens, plain_decoding, read_alike, read_together
+from explorer.neurons.experts import split_experts
+from explorer.progress import NamedProgress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -150,14 +152,6 @@ class Pair:
         limits = [getattr(config, "max_position_embeddings", None) for config in configs]
         return min(limit or 2**31 for limit in limits)
 
-    def with_m2(self, model: ModelSpec) -> "Pair":
-        """The same M1 against another M2; weights that can be shared are not loaded again.
-
-        Raises:
-            ExplorerError: the other model cannot be loaded or does not belong to M1.
-        """
-        return sibling(self, replace(self.spec, m2=model, series=()))
-
     def reversed(self) -> "Pair":
         """M1 and M2 exchanged, over the same weights: what is patched into it breaks what M2 has learnt."""
         spec = replace(self.spec, name=f"{self.spec.name}, reversed", m1=self.spec.m2, m2=self.spec.m1, series=())
@@ -200,7 +194,7 @@ def load_pair(
     *,
     dtype: str | None = None,
     device: str | None = None,
-    progress: Progress | None = None,
+    progress: NamedProgress | None = None,
 ) -> Pair:
     """Load M1 and M2.
 
@@ -208,7 +202,7 @@ def load_pair(
         name: "demo", the path of a pair file, or its content.
         dtype: "bfloat16", "float16", "float32" (exact work) or "auto"; the pair file's own when left out.
         device: a torch device, or "auto" to spread the layers over what there is (`device_map`).
-        progress: called with what is being done and the share that is done.
+        progress: progress callback with what is being done, fraction in [0, 1].
 
     Raises:
         ExplorerError: a file is missing or wrong, or the two models do not belong together.
@@ -218,7 +212,7 @@ def load_pair(
 
 
 def _load(
-    spec: PairSpec, dtype: str | None, device: str | None, tell: Progress, reading: Reading | None = None
+    spec: PairSpec, dtype: str | None, device: str | None, tell: NamedProgress, reading: Reading | None = None
 ) -> Pair:
     """See `load_pair`; with `reading`, the models read as those of another pair do."""
     check_dtype(dtype or spec.dtype)

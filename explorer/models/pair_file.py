@@ -16,14 +16,13 @@ folder, or the name of one that ships, stands for its base model against the sam
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError
+from explorer.files import check_name
 from explorer.models.adapters import base_model
+from explorer.models.pair_spec import OF_M1, OF_M2, OWN, TULU, ModelSpec, PairSpec, SeriesStep
 from explorer.models.places import EMBEDDED, is_hub_id, is_there, split_revision
 from explorer.models.shipped import shipped_adapters
 from explorer.paths import PAIRS, pairs_folder
@@ -31,82 +30,6 @@ from explorer.toml_file import read_toml
 
 if TYPE_CHECKING:
     from explorer.models.pair_schema import ModelTable, SeriesTable
-
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
-QUANTISATIONS = ("", "8bit", "4bit")
-OWN, OF_M1, OF_M2, TULU = "own", "m1", "m2", "tulu"
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """One model of a pair: a base and the adapters put on it, in order.
-
-    Attributes:
-        base: a hub id, a folder, a .gguf file, or an `embedded:` name.
-        adapters: PEFT folders or hub ids.
-        revision: branch, tag or commit of a hub id; "" for the main branch.
-    """
-
-    base: str
-    adapters: tuple[str, ...] = ()
-    revision: str = ""
-
-
-@dataclass(frozen=True)
-class SeriesStep:
-    """M2 at one step of its training."""
-
-    step: int
-    model: ModelSpec
-
-
-@dataclass(frozen=True)
-class PairSpec:
-    """What a pair file says.
-
-    Attributes:
-        name: for people.
-        m1, m2: the model that lacks safety alignment, and the aligned one.
-        dtype: "bfloat16", "float16", "float32", or "auto" for the fastest that this machine computes natively.
-        device: a torch device ("cpu", "cuda:0"), or "auto" to let transformers place the layers.
-        source: the file, or the adapter's folder.
-        device_map: one of `DEVICE_MAPS`, or the device of each module by name, as transformers takes them;
-            None to put the whole model on `device`.
-        quantisation: "8bit" or "4bit" to load the weights so, by bitsandbytes; "" to load them as they are.
-        chat_template: "own" (M2's, else M1's), "m1" or "m2", "tulu" (the paper's), or a Jinja file.
-        template_arguments: what the template is given beside the messages, by name (`enable_thinking`).
-        date: the day that a template which prints the date is told, as YYYY-MM-DD; "" for the day it is loaded on.
-        series: M2 along its training, by rising step; empty where the file lists none.
-    """
-
-    name: str
-    m1: ModelSpec
-    m2: ModelSpec
-    dtype: str = "auto"
-    device: str = "cpu"
-    source: Path | None = None
-    device_map: str | dict[str, str | int] | None = None
-    quantisation: str = ""
-    chat_template: str = OWN
-    series: tuple[SeriesStep, ...] = ()
-    template_arguments: Mapping[str, bool | int | float | str] = field(default_factory=dict)
-    date: str = ""
-
-    def __post_init__(self) -> None:
-        check_dtype(self.dtype)
-        try:
-            date.fromisoformat(self.date or "2000-01-01")
-        except (ValueError, TypeError) as problem:
-            raise ExplorerError(f"The date must be written as 2026-07-26, not “{self.date}”.") from problem
-        if self.quantisation not in QUANTISATIONS:
-            raise ExplorerError(f"The quantisation must be 8bit or 4bit, not “{self.quantisation}”.")
-        by_name = isinstance(self.device_map, dict) and self.device_map
-        if self.device_map is not None and not by_name and self.device_map not in DEVICE_MAPS:
-            raise ExplorerError(
-                f"The device_map must be one of {', '.join(DEVICE_MAPS)} or a table of modules and devices, not "
-                f"“{self.device_map}”."
-            )
 
 
 def find_pair_file(name: str | Path) -> Path:
@@ -148,8 +71,6 @@ def write_pair_file(name: str, settings: dict[str, Any], models: dict[str, Model
     Raises:
         ExplorerError: the name is taken or cannot be a file's, or a setting is wrong; then nothing is written.
     """
-    from explorer.runs.format import check_name
-
     path = pairs_folder() / f"{check_name(name, 'pair file')}.toml"
     if name in pair_files():
         raise ExplorerError(f"There is a pair file “{name}” already; choose another name.")
@@ -234,14 +155,6 @@ def pair_of_places(m1: str, m2: str) -> PairSpec:
             models.append(ModelSpec(name, revision=revision))
     names = [Path(place.rstrip("/")).name or place for place in (m1, m2)]
     return PairSpec(f"{names[0]} and {names[1]}", models[0], models[1])
-
-
-def check_dtype(dtype: object) -> None:
-    """Raises:
-    ExplorerError: the dtype is not one of `DTYPES`.
-    """
-    if dtype not in DTYPES:
-        raise ExplorerError(f"The dtype must be one of {', '.join(DTYPES)}, not “{dtype}”.")
 
 
 def _model(table: "ModelTable", key: str, path: Path) -> ModelSpec:

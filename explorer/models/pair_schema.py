@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from explorer.errors import ExplorerError
-from explorer.models.pair_file import DEVICE_MAPS, DTYPES
+from explorer.models.pair_spec import DEVICE_MAPS, DTYPES
 
 Place = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"\A[^\x00-\x1f\x7f]+\z")]
 """A hub id, a folder or a file; no control characters."""
@@ -72,7 +72,7 @@ class SeriesTable(_Table):
 
 
 class PairTable(_Table):
-    """The whole file; see `pair_file.PairSpec` for what each setting does."""
+    """The whole file; see `pair_spec.PairSpec` for what each setting does."""
 
     name: Word | None = None
     m1: ModelTable

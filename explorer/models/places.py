@@ -28,6 +28,7 @@ from explorer.models.checkpoint import (
     check_pointers,
     check_weights,
 )
+from explorer.progress import NamedProgress
 
 EMBEDDED = "embedded:"
 
@@ -66,7 +67,7 @@ def is_hub_id(place: str) -> bool:
     return bool(_HUB_ID.fullmatch(place)) and not place.startswith((".", "/"))
 
 
-def model_folder(place: str, revision: str = "", progress: gguf.Progress | None = None) -> Path:
+def model_folder(place: str, revision: str = "", progress: NamedProgress | None = None) -> Path:
     """The folder of a base model, fetched or unpacked first where it has to be.
 
     Args:
@@ -91,7 +92,7 @@ def model_folder(place: str, revision: str = "", progress: gguf.Progress | None 
     return folder
 
 
-def adapter_folder(place: str, progress: gguf.Progress | None = None) -> Path:
+def adapter_folder(place: str, progress: NamedProgress | None = None) -> Path:
     """The folder of an adapter, fetched first where it is a hub id.
 
     Raises:
@@ -124,7 +125,7 @@ def adapter_weights(folder: Path) -> Path:
     return file
 
 
-def _local_or_hub(place: str, revision: str, what: str, files: list[str], progress: gguf.Progress | None) -> Path:
+def _local_or_hub(place: str, revision: str, what: str, files: list[str], progress: NamedProgress | None) -> Path:
     name, said = split_revision(place)
     if is_there(Path(place)):
         return Path(place)
@@ -138,7 +139,7 @@ def _local_or_hub(place: str, revision: str, what: str, files: list[str], progre
     return _fetched[key]
 
 
-def fetch(name: str, revision: str, what: str, files: list[str], progress: gguf.Progress | None = None) -> Path:
+def fetch(name: str, revision: str, what: str, files: list[str], progress: NamedProgress | None = None) -> Path:
     """The folder of a hub repository's files in the hub's own cache, fetched where they are not there yet.
 
     Args:

@@ -19,7 +19,7 @@ def resolve_dtype(dtype: str, device: str = "cpu") -> str:
     """The type that `dtype` means on a device: itself, or for "auto" the fastest one that is accurate enough.
 
     Args:
-        dtype: one of `pair_file.DTYPES`.
+        dtype: one of `pair_spec.DTYPES`.
         device: a torch device, or "auto" for wherever transformers puts the layers.
     """
     if dtype != "auto":

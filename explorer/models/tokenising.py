@@ -22,7 +22,7 @@ from explorer.models import prompting
 from explorer.models.adapters import READING_FILES, read_config
 from explorer.models.chat import Told, choose_template, prints_date, read_template, told, use_template
 from explorer.models.checkpoint import check_pointers
-from explorer.models.pair_file import ModelSpec, PairSpec
+from explorer.models.pair_spec import ModelSpec, PairSpec
 from explorer.models.places import EMBEDDED, adapter_folder, model_folder
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Contrast, ranking, neuron sets, dynamic patching, overlap."""
+"""Rankings of neurons, sets of them, patches as values, overlap; numpy only."""

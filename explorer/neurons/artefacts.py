@@ -9,7 +9,7 @@ The authors' scripts save a tuple of six tensors: change scores [layers, neurons
 They leave out every layer whose name contains "31", so a model of more than 31 layers lacks layer 31 there;
 `like` puts it back, unranked. A CSV needs a score for each neuron it names; those it
 does not name are left out of the ranking. A hook column names layers as TransformerLens does
-(`blocks.{layer}.mlp.hook_post`); commas, semicolons and tabs separate, in any encoding of `data.text_file`.
+(`blocks.{layer}.mlp.hook_post`); commas, semicolons and tabs separate, in any encoding of `explorer.text_file`.
 """
 
 import io
@@ -92,7 +92,7 @@ def ranking_table(changes: Ranking) -> "pd.DataFrame":
     return table
 
 
-def _to_tuple(changes: Ranking) -> tuple:
+def _to_tuple(changes: Ranking) -> tuple[Any, ...]:
     """The authors' six tensors; layers that are left out of our ranking come last in theirs."""
     import torch
 
@@ -163,7 +163,9 @@ def _array(path: Path, tensor: Any) -> np.ndarray:
         raise ExplorerError(f"{path} holds a tensor of shape {list(tensor.shape)[:4]}; no model has as many neurons.")
     tensor = tensor.detach()
     try:
-        return (tensor.float() if tensor.is_floating_point() else tensor).resolve_conj().resolve_neg().numpy()
+        plain = (tensor.float() if tensor.is_floating_point() else tensor).resolve_conj().resolve_neg()
+        array: np.ndarray = plain.numpy()
+        return array
     except (RuntimeError, TypeError) as problem:  # kinds of numbers that numpy does not know
         raise ExplorerError(f"{path} holds a tensor of {tensor.dtype}; save float32 and int64 ones.") from problem
 

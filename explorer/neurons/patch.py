@@ -19,6 +19,9 @@ A position is that of the token that is read there: "answer" begins behind the p
 encoder's and the decoder's start token, which is its "last_prompt" as well.
 """
 
+DIRECTIONS = ("restore", "break")
+"""M2's activations into M1 restore (are the neurons sufficient?); M1's into M2 break (are they necessary?)."""
+
 WEAKEST, STRONGEST = -1.0, 2.0
 
 

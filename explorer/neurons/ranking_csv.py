@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from explorer.data.rows import Cells, read_cells
-from explorer.data.text_file import open_text
 from explorer.errors import ExplorerError
+from explorer.text_file import open_text
 
 HOOK = "blocks.{layer}.mlp.hook_post"
 """TransformerLens's name of a layer's neurons: what `down_proj` receives."""

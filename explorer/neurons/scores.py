@@ -64,7 +64,8 @@ class Attributions(Ranking):
     def ranked_by(self) -> np.ndarray:
         """See `Ranking.ranked_by`."""
         if self.end == "absolute":
-            return np.abs(self.scores)
+            sizes: np.ndarray = np.abs(self.scores)
+            return sizes
         return -self.scores if self.end == "negative" else self.scores
 
     @property

@@ -93,7 +93,8 @@ class NeuronSet:
 
     def flat(self) -> np.ndarray:
         """int64 [k]: layer × n_neurons + index of each neuron."""
-        return self.layers * self.n_neurons + self.neurons
+        flat: np.ndarray = self.layers * self.n_neurons + self.neurons
+        return flat
 
     def mask(self) -> np.ndarray:
         """bool [n_layers, n_neurons]: which neurons are in the set."""

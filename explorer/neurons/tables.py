@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from explorer.models.families import split_experts
+from explorer.neurons.experts import split_experts
 from explorer.neurons.ranking import Ranking
 
 SHARED_EXPERT = -1

@@ -1,28 +1,26 @@
-"""Stages that answer prompt suites, patched and not; tables of the causal effect and phrases are made from them."""
+"""Stages that answer prompt suites, patched and not, which studies read; phrases are made from them too."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
-
-from explorer.neurons.patch import Patch
+from explorer.digests import digest
+from explorer.files import write_json
+from explorer.neurons.patch import DIRECTIONS, Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline import tasks
-from explorer.pipeline.context import Context, table_file
-from explorer.pipeline.specs import DIRECTIONS, AnswerSpec, options
-from explorer.pipeline.stages import Stage, Tell, digest, write_json
+from explorer.pipeline.context import Context
+from explorer.progress import Progress as Tell
 from explorer.runs.format import TENSORS
-from explorer.studies import statistics
+from explorer.studies.basis import AnswerSpec
+from explorer.studies.planning import Stage, options
 
 PLAIN = {"set": "", "seed": -1, "fraction": float("nan"), "start": 0.0}
 """The cells of answers that nothing is patched in."""
 
 
 def answer_stages(ctx: Context) -> list[Stage]:
-    """One stage for each table [[answers]], one for the results of each direction, and one for the phrases."""
+    """One stage for each table [[answers]], and one for the phrases."""
     stages = [_answers(ctx, spec) for spec in ctx.config.answers]
-    results = [_tables(ctx, direction) for direction in DIRECTIONS if _of(ctx, direction)]
-    return [*stages, *results, _phrases(ctx)] if stages else []
+    return [*stages, _phrases(ctx)] if stages else []
 
 
 def sets_of(ctx: Context, spec: AnswerSpec) -> list[tuple[dict[str, Any], NeuronSet]]:
@@ -100,51 +98,12 @@ def _answers(ctx: Context, spec: AnswerSpec) -> Stage:
     return stage
 
 
-def _of(ctx: Context, direction: str) -> list[AnswerSpec]:
-    return [spec for spec in ctx.config.answers if spec.direction == direction]
-
-
-def _tables(ctx: Context, direction: str) -> Stage:
-    """The results of one direction. Those of breaking are named so: "unpatched" is M2 there, "aligned" M1."""
-    specs, suffix = _of(ctx, direction), "" if direction == DIRECTIONS[0] else f"_{direction}"
-    names = {name: name + suffix for name in ("answers", "models", "effect", "restoring", "judges")}
-
-    def run(_tell: Tell) -> None:
-        from explorer.studies import effect
-        from explorer.studies.judges import judge_table
-
-        answers = _answers_of(ctx, specs)
-        tokens, scores = ctx.config.max_new_tokens, ctx.score_columns
-        total = ctx.ranking(specs[0].ranking).scores.size
-        ctx.writer.table(names["answers"], answers)
-        ctx.writer.table(names["models"], effect.model_table(answers, tokens, scores))
-        ctx.writer.table(names["effect"], effect.effect_table(answers, tokens, total, scores))
-        ctx.writer.table(names["restoring"], effect.restoring_table(answers, tokens, scores))
-        ctx.writer.table(names["judges"], judge_table(answers))
-
-    inputs = {**_answer_keys(ctx, specs), "statistics": statistics.VERSION}
-    return Stage(f"tables{suffix}", inputs, run, tuple(map(table_file, names.values())))
-
-
 def _phrases(ctx: Context) -> Stage:
-    """What the Patch lab guesses from, see `explorer.neurons.phrases`."""
+    """The draft of the Patch lab's speculative decoding, see `explorer.engine.drafts`."""
 
     def run(_tell: Tell) -> None:
-        texts = _answers_of(ctx, ctx.config.answers)["answer"].unique().tolist()
-        ctx.writer.tensors("phrases", ctx.once(tasks.read_phrases, texts))
+        texts = [text for spec in ctx.config.answers for text in ctx.answers(spec.key)["answer"]]
+        ctx.writer.tensors("phrases", ctx.once(tasks.read_phrases, list(dict.fromkeys(texts))))
 
-    return Stage("phrases", _answer_keys(ctx, ctx.config.answers), run, (f"{TENSORS}/phrases.safetensors",))
-
-
-def _answer_keys(ctx: Context, specs: Sequence[AnswerSpec]) -> dict[str, str]:
-    return {spec.key: ctx.key_of(f"answers-{spec.key}") for spec in specs}
-
-
-def _answers_of(ctx: Context, specs: Sequence[AnswerSpec]) -> pd.DataFrame:
-    """The answers of some tables, each row with the ranking whose sets were patched ("" where nothing is)."""
-    frames = []
-    for spec in specs:
-        frame = ctx.answers(spec.key)
-        frame.insert(2, "ranking", frame["column"].eq("patched").map({True: spec.ranking, False: ""}))
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    keys = {spec.key: ctx.key_of(f"answers-{spec.key}") for spec in ctx.config.answers}
+    return Stage("phrases", keys, run, (f"{TENSORS}/phrases.safetensors",))

@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import explorer
+from explorer.digests import digest
 from explorer.paths import runs_folder
+from explorer.pipeline import tasks
 from explorer.pipeline.answers import answer_stages
 from explorer.pipeline.config import BuildConfig
 from explorer.pipeline.context import Context, load_context
-from explorer.pipeline.detail import detail_stages
 from explorer.pipeline.engine import LocalEngine, make_engine
 from explorer.pipeline.rankings import ranking_stages
 from explorer.pipeline.scorers import public_name
-from explorer.pipeline.stages import Progress, Stage, digest, is_done, run_stage
+from explorer.pipeline.stages import is_done, run_stage
 from explorer.pipeline.status import Clock, Status, duration
 from explorer.pipeline.studies import study_stages
+from explorer.progress import NamedProgress
 from explorer.runs.format import TABLES, TENSORS
+from explorer.studies import STUDIES
+from explorer.studies.planning import Stage
 
 PACKAGES = (
     "torch",
@@ -47,7 +51,7 @@ def build(
     config: BuildConfig,
     *,
     resume: bool = True,
-    progress: Progress | None = None,
+    progress: NamedProgress | None = None,
     watch: Callable[[Status], None] | None = None,
     engine: str = "local",
     workers: int = 0,
@@ -95,7 +99,13 @@ def build(
 
 def plan(ctx: Context) -> list[Stage]:
     """All stages of a build, each after those whose outputs it reads."""
-    return [*ranking_stages(ctx), *answer_stages(ctx), *study_stages(ctx), *detail_stages(ctx)]
+    basis = ctx.noted([*ranking_stages(ctx), *answer_stages(ctx)])
+    return [*basis, *study_stages(ctx), _shape(ctx)]
+
+
+def _shape(ctx: Context) -> Stage:
+    """What the models are like, for the manifest."""
+    return Stage("shape", {"models": ctx.models_key()}, lambda _tell: ctx.once(tasks.shape, None), ())
 
 
 def print_plan(config: BuildConfig) -> None:
@@ -146,7 +156,7 @@ def _manifest(ctx: Context, results: dict[str, Any]) -> dict[str, Any]:
         "headline": config.headline,
         "ranking": kept[0] if kept else "",
         "answers": [asdict(spec) for spec in config.answers],
-        "detail": asdict(config.detail),
+        **{what: said for name, study in STUDIES.items() for what, said in study.about(config.asked(name)).items()},
         "seeds": {
             "random_controls": sorted({s for a in config.answers for s in a.random_seeds}),
             "bootstrap": 0,

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
-from explorer.pipeline import specs
-from explorer.runs.format import check_name
+from explorer.files import check_name
+from explorer.studies import STUDIES
+from explorer.studies.basis import ONE_MODEL, RankingSpec
 
 if TYPE_CHECKING:
     from explorer.pipeline.config import BuildConfig
@@ -35,7 +36,7 @@ def check_build(config: "BuildConfig", named: bool) -> None:
     _check_studies(config)
 
 
-def _check_ranking(config: "BuildConfig", ranking: specs.RankingSpec) -> None:
+def _check_ranking(config: "BuildConfig", ranking: RankingSpec) -> None:
     path = config.source
     if ranking.adapter and ranking.adapter not in {a.name for a in config.adapters}:
         raise ExplorerError(f"{path} uses the adapter “{ranking.adapter}”, which it does not define.")
@@ -46,10 +47,10 @@ def _check_ranking(config: "BuildConfig", ranking: specs.RankingSpec) -> None:
             raise ExplorerError(f"{path}, [rankings.{ranking.name}]: {problem}") from problem
     if ranking.method == "prompt_difference" and not ranking.against:
         raise ExplorerError(f"{path}: ranking “{ranking.name}” needs a harmless suite to compare with: against.")
-    if ranking.model != "m1" and ranking.method not in specs.ONE_MODEL:
+    if ranking.model != "m1" and ranking.method not in ONE_MODEL:
         raise ExplorerError(
             f"{path}, [rankings.{ranking.name}]: the method {ranking.method} reads both models; leave out model, which "
-            f"is for {' and '.join(specs.ONE_MODEL)}."
+            f"is for {' and '.join(ONE_MODEL)}."
         )
 
 
@@ -77,41 +78,18 @@ def _check_answers(config: "BuildConfig") -> None:
 
 
 def _check_studies(config: "BuildConfig") -> None:
-    path = config.source
-    for study, suites in (
-        *(("transfer", spec.targets) for spec in config.transfer),
-        *(("safeguard", spec.suites) for spec in config.safeguard),
-        *(("identification", (spec.suite,)) for spec in config.identification),
-    ):
-        for suite in suites:
-            if config.plain_answers(suite) is None:
-                raise ExplorerError(f"{path}: [{study}] reads answers to “{suite}”; add it under [[answers]].")
-    if config.fewest and not any(a.fractions for a in config.answers):
-        raise ExplorerError(f"{path}: [fewest] reads answers of patched models; give [[answers]] some fractions.")
-    methods = [spec.method for spec in config.series]
-    if len(set(methods)) < len(methods):
-        raise ExplorerError(f"{path} has two tables [[series]] of one method; put their fractions into one.")
-    compared = [("tax", "pairs", pair) for spec in config.tax for pair in spec.pairs]
-    compared += [("ablation", "a and b", (spec.a, spec.b)) for spec in config.ablation]
-    for study, setting, (a, b) in compared:
-        if a == b:
-            raise ExplorerError(f"{path}, [{study}]: {setting} must be two different rankings, not twice “{a}”.")
+    for name, study in STUDIES.items():
+        for asked in config.asked(name):
+            for suite in study.needs(asked).answers:
+                if config.plain_answers(suite) is None:
+                    raise ExplorerError(
+                        f"{config.source}: [{name}] reads answers to “{suite}”; add it under [[answers]]."
+                    )
+        study.check(config, config.asked(name))
 
 
 def _rankings_used(config: "BuildConfig") -> Iterable[str]:
     yield from (a.ranking for a in config.answers)
-    yield from (config.detail.ranking, *config.detail.beside)
-    for transfer in config.transfer:
-        yield from transfer.sources
-    for seeds in config.seeds:
-        yield from seeds.rankings
-    for tax in config.tax:
-        yield from (name for pair in tax.pairs for name in pair)
-    for ablation in config.ablation:
-        yield from filter(None, (ablation.a, ablation.b, ablation.means))
-    yield from (safeguard.ranking for safeguard in config.safeguard)
-    yield from (capability.ranking for capability in config.capability)
-    for found in config.identification:
-        yield from (found.reference, *found.rankings)
-    if config.single_neurons:
-        yield config.single_neurons.ranking
+    for name, study in STUDIES.items():
+        for asked in config.asked(name):
+            yield from study.needs(asked).rankings

@@ -1,21 +1,23 @@
 """Build configurations: TOML that says what a run is computed from. See `configs/build/demo.toml`."""
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+from explorer.data.suite_spec import SuiteSpec
 from explorer.errors import ExplorerError
-from explorer.files import is_file
-from explorer.paths import SHIPPED
-from explorer.pipeline import specs
+from explorer.files import check_name, is_file
+from explorer.neurons.patch import DIRECTIONS
+from explorer.paths import SHIPPED, fill_path
 from explorer.pipeline.checks import check_build
 from explorer.pipeline.scorers import HARM_JUDGES, ROLES, is_scorer, judge_parts, scorer_columns
 from explorer.runs.columns import MAIN
-from explorer.runs.format import check_name
 from explorer.schema import Dtype, Kind, Place, PlaceOrNone, Text, Tokens, check_settings, read_table, shown
 from explorer.scoring.registry import JUDGES, NAMES
+from explorer.studies import STUDIES
+from explorer.studies.basis import AnswerSpec, RankingSpec
+from explorer.studies.study import Study
 from explorer.toml_file import read_toml
 
 T = TypeVar("T")
@@ -23,33 +25,29 @@ T = TypeVar("T")
 MODELS = ("m1", "m2")
 """Names that no adapter may have."""
 
-STUDIES: dict[str, type] = {
-    "detail": specs.DetailSpec,
-    "series": specs.SeriesSpec,
-    "transfer": specs.TransferSpec,
-    "categories": specs.CategoriesSpec,
-    "seeds": specs.SeedsSpec,
-    "tax": specs.TaxSpec,
-    "ablation": specs.AblationSpec,
-    "safeguard": specs.SafeguardSpec,
-    "capability": specs.CapabilitySpec,
-    "identification": specs.IdentificationSpec,
-    "fewest": specs.FewestSpec,
-    "single_neurons": specs.SingleNeuronsSpec,
-}
-"""Tables of studies, with their settings; without its table a study is left out."""
-
-ONCE = ("detail", "fewest", "single_neurons")
-"""Those that stand at most once; the others may be lists of tables ([[tax]]), each with rankings of its own."""
-
-RANKED = ("detail", "safeguard", "capability", "single_neurons")
-"""Those that read the main ranking where they name no other."""
-
 Scorers = Annotated[tuple[Place, ...], Kind("a list of names")]
 Role = Annotated[Place, Kind("a scorer's name; cost and reward are one name each")]
 
-TABLES = ("rankings", "answers", "suites", "adapters", *STUDIES)
-"""What a build file holds beside settings of its own."""
+BASIS = ("rankings", "answers", "suites", "adapters")
+"""The tables that a build file holds beside settings of its own and those of studies."""
+
+HIDDEN = ("source", "main_ranking", "studies")
+"""What `BuildConfig` holds beside what a build file may set by that name."""
+
+
+@dataclass(frozen=True)
+class AdapterSpec:
+    """A model beside M1 and M2: M1 with one more adapter.
+
+    Attributes:
+        name: what the build calls it.
+        folder: relative to the build file, or the name of an adapter that ships with the project.
+        label: for people.
+    """
+
+    name: Place
+    folder: Place
+    label: Text = ""
 
 
 @dataclass(frozen=True)
@@ -64,11 +62,12 @@ class BuildConfig:
         max_new_tokens: length limit of the answers that are scored.
         main_ranking: the setting `ranking`: what the app shows first, and what tables mean that name no ranking.
         headline: the suite under [[answers]], with fractions, whose numbers the app shows first; "" leaves it to the
-            app (see `explorer.ui.facts.main_suite`).
+            app (see `explorer.report.facts.main_suite`).
         scorers: which scores the answers get; "refusal" always, the other shipped ones need the embedded model.
         cost, reward: the scorers whose numbers studies read as cost and as reward, where they are among `scorers`.
-        rankings, answers, suites, adapters: see `specs`.
-        detail and the other studies: their tables, none where the file does not ask for one; the detail always is.
+        rankings, answers: see `studies.basis`.
+        suites, adapters: prompts and models of the build's own.
+        studies: what every study is asked by its tables, by its name; see `explorer.studies`.
     """
 
     name: Place
@@ -77,35 +76,28 @@ class BuildConfig:
     pair: Place
     dtype: Dtype
     max_new_tokens: Tokens
-    rankings: tuple[specs.RankingSpec, ...]
-    answers: tuple[specs.AnswerSpec, ...]
-    detail: specs.DetailSpec
+    rankings: tuple[RankingSpec, ...]
+    answers: tuple[AnswerSpec, ...]
     source: Path
     main_ranking: Place = MAIN
     headline: PlaceOrNone = ""
     scorers: Scorers = NAMES
     cost: Role = ROLES["cost"]
     reward: Role = ROLES["reward"]
-    suites: tuple[specs.SuiteSpec, ...] = ()
-    adapters: tuple[specs.AdapterSpec, ...] = ()
-    series: tuple[specs.SeriesSpec, ...] = ()
-    transfer: tuple[specs.TransferSpec, ...] = ()
-    categories: tuple[specs.CategoriesSpec, ...] = ()
-    seeds: tuple[specs.SeedsSpec, ...] = ()
-    tax: tuple[specs.TaxSpec, ...] = ()
-    ablation: tuple[specs.AblationSpec, ...] = ()
-    safeguard: tuple[specs.SafeguardSpec, ...] = ()
-    capability: tuple[specs.CapabilitySpec, ...] = ()
-    identification: tuple[specs.IdentificationSpec, ...] = ()
-    fewest: specs.FewestSpec | None = None
-    single_neurons: specs.SingleNeuronsSpec | None = None
+    suites: tuple[SuiteSpec, ...] = ()
+    adapters: tuple[AdapterSpec, ...] = ()
+    studies: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def scorer_columns(self) -> dict[str, str]:
         """The scorer behind each column of scores that the answers get beside refusal and degenerate."""
         return scorer_columns(self.scorers, {"cost": self.cost, "reward": self.reward})
 
-    def ranking(self, name: str) -> specs.RankingSpec:
+    def asked(self, study: str) -> tuple[Any, ...]:
+        """The settings of every table that asks for a study; none where it is not asked for."""
+        return self.studies.get(study, ())
+
+    def ranking(self, name: str) -> RankingSpec:
         """The ranking of this name."""
         return next(ranking for ranking in self.rankings if ranking.name == name)
 
@@ -117,7 +109,7 @@ class BuildConfig:
         """How these rankings are computed; several methods with "and" between them."""
         return " and ".join(dict.fromkeys(self.ranking(name).method for name in rankings))
 
-    def plain_answers(self, suite: str, direction: str = specs.DIRECTIONS[0]) -> specs.AnswerSpec | None:
+    def plain_answers(self, suite: str, direction: str = DIRECTIONS[0]) -> AnswerSpec | None:
         """The table under [[answers]] that answers a suite with nothing patched, for all tables of one direction: the
         first of those with the most prompts. None where the suite is not answered.
         """
@@ -140,52 +132,56 @@ def read_build_config(path: str | Path) -> BuildConfig:
     """
     path = Path(path)
     raw = read_toml(path, "build file")
-    plain = {name: value for name, value in raw.items() if name not in TABLES}
-    hidden = next((name for name in ("source", "main_ranking") if name in plain), None)
+    listed = {name: study for name, study in STUDIES.items() if study.listed}
+    plain = {name: value for name, value in raw.items() if name not in (*BASIS, *listed)}
+    hidden = next((name for name in HIDDEN if name in plain), None)
     if hidden is not None:
         raise ExplorerError(f"{path} has an unknown setting “{hidden}”.")
-    own = check_settings(BuildConfig, {k: v for k, v in plain.items() if k != "ranking"}, str(path))
+    own = check_settings(BuildConfig, {k: v for k, v in plain.items() if k != "ranking"}, str(path), listed)
     if "ranking" in plain:
         own["main_ranking"] = check_settings(_Main, {"ranking": plain["ranking"]}, str(path))["ranking"]
     if not isinstance(raw.get("rankings"), Mapping) or not raw["rankings"]:
         raise ExplorerError(f"{path} names no rankings; give at least one table [rankings.NAME] with a suite.")
     main = own.get("main_ranking", MAIN)
-    studies: dict[str, Any] = {
-        name: _study(name, kind, raw[name], main, path) for name, kind in STUDIES.items() if name in raw
+    studies = {
+        name: _asked(study, raw[name], main, path) if study.listed and name in raw else study.unasked(main)
+        for name, study in STUDIES.items()
     }
     own["pair"] = _pair(own.get("pair", "demo"), path)
     stem = {"name": path.stem, "title": path.stem, "description": ""}
     config = BuildConfig(
         **{**stem, "dtype": "auto", "max_new_tokens": 48, **own, **_scorers(own, path)},
-        rankings=_named(specs.RankingSpec, raw["rankings"], "ranking", path),
+        rankings=_named(RankingSpec, raw["rankings"], "ranking", path),
         answers=_answers(raw.get("answers", []), main, path),
         source=path,
         suites=tuple(_suite(name, table, path) for name, table in _tables(raw, "suites", path)),
         adapters=tuple(_adapter(name, table, path) for name, table in _tables(raw, "adapters", path)),
-        **{"detail": specs.DetailSpec(main), **studies},
+        studies=studies,
     )
     check_name(config.name)
     check_build(config, named="ranking" in plain)
     return config
 
 
-def _answers(tables: Any, main: str, path: Path) -> tuple[specs.AnswerSpec, ...]:
+def _answers(tables: Any, main: str, path: Path) -> tuple[AnswerSpec, ...]:
     if not isinstance(tables, list):
         raise ExplorerError(f"{path}: answers is a list of tables; write [[answers]] above each.")
     return tuple(
-        read_table(specs.AnswerSpec, _ranked(table, main), f"{path}, [[answers]] {number}")
+        read_table(AnswerSpec, _ranked(table, main), f"{path}, [[answers]] {number}")
         for number, table in enumerate(tables, 1)
     )
 
 
-def _study(name: str, kind: type, raw: Any, main: str, path: Path) -> Any:
-    """What a study's table says; of those that may be lists, a tuple of one or more."""
-    several = isinstance(raw, list) and name not in ONCE
-    tables = [_ranked(table, main) if name in RANKED else table for table in (raw if several else [raw])]
+def _asked(study: Study[Any], raw: Any, main: str, path: Path) -> tuple[Any, ...]:
+    """What a study's tables say, one or more."""
+    several = isinstance(raw, list) and study.often
+    tables = [_ranked(table, main) if study.ranked else table for table in (raw if several else [raw])]
     if not several:
-        found: Any = read_table(kind, tables[0], f"{path}, [{name}]")
-        return found if name in ONCE else (found,)
-    return tuple(read_table(kind, table, f"{path}, [[{name}]] {number}") for number, table in enumerate(tables, 1))
+        return (read_table(study.settings, tables[0], f"{path}, [{study.name}]"),)
+    return tuple(
+        read_table(study.settings, table, f"{path}, [[{study.name}]] {number}")
+        for number, table in enumerate(tables, 1)
+    )
 
 
 def _ranked(table: Any, main: str) -> Any:
@@ -199,21 +195,6 @@ def _tables(raw: dict[str, Any], what: str, path: Path) -> list[tuple[str, Any]]
     if not isinstance(tables, Mapping):
         raise ExplorerError(f"{path}: {what} is not {shown(tables)} but tables; write [{what}.NAME] above each.")
     return list(tables.items())
-
-
-def fill_path(place: str, path: Path) -> Path:
-    """A file or folder that a build file names: `$EXPLORER_DATA` filled in, else relative to the build file.
-
-    Raises:
-        ExplorerError: a variable in it is not set, or it cannot be a place.
-    """
-    filled = os.path.expandvars(place)
-    if "$" in filled:
-        raise ExplorerError(f"{path} reads {place}; set EXPLORER_DATA to the folder of these datasets (see README).")
-    try:
-        return (path.parent / filled).resolve()
-    except (OSError, RuntimeError, ValueError) as problem:  # links that go round in a circle, a name of odd characters
-        raise ExplorerError(f"{path} names {shown(place)}, where no file can be; name another place.") from problem
 
 
 def _scorers(raw: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -255,10 +236,10 @@ def _pair(name: str, path: Path) -> str:
     return str(beside) if is_file(beside) else name
 
 
-def _suite(name: str, table: Any, path: Path) -> specs.SuiteSpec:
+def _suite(name: str, table: Any, path: Path) -> SuiteSpec:
     table = _named_table(name, table, "suite", f"{path}, [suites.{name}]")
     maps = {key: tuple(sorted(table[key].items())) for key in ("columns", "where") if isinstance(table.get(key), dict)}
-    spec = read_table(specs.SuiteSpec, {**table, **maps}, f"{path}, [suites.{name}]")
+    spec = read_table(SuiteSpec, {**table, **maps}, f"{path}, [suites.{name}]")
     unknown = next((what for what, _ in spec.columns if what not in ("prompt", "category", "id")), None)
     if unknown is not None:
         raise ExplorerError(
@@ -269,14 +250,14 @@ def _suite(name: str, table: Any, path: Path) -> specs.SuiteSpec:
     return spec
 
 
-def _adapter(name: str, table: Any, path: Path) -> specs.AdapterSpec:
+def _adapter(name: str, table: Any, path: Path) -> AdapterSpec:
     table = _named_table(name, table, "adapter", f"{path}, [adapters.{name}]")
-    spec = read_table(specs.AdapterSpec, {"folder": name, **table}, f"{path}, [adapters.{name}]")
+    spec = read_table(AdapterSpec, {"folder": name, **table}, f"{path}, [adapters.{name}]")
     if name in MODELS:
         raise ExplorerError(f"{path}: an adapter cannot be called {name}; choose another name.")
     for folder in (fill_path(spec.folder, path), SHIPPED / spec.folder):
         if (folder / "adapter_config.json").is_file():
-            return specs.AdapterSpec(spec.name, str(folder), spec.label)
+            return AdapterSpec(spec.name, str(folder), spec.label)
     raise ExplorerError(f"{path}: there is no adapter {spec.folder} beside the file or among those that ship.")
 
 

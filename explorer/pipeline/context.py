@@ -7,28 +7,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.data.suites_io import WITHHELD, Prompt, load_suite
+from explorer.digests import digest
+from explorer.files import read_json, write_json
+from explorer.models.describing import describe_model, reading_key
 from explorer.models.pair_file import read_pair_file
 from explorer.models.prompting import MAX_PROMPT_CHARS
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import ranking_from_parts
+from explorer.pipeline import tasks
 from explorer.pipeline.config import BuildConfig
 from explorer.pipeline.engine import Engine, Task
-from explorer.pipeline.models import Models, ModelsSpec, describe_model, reading_key
-from explorer.pipeline.parts import Parts, chunks
+from explorer.pipeline.models import Models, ModelsSpec, step_name
+from explorer.pipeline.parts import Parts
+from explorer.pipeline.rankings import HIDDEN, ranking_stage
 from explorer.pipeline.scorers import scorer_key
-from explorer.pipeline.specs import AnswerSpec
-from explorer.pipeline.stages import Tell, digest, plain_value, read_json, write_json
+from explorer.pipeline.stages import plain_value
 from explorer.pipeline.tasks import Patching
+from explorer.progress import Progress as Tell
 from explorer.progress import part_of
 from explorer.runs.columns import with_columns
-from explorer.runs.format import TABLES, TENSORS
+from explorer.runs.format import TENSORS
 from explorer.runs.writer import RunWriter
+from explorer.studies.basis import AnswerSpec, RankingSpec
+from explorer.studies.planning import CHUNK, Stage, chunks, table_file
 
 if TYPE_CHECKING:
     import pandas as pd
-
-CHUNK = 16
-"""Prompts of a part: an interrupted build loses at most the work on these."""
 
 FRAME_TOKENS = 32
 """About how many tokens a chat template puts around a prompt."""
@@ -41,9 +45,6 @@ SCORING = 0.1
 
 DATE = "date.json"
 """What keeps the day that a build takes for today."""
-
-HIDDEN = "hidden"
-"""The folder of rankings that only other stages read."""
 
 
 class Context:
@@ -64,6 +65,7 @@ class Context:
         self.suites: dict[str, list[Prompt]] = {}
         self._withheld: dict[str, str] = {}
         self._keys: dict[str, str] = {}
+        self._writers: dict[str, str] = {}
         self._described: dict[str, dict[str, Any]] = {}
         self._scorers: dict[str, str] = {}
 
@@ -128,6 +130,19 @@ class Context:
     def key_of(self, stage: str) -> str:
         """The key of a stage that was made earlier."""
         return self._keys[stage]
+
+    def noted(self, stages: Sequence[Stage]) -> Sequence[Stage]:
+        """The same stages, with a note of what writes each file, for the studies that read tables of others."""
+        self._writers |= {output: stage.key for stage in stages for output in stage.outputs}
+        return stages
+
+    def table_key(self, table: str) -> str:
+        """The key of the stage that writes a table of another study; "" where the build makes none."""
+        return self._writers.get(table_file(table), "")
+
+    def rank(self, spec: RankingSpec) -> Stage:
+        """The stage of a ranking beside those of the build file."""
+        return ranking_stage(self, spec)
 
     # -- what earlier stages wrote ---------------------------------------------------------------
 
@@ -206,8 +221,6 @@ class Context:
         """
         import pandas as pd
 
-        from explorer.pipeline import tasks
-
         task = task or tasks.answer
         written_by = self._written_by(task, how, prompts)
         written = Parts(self.work / WRITTEN / written_by[:32], written_by)
@@ -237,6 +250,16 @@ class Context:
         return Patching(**{"tokens": self.config.max_new_tokens, **options})
 
     @property
+    def pair_name(self) -> str:
+        """What the pair of M1 and M2 is called."""
+        return self.models.spec.pair.name
+
+    @property
+    def checkpoints(self) -> dict[int, str]:
+        """What each checkpoint of the pair's series is called among the models, by its step."""
+        return {step.step: step_name(step.step) for step in self.models.spec.pair.series}
+
+    @property
     def score_columns(self) -> tuple[str, ...]:
         """The columns of the scores; "refusal", "cost" (nan where it is not asked for) and "degenerate" always."""
         return ("refusal", *dict.fromkeys(["cost", *self.config.scorer_columns]), "degenerate")
@@ -258,13 +281,3 @@ def load_context(config: BuildConfig, work: Path, make: Callable[[ModelsSpec, Mo
     spec = ModelsSpec(pair, config.dtype, folders)
     models = Models(spec)
     return Context(config, work, models, make(spec, models))
-
-
-def table_file(name: str) -> str:
-    """Where a table lies in a work folder."""
-    return f"{TABLES}/{name}.parquet"
-
-
-def share(tell: Tell, number: int, of: int) -> Tell:
-    """Progress within one of several equal parts of a stage."""
-    return part_of(tell, number / of, 1 / of)

@@ -12,9 +12,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from explorer.files import whole
+from explorer.files import read_json, whole, write_json
 from explorer.pipeline.engine import Engine, Task
-from explorer.pipeline.stages import Tell, read_json, write_json
+from explorer.progress import Progress as Tell
 
 
 class Parts:
@@ -64,8 +64,3 @@ class Parts:
             return
         with whole(self.folder / f"{number}.npz") as half, half.open("wb") as file:
             np.savez(file, key=np.array(self.key), **result)
-
-
-def chunks(items: Sequence[Any], size: int) -> list[list[Any]]:
-    """The items in order, `size` at a time."""
-    return [list(items[start : start + size]) for start in range(0, len(items), size)]

@@ -2,23 +2,27 @@
 
 from typing import Any
 
+from explorer.digests import digest
 from explorer.neurons.ranking import Ranking
 from explorer.pipeline import tasks
-from explorer.pipeline.context import CHUNK, HIDDEN, Context, share
 from explorer.pipeline.models import STEP
-from explorer.pipeline.parts import chunks
-from explorer.pipeline.specs import ONE_MODEL, RankingSpec, options
-from explorer.pipeline.stages import Stage, Tell, digest
+from explorer.progress import Progress as Tell
 from explorer.runs.columns import BY_CHANGE
 from explorer.runs.format import TENSORS
+from explorer.studies.basis import ONE_MODEL, RankingSpec
+from explorer.studies.given import Build
+from explorer.studies.planning import CHUNK, Stage, chunks, options, share
+
+HIDDEN = "hidden"
+"""The folder of rankings that only other stages read."""
 
 
-def ranking_stages(ctx: Context) -> list[Stage]:
+def ranking_stages(ctx: Build) -> list[Stage]:
     """One stage for each ranking under [rankings]."""
     return [ranking_stage(ctx, spec) for spec in ctx.config.rankings]
 
 
-def ranking_stage(ctx: Context, spec: RankingSpec) -> Stage:
+def ranking_stage(ctx: Build, spec: RankingSpec) -> Stage:
     """The stage of one ranking; one that is not kept lies where the run does not take it from."""
     second = spec.adapter or "m2"
     texts = {spec.suite: [p.prompt for p in ctx.prompts(spec.suite, spec.limit, spec.category)]}
@@ -38,7 +42,7 @@ def ranking_stage(ctx: Context, spec: RankingSpec) -> Stage:
     return stage
 
 
-def _tokens(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]]) -> float:
+def _tokens(ctx: Build, spec: RankingSpec, texts: dict[str, list[str]]) -> float:
     if spec.method == "attribution":  # two texts a prompt; a backward pass costs what a forward pass does
         passes = 2 * len(spec.attributing().steps) + 1
         return ctx.estimate(texts[spec.suite], 2 * passes + 2, spec.max_new_tokens)
@@ -47,7 +51,7 @@ def _tokens(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]]) -> flo
     return sum(ctx.estimate(prompts, 2 + writes, new) for prompts in texts.values())
 
 
-def _compute(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]], key: str, tell: Tell) -> Ranking:
+def _compute(ctx: Build, spec: RankingSpec, texts: dict[str, list[str]], key: str, tell: Tell) -> Ranking:
     if spec.method == "attribution":
         return _attribute(ctx, spec, texts[spec.suite], key, tell)
     free = spec.method in ONE_MODEL
@@ -81,7 +85,7 @@ def _compute(ctx: Context, spec: RankingSpec, texts: dict[str, list[str]], key: 
 
 
 def _contrast(
-    ctx: Context,
+    ctx: Build,
     spec: RankingSpec,
     how: tasks.Contrasting,
     prompts: list[str],
@@ -90,21 +94,22 @@ def _contrast(
     suite: str,
     tell: Tell,
 ) -> Ranking:
-    from explorer.neurons.contrast import Sums, scores_of
-    from explorer.neurons.sane import check_sums
+    from explorer.engine.contrast import scores_of
+    from explorer.engine.sane import check_sums
+    from explorer.engine.sums import Sums
 
     parts = ctx.compute(
         f"ranking-{spec.name}", key, tasks.contrast, how, chunks(prompts, CHUNK), tell, digest(suite)[:8]
     )
-    label = f"{ctx.models.spec.pair.name}: {how.positions} positions of {how.answers.upper()}'s answers"
+    label = f"{ctx.pair_name}: {how.positions} positions of {how.answers.upper()}'s answers"
     sums = Sums.total(parts)
     if spec.method not in ONE_MODEL and not spec.adapter.startswith(STEP):  # a training may begin at M1 itself
         check_sums(sums, ctx.config.dtype)
     return scores_of(sums, label, meta, spec.exclude_layers)
 
 
-def _attribute(ctx: Context, spec: RankingSpec, prompts: list[str], key: str, tell: Tell) -> Ranking:
-    from explorer.neurons.attribution import AttributionSums, attributions_of
+def _attribute(ctx: Build, spec: RankingSpec, prompts: list[str], key: str, tell: Tell) -> Ranking:
+    from explorer.engine.attribution import AttributionSums, attributions_of
 
     how = spec.attributing()
     shared = tasks.Attribution(spec.adapter or "m2", vars(how))
@@ -112,10 +117,10 @@ def _attribute(ctx: Context, spec: RankingSpec, prompts: list[str], key: str, te
     meta: dict[str, Any] = {"method": spec.method, "suite": spec.suite, "prompts": len(prompts), "positions": "all"}
     meta |= {name: value for name, value in (("adapter", spec.adapter), ("category", spec.category)) if value}
     sums = AttributionSums.total(parts)
-    return attributions_of(sums, how, ctx.models.spec.pair.name, meta, spec.exclude_layers).by(spec.end)
+    return attributions_of(sums, how, ctx.pair_name, meta, spec.exclude_layers).by(spec.end)
 
 
-def _write(ctx: Context, spec: RankingSpec, changes: Ranking) -> dict[str, Any]:
+def _write(ctx: Build, spec: RankingSpec, changes: Ranking) -> dict[str, Any]:
     if spec.keep:
         return ctx.writer.change_scores(spec.name, changes)
     arrays, about = changes.to_parts()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from explorer.pipeline.models import place_digest
+from explorer.models.describing import place_digest
 from explorer.scoring.registry import JUDGES, NAMES, describe, head_digest
 
 ROLES = {"cost": "demo-cost", "reward": "demo-reward"}

@@ -5,55 +5,16 @@ names is whole, whatever moment the process died at.
 """
 
 import hashlib
-import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.files import whole
-
-Progress = Callable[[str, float], None]
-"""Called with the stage's name and the share of it that is done, 0 to 1."""
-
-Tell = Callable[[float], None]
-"""Told the share of a stage that is done."""
-
-VERSION = 3
-"""Raised when a stage computes something else from the same inputs."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step of a build.
-
-    Attributes:
-        name: unique within the build.
-        inputs: all that its outputs depend on, as plain JSON values (digests, options, keys of stages).
-        run: does the work; its argument is told the share that is done. What it returns (plain JSON
-            values) is kept in the record.
-        outputs: files it writes, relative to the work folder.
-        tokens: about how many tokens its models read and write, for the estimate of the time left.
-    """
-
-    name: str
-    inputs: dict[str, Any]
-    run: Callable[[Tell], Any]
-    outputs: tuple[str, ...]
-    tokens: float = 0.0
-
-    @property
-    def key(self) -> str:
-        """A digest of everything the outputs depend on."""
-        return digest({"stage": self.name, "version": VERSION, "inputs": self.inputs})
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of a plain JSON value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+from explorer.files import read_json, write_json
+from explorer.progress import NamedProgress
+from explorer.studies.planning import Stage
 
 
 def plain_value(value: Any) -> Any:
@@ -83,7 +44,7 @@ def is_done(stage: Stage, work: Path) -> bool:
     )
 
 
-def run_stage(stage: Stage, work: Path, progress: Progress) -> Any:
+def run_stage(stage: Stage, work: Path, progress: NamedProgress) -> Any:
     """Run a stage unless it is done; what its `run` returned."""
     record = work / "stages" / f"{stage.name}.json"
     if is_done(stage, work):
@@ -95,21 +56,3 @@ def run_stage(stage: Stage, work: Path, progress: Progress) -> Any:
     shutil.rmtree(work / "parts" / stage.name, ignore_errors=True)  # not before the record is there
     progress(stage.name, 1.0)
     return result
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; None where it is missing or unreadable."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all.
-
-    Raises:
-        ExplorerError: it cannot be written.
-    """
-    with whole(path) as half:
-        half.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")

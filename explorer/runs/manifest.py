@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import ExplorerError
-from explorer.files import is_file
-from explorer.runs.format import MANIFEST, SCHEMA_VERSION, TABLES, TENSORS, check_name
+from explorer.files import check_name, is_file
+from explorer.runs.format import MANIFEST, SCHEMA_VERSION, TABLES, TENSORS
 
 MOST = 2**26
 """Bytes of a manifest; the demo's has thirty thousand."""
@@ -54,28 +54,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _pair(manifest: Mapping) -> bool:
+def _pair(manifest: Mapping[str, Any]) -> bool:
     pair = manifest.get("pair")
     if not isinstance(pair, dict) or not all(_count(pair.get(key)) for key in ("n_layers", "n_neurons")):
         return False
-    return pair["n_layers"] * pair["n_neurons"] <= MOST_NEURONS
+    return bool(pair["n_layers"] * pair["n_neurons"] <= MOST_NEURONS)
 
 
 def _count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_NEURONS
 
 
-def _rankings(manifest: Mapping) -> bool:
+def _rankings(manifest: Mapping[str, Any]) -> bool:
     rankings = manifest.get("rankings")
     return isinstance(rankings, dict) and all(_name(n) and isinstance(about, dict) for n, about in rankings.items())
 
 
-def _tables(manifest: Mapping) -> bool:
+def _tables(manifest: Mapping[str, Any]) -> bool:
     tables = manifest.get("tables")
     return isinstance(tables, list) and all(_name(name) for name in tables)
 
 
-def _files(manifest: Mapping) -> bool:
+def _files(manifest: Mapping[str, Any]) -> bool:
     """Whether every file lies in the run's own folder, and has a checksum."""
     files = manifest.get("files")
     return isinstance(files, dict) and all(
@@ -92,7 +92,7 @@ def _name(value: Any) -> bool:
     return True
 
 
-_PARTS: dict[str, Callable[[Mapping], bool]] = {
+_PARTS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "the size of its models": _pair,
     "its rankings": _rankings,
     "its tables": _tables,

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explorer.digests import sha256_file
 from explorer.errors import ExplorerError
-from explorer.files import is_file
+from explorer.files import check_name, is_file
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import ChangeScores, ranking_from_parts
 from explorer.paths import PROJECT, runs_folder
@@ -25,8 +26,6 @@ from explorer.runs.format import (
     TABLES,
     TENSORS,
     TEXT_COLUMNS,
-    check_name,
-    sha256_file,
 )
 from explorer.runs.manifest import read_manifest
 

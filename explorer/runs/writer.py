@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.files import make_folder, whole, writing
+from explorer.digests import sha256_file
+from explorer.files import check_name, make_folder, whole, writing
 from explorer.neurons.ranking import Ranking
-from explorer.runs.format import MANIFEST, SCHEMA_VERSION, TABLES, TENSORS, check_name, sha256_file
+from explorer.runs.format import MANIFEST, SCHEMA_VERSION, TABLES, TENSORS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,5 +1,6 @@
 """Frozen features of the embedded model: what the demo's score heads read."""
 
+import copy
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from explorer.models import embedded
+from explorer.models.padding import padded
 from explorer.models.pair import Pair, load_pair
-from explorer.models.pair_file import EMBEDDED, ModelSpec, PairSpec
+from explorer.models.pair_file import EMBEDDED
+from explorer.models.pair_spec import ModelSpec, PairSpec
 from explorer.models.prompting import encode_plain
 from explorer.progress import Progress
 
@@ -138,16 +142,14 @@ def _read(
     """Right-padded: with causal attention no real token sees the padding."""
     cache = _read_lead(model, rows[0][0], len(rows), max(layers)) if shared else None
     rows = [([], body) for _, body in rows] if shared else rows
-    longest = max(len(lead) + len(body) for lead, body in rows)
-    ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    weights = {pool: torch.zeros(len(rows), longest) for pool in POOLS}
+    ids = padded([lead + body for lead, body in rows], model.device)
+    weights = {pool: torch.zeros(ids.shape) for pool in POOLS}
     for i, (lead, body) in enumerate(rows):
         end = len(lead) + len(body)
-        ids[i, :end] = torch.tensor(lead + body)
         weights["mean"][i, len(lead) : end] = 1 / len(body)
         weights["last"][i, end - 1] = 1
     over = torch.stack([weights[pool] for pool in POOLS]).to(model.device)
-    states = _states_after(model, ids.to(model.device), layers, cache)
+    states = _states_after(model, ids, layers, cache)
     pooled = [torch.einsum("prt,rth->rph", over, states[layer].float()) for layer in layers]
     return torch.stack(pooled, dim=1).cpu().numpy()
 
@@ -162,8 +164,12 @@ def _read_lead(model: "PreTrainedModel", lead: list[int], rows: int, layer: int)
     return cache
 
 
-class _Enough(Exception):
-    """Raised by a hook when the last wanted layer has run."""
+def _first_layers(model: "PreTrainedModel", count: int) -> Any:
+    """The model's body with its first layers alone, over the same weights; the model stays as it is."""
+    body: Any = copy.copy(model.base_model)
+    body._modules = dict(body._modules)
+    body.layers = nn.ModuleList(body.layers[:count])
+    return body
 
 
 def _states_after(
@@ -175,18 +181,14 @@ def _states_after(
     def keep(number: int) -> Callable:
         def hook(_module, _inputs, output):
             states[number] = output[0] if isinstance(output, tuple) else output
-            if number == max(layers):
-                raise _Enough
 
         return hook
 
-    blocks: Any = model.base_model.layers
-    handles = [blocks[number - 1].register_forward_hook(keep(number)) for number in layers]
+    body = _first_layers(model, max(layers))
+    handles = [body.layers[number - 1].register_forward_hook(keep(number)) for number in layers]
     try:
         with torch.inference_mode():
-            model.base_model(input_ids=ids, past_key_values=cache, use_cache=cache is not None)
-    except _Enough:
-        pass
+            body(input_ids=ids, past_key_values=cache, use_cache=cache is not None)
     finally:
         for handle in handles:
             handle.remove()

@@ -16,12 +16,13 @@ import torch
 
 from explorer.errors import ExplorerError, first_line
 from explorer.models.loader import check_keys
+from explorer.models.padding import padded
 from explorer.models.places import model_folder
 from explorer.models.plain_text import encode_pieces
 from explorer.models.precision import resolve_dtype
 from explorer.models.tokenising import load_tokenizer
 from explorer.scoring.base import check_pairs
-from explorer.scoring.registry import describe
+from explorer.scoring.judge_kinds import judge_sentence
 from explorer.scoring.score_model import load_score_model
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class BeaverScorer:
             ExplorerError: it is not there, or is no score model.
         """
         self.name = f"beaver:{place}"
-        self.description = describe(self.name)
+        self.description = judge_sentence(self.name)
         self._tokenizer = _tokenizer(place)
         self._model = load_score_model(place, getattr(torch, resolve_dtype(dtype, device))).to(device)  # type: ignore[arg-type]
 
@@ -80,7 +81,7 @@ class GuardScorer:
             ExplorerError: it is not there, or its tokeniser has no chat template.
         """
         self.name = f"guard:{place}"
-        self.description = describe(self.name)
+        self.description = judge_sentence(self.name)
         self._tokenizer = _tokenizer(place)
         if not self._tokenizer.chat_template:
             raise ExplorerError(
@@ -170,8 +171,7 @@ def _in_batches(rows: list[list[int]], read: Any) -> np.ndarray:
     out = np.zeros(len(rows), dtype=np.float32)
     for start in range(0, len(order), BATCH):
         chunk = order[start : start + BATCH]
-        longest = max(len(rows[i]) for i in chunk)
-        ids = torch.tensor([rows[i] + [0] * (longest - len(rows[i])) for i in chunk])
+        ids = padded([rows[i] for i in chunk])
         last = torch.tensor([len(rows[i]) - 1 for i in chunk])
         with torch.inference_mode():
             out[chunk] = read(ids, last).float().cpu().numpy()

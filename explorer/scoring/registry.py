@@ -1,11 +1,11 @@
 """Scorers by name."""
 
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError
 from explorer.scoring.base import Scorer
+from explorer.scoring.judge_kinds import JUDGES, judge_sentence
 
 if TYPE_CHECKING:
     from explorer.models.pair import Pair
@@ -18,16 +18,6 @@ SHIPPED = {
 """The scorers that ship with the project: module and class; each is imported when it is asked for."""
 
 NAMES = tuple(SHIPPED)
-
-JUDGES = {"beaver": "BeaverScorer", "guard": "GuardScorer", "classifier": "ClassifierScorer"}
-"""Kinds of published judges, each asked for as "kind:hub id or folder"."""
-
-JUDGE_SENTENCES = {
-    "beaver": "Score at the end token of the conversation by {name} (Beaver's template).",
-    "guard": "Log-odds of the verdict “unsafe” by {name}; above 0 is harmful, lower is safer.",
-    "classifier": "Log-odds of the harmful label by {name}; above 0 is harmful. It reads the answer, not the prompt.",
-}
-"""What a judge of each kind says of its number before it is loaded."""
 
 
 def load_scorer(name: str, pair: "Pair | None" = None) -> Scorer:
@@ -58,7 +48,7 @@ def describe(name: str) -> str:
     """What a scorer's number is, in one sentence, without loading it."""
     kind, _, place = name.partition(":")
     if kind in JUDGES and place:
-        return JUDGE_SENTENCES[kind].format(name=Path(place).name)
+        return judge_sentence(name)
     return str(_shipped(name).description)
 
 
@@ -70,7 +60,7 @@ def head_digest(name: str) -> str:
         return f"wording {VERSION}"
     if not name.startswith("demo-"):
         return ""
-    from explorer.runs.format import sha256_file
+    from explorer.digests import sha256_file
     from explorer.scoring.head import head_file
 
     file = head_file(name)

@@ -14,19 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from explorer.data.sources import load_source
+from explorer.data.suite_spec import SuiteSpec
 from explorer.data.suites_io import Preset, load_presets, load_suite
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import Answer, sweep
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, sibling
 from explorer.models.pair_file import PairSpec
 from explorer.models.prompting import check_new_tokens
-from explorer.neurons.patching import Answer, sweep
 from explorer.paths import data_folder
-from explorer.pipeline.specs import SuiteSpec
 from explorer.scoring.degenerate import degenerate
 from explorer.scoring.registry import load_scorer
 from explorer.scoring.verdict import refused, verdicts
-from explorer.studies.capability import wikitext, window_losses
-from explorer.studies.card import WINDOW_TOKENS
+from explorer.studies.benchmarks import WINDOW_TOKENS, wikitext, window_losses
 from explorer.studies.criteria import CRITERIA, OWN, Found
 from explorer.studies.statistics import Estimate, mean, paired_difference
 
@@ -142,9 +142,8 @@ class _Answers:
         out = sweep(
             pair,
             prompts,
-            [],
-            settings.length(suite),
-            unpatched=with_m1 and suite in REDTEAM,
+            Columns(unpatched=with_m1 and suite in REDTEAM),
+            Decoding(settings.length(suite)),
             progress=lambda share: tell(f"{model}: {suite}", share),
         )
         self.first, self.second = out.unpatched, out.aligned
@@ -205,7 +204,9 @@ def red_team_presets() -> list[Preset]:
 
 def _presets(pair: Pair, settings: AcceptanceSettings, tell: Progress) -> dict[str, tuple[Estimate, int]]:
     prompts = [preset.prompt for preset in red_team_presets()]
-    out = sweep(pair, prompts, [], settings.tokens, progress=lambda share: tell("answers: presets", share))
+    out = sweep(
+        pair, prompts, Columns(), Decoding(settings.tokens), progress=lambda share: tell("answers: presets", share)
+    )
     answered = [v.outcome == "answered" for v in verdicts([a.text for a in out.unpatched])]
     declined = refused([a.text for a in out.aligned])
     n = len(prompts)

@@ -19,6 +19,7 @@ import numpy as np
 from explorer import paths
 from explorer.data.suites_io import read_jsonl
 from explorer.scoring import labelled
+from explorer.scoring.agreement_file import FILE
 from explorer.scoring.cost import NAME as COST
 from explorer.scoring.cost import floor_degenerate
 from explorer.scoring.features import Reading, feature_model
@@ -35,8 +36,6 @@ LENGTH_SAMPLE = 250
 
 BINS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 """Edges of the bins of predicted probability."""
-
-FILE = "agreement.json"
 
 PEOPLE, ANNOTATOR, BLIND = "people", "an AI annotator", "AI annotators, blind to the model"
 """Who gave labels. An annotator who knows what wrote an answer may label by that; a blind one cannot."""

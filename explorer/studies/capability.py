@@ -1,128 +1,190 @@
 """General capability: is the intervention too invasive? (table `capability`, paper section 4.3)
 
 Perplexity on WikiText-2; multiple choice on MMLU (by the letter's probability) and on TruthfulQA (MC1, by the
-answer's); greedy solutions on GSM8K. M1, M1 patched, and M2 read and answer the same.
+answer's); greedy solutions on GSM8K. M1, M1 patched, and M2 read and answer the same `benchmarks`.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from annotated_types import Interval
 
-from explorer.data.suites_io import read_jsonl
-from explorer.data.text_file import open_text
-from explorer.errors import ExplorerError
-from explorer.files import is_file
+from explorer.charts.labels import NBSP, interval, percent
+from explorer.data.suites_io import Prompt
+from explorer.digests import digest
+from explorer.neurons.sets import NeuronSet
+from explorer.paths import fill_path
+from explorer.progress import Progress as Tell
+from explorer.schema import CountOrNone, Fractions, Place, Tokens
+from explorer.studies import benchmarks
+from explorer.studies.benchmarks import CHANCE, Item, chance_of, solves, window_losses
+from explorer.studies.documented import METHOD, RANKING
+from explorer.studies.given import Build, LoadedModels
+from explorer.studies.joining import Part, of_ranking
+from explorer.studies.planning import chunks, options, share
+from explorer.studies.shares import wilson
 from explorer.studies.statistics import Estimate, mean, paired_difference
-
-if TYPE_CHECKING:
-    from explorer.models.pair import Pair
-    from explorer.neurons.sets import NeuronSet
-
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
-LETTERS = ("A", "B", "C", "D")
-
-CHANCE = {"mmlu": 1 / len(LETTERS), "gsm8k": 0.0}
-"""The accuracy of guessing; a model that is not distinguishable from it cannot be seen to lose ability."""
-
-PAGE = 1_500
-MOST_TEXT = 2**26
-"""Characters of WikiText-2 that are read at most; it has a million."""
+from explorer.studies.study import Column, Needs, Study, Table
+from explorer.studies.words import by_method
 
 
 @dataclass(frozen=True)
-class Item:
-    """Something to read.
+class CapabilitySpec:
+    """What patching costs in general ability.
 
     Attributes:
-        task: "wikitext2", "mmlu" or "truthfulqa".
-        id: within the task.
-        text: a stretch of text, or a question.
-        options: possible answers.
-        right: index of the right one.
-        tokens: of a stretch of text, so many are read.
+        ranking, fractions: the sets that are patched.
+        folder: where wikitext2_test.txt, mmlu_subset.jsonl, truthfulqa_mc.jsonl and gsm8k_test.jsonl lie.
+        windows, window_tokens: stretches of WikiText-2, and their length.
+        mmlu, truthfulqa, gsm8k: questions of each.
+        gsm8k_tokens: length limit of a solution.
     """
 
-    task: str
-    id: str
-    text: str
-    options: tuple[str, ...] = ()
-    right: int = 0
-    tokens: int = 0
+    ranking: Place = "safety"
+    fractions: Fractions = (0.05,)
+    folder: Place = "$EXPLORER_DATA/capability"
+    windows: CountOrNone = 20
+    window_tokens: Annotated[int, Interval(ge=2, le=100_000)] = 256
+    mmlu: CountOrNone = 100
+    truthfulqa: CountOrNone = 50
+    gsm8k: CountOrNone = 20
+    gsm8k_tokens: Tokens = 96
 
 
-def wikitext(folder: Path, windows: int, tokens: int) -> list[Item]:
-    """Stretches of WikiText-2, evenly spread over its test part."""
-    text = _read(folder / "wikitext2_test.txt")
-    length = tokens * 8  # characters: more than enough for the tokens that are read
-    if windows < 1 or len(text) < length:
+class Capability(Study[CapabilitySpec]):
+    """WikiText-2, MMLU, TruthfulQA and GSM8K, for M1, patched M1 and M2."""
+
+    name, title, settings = "capability", "General capability", CapabilitySpec
+    ranked = True
+    tables = (
+        Table(
+            "capability",
+            "one model at one task",
+            (
+                METHOD,
+                RANKING,
+                Column("task", "wikitext2, mmlu, truthfulqa or gsm8k"),
+                Column("measure", "perplexity or accuracy (0 to 1)"),
+                Column("model", "M1, patched (M1 with M2's activations) or M2"),
+                Column("fraction", "patched share of all neurons: 0 for M1, 1 for M2"),
+                Column("n", "stretches of text, questions or problems"),
+                Column("chance", "accuracy of guessing, 0 to 1; nan where there is none"),
+                Column("value", "the measure", True),
+                Column("change", "from M1 over the same items: of accuracy a difference, of perplexity a ratio", True),
+            ),
+        ),
+    )
+
+    def needs(self, asked: CapabilitySpec) -> Needs:
+        """See `Study.needs`; what is read lies in the table's folder."""
+        return Needs(rankings=(asked.ranking,))
+
+    def part(self, build: Build, asked: CapabilitySpec, number: int) -> Part:
+        """See `Study.part`."""
+        folder = fill_path(asked.folder, build.config.source)
+        items = [
+            *(benchmarks.wikitext(folder, asked.windows, asked.window_tokens) if asked.windows else []),
+            *(benchmarks.mmlu(folder, asked.mmlu) if asked.mmlu else []),
+            *(benchmarks.truthfulqa(folder, asked.truthfulqa) if asked.truthfulqa else []),
+        ]
+        problems = benchmarks.gsm8k(folder, asked.gsm8k) if asked.gsm8k else []
+        inputs = {
+            "options": options(asked),
+            "models": build.models_key(),
+            "ranking": build.key_of(f"ranking-{asked.ranking}"),
+            "items": digest([[asdict(item) for item in items], problems]),
+        }
+
+        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+            sets = tuple(build.ranking(asked.ranking).top(fraction=f) for f in asked.fractions)
+            how, tell_read = Scoring(sets), share(tell, 0, 2)
+            parts = build.compute("capability", key, score_items, how, chunks(items, 4), tell_read, f"{mark}read")
+            rows = [row for part in parts for row in part]
+            rows += _solutions(build, asked, key, mark, sets, problems, share(tell, 1, 2))
+            labels = [("M1", 0.0), *(("patched", f) for f in asked.fractions), ("M2", 1.0)]
+            found = capability_table(pd.DataFrame(rows), labels, chance_of(items))
+            return {"capability": of_ranking(build, asked.ranking, found)}
+
+        return Part(inputs, _tokens(build, asked, items, problems), run)
+
+    def finding(self, tables: Mapping[str, pd.DataFrame]) -> str:
+        """See `Study.finding`."""
+        return capability_sentence(tables["capability"])
+
+
+def _tokens(build: Build, asked: CapabilitySpec, items: Sequence[Item], problems: list[tuple[str, str]]) -> float:
+    """About how many tokens are read and written."""
+    passes = 2 + len(asked.fractions)
+    texts = [item.text + option for item in items if item.task == "truthfulqa" for option in item.options]
+    tokens = passes * asked.windows * asked.window_tokens + build.estimate(texts, passes, 0)
+    tokens += build.estimate([item.text for item in items if item.task == "mmlu"], passes, 0)
+    return tokens + build.estimate([question for question, _ in problems], 2 * passes - 2, asked.gsm8k_tokens)
+
+
+def _solutions(
+    build: Build,
+    asked: CapabilitySpec,
+    key: str,
+    mark: str,
+    sets: tuple[NeuronSet, ...],
+    problems: list[tuple[str, str]],
+    tell: Tell,
+) -> list[dict[str, Any]]:
+    """Rows of GSM8K: whether each model's greedy answer ends with the right number."""
+    if not problems:
         return []
-    starts = np.linspace(0, len(text) - length, windows).astype(int)
-    return [Item("wikitext2", str(i), text[s : s + length], tokens=tokens) for i, s in enumerate(starts)]
+    prompts = [Prompt(str(i), question) for i, (question, _) in enumerate(problems)]
+    how = build.patching(sets=sets, tokens=asked.gsm8k_tokens)
+    frame = build.answer("capability", key, how, prompts, tell, f"{mark}gsm8k", scorers={})
+    solution = {str(i): number for i, (_, number) in enumerate(problems)}
+    place = {-1: 0, -2: len(sets) + 1} | {i: i + 1 for i in range(len(sets))}
+    return [
+        {
+            "task": "gsm8k",
+            "id": row["prompt_id"],
+            "condition": place[row["condition"]],
+            "value": float(solves(row["answer"], solution[row["prompt_id"]])),
+        }
+        for row in frame.to_dict("records")
+    ]
 
 
-def mmlu(folder: Path, limit: int) -> list[Item]:
-    """Questions with four options, spread over the file (its subjects follow one another), none longer than a page."""
-    rows = list(enumerate(_rows(folder / "mmlu_subset.jsonl", question=str, options=object, answer=object)))
-    rows = [(i, row) for i, row in rows if str(row["answer"])[:1] in LETTERS and len(row["question"]) < PAGE]
-    items: list[Item] = []
-    if limit and rows:
-        for place in np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int):
-            number, row = rows[place]
-            text = f"{row['question']}\n{row['options']}\nAnswer with the letter of the right option."
-            items.append(Item("mmlu", str(number), text, LETTERS, LETTERS.index(str(row["answer"])[0])))
-    return items
+@dataclass(frozen=True)
+class Scoring:
+    """Sets whose effect on reading is measured, from M2 into M1."""
+
+    sets: tuple[NeuronSet, ...]
 
 
-def truthfulqa(folder: Path, limit: int) -> list[Item]:
-    """Questions whose first option is true."""
-    items, file = [], folder / "truthfulqa_mc.jsonl"
-    for number, row in enumerate(_rows(file, question=str, mc1_targets=dict)[:limit]):
-        options = list(row["mc1_targets"])
-        right = next((i for i, option in enumerate(options) if row["mc1_targets"][option] == 1), -1)
-        if right < 0:
-            raise ExplorerError(f"{file}, row {number + 1}, has no right option; mark it by 1.")
-        items.append(Item("truthfulqa", str(number), row["question"], tuple(options), right))
-    return items
+def score_items(models: LoadedModels, how: Scoring, items: list[Item]) -> list[dict[str, Any]]:
+    """Rows of task, id, condition (0 for M1, then each set, then M2) and value, for `capability.capability_table`."""
+    return [row for item in items for row in _score_item(models, how, item)]
 
 
-def gsm8k(folder: Path, limit: int) -> list[tuple[str, str]]:
-    """Problems and the numbers that solve them."""
-    file = folder / "gsm8k_test.jsonl"
-    rows = _rows(file, question=str, answer=str)[:limit]
-    problems = [(row["question"], row["answer"].rsplit("####", 1)[-1].strip()) for row in rows]
-    wrong = next((n for n, (_, number) in enumerate(problems, start=1) if not _NUMBER.fullmatch(number)), None)
-    if wrong is not None:
-        raise ExplorerError(f"{file}, row {wrong}, has no number after “####”; fetch the file again.")
-    return problems
+def _score_item(models: LoadedModels, how: Scoring, item: Item) -> list[dict[str, Any]]:
+    from explorer.engine.given_text import token_log_probs
+    from explorer.models.prompting import continuation
 
-
-def solves(answer: str, solution: str) -> bool:
-    """Whether the last number of an answer is the solution."""
-    numbers = _NUMBER.findall(answer)
-    return bool(numbers) and float(numbers[-1].replace(",", "")) == float(solution.replace(",", ""))
-
-
-def window_losses(pair: "Pair", window: Item, sets: "Sequence[NeuronSet]" = ()) -> np.ndarray:
-    """float32 [2 + sets]: mean loss of a stretch of text, nats a token, in M1, in M1 patched with each set, in M2.
-
-    The text is read behind the tokeniser's own beginning (BOS), where it has one.
-    """
-    from explorer.models.prompting import encode_text
-    from explorer.neurons.given_text import token_log_probs
-
-    ids = encode_text(pair.tokenizer, window.text)[: window.tokens]
-    return -token_log_probs(pair, [ids], sets).own[0].mean(axis=1)
-
-
-def chance_of(items: "Sequence[Item]") -> dict[str, float]:
-    """The accuracy of guessing at each task that has options: the mean of 1 / options."""
-    tasks = dict.fromkeys(item.task for item in items if item.options)
-    return CHANCE | {t: float(np.mean([1 / len(i.options) for i in items if i.task == t])) for t in tasks}
+    pair = models.pair()
+    if item.task == "wikitext2":
+        values = window_losses(pair, item, how.sets)
+    elif item.task == "mmlu":
+        letters = [continuation(pair.tokenizer, [("user", item.text)], letter)[0] for letter in item.options]
+        scores = token_log_probs(pair, [pair.encode(item.text)], how.sets, letters).last[:, 0]
+        values = (scores.argmax(axis=1) == item.right).astype(float)
+    else:
+        lead = pair.encode(item.text)
+        tails = [continuation(pair.tokenizer, [("user", item.text)], option) for option in item.options]
+        own = token_log_probs(pair, [lead + tail for tail in tails], how.sets).own
+        scores = np.stack([o[:, len(lead) - 1 :].sum(axis=1) for o in own], axis=1)
+        values = (scores.argmax(axis=1) == item.right).astype(float)
+    return [
+        {"task": item.task, "id": item.id, "condition": condition, "value": float(value)}
+        for condition, value in enumerate(values)
+    ]
 
 
 def capability_table(
@@ -168,24 +230,60 @@ def _exp(estimate: Estimate) -> Estimate:
     return Estimate(*(float(np.exp(v)) for v in (estimate.value, estimate.low, estimate.high)))
 
 
-def _read(file: Path) -> str:
-    if not is_file(file):
-        raise ExplorerError(f"There is no file {file}; set EXPLORER_DATA to the folder of these datasets.")
-    with open_text(file, "file") as text:
-        return text.read(MOST_TEXT)
+def capability_sentence(frame: pd.DataFrame) -> str:
+    """What patching does to each ability, with n and intervals; and where M1 has none that it could lose.
+
+    Rankings of several methods have a paragraph each.
+    """
+    return by_method(frame, _abilities)
 
 
-def _rows(file: Path, **columns: type | tuple[type, ...]) -> list[dict]:
-    """The rows of a file, after a check that each has these columns of these kinds."""
-    if not is_file(file):
-        raise ExplorerError(f"There is no file {file}; set EXPLORER_DATA to the folder of these datasets.")
-    rows = read_jsonl(file)
-    for number, row in enumerate(rows, start=1):
-        wrong = next(
-            (name for name, kind in columns.items() if name not in row or not isinstance(row[name], kind)), None
+def _abilities(frame: pd.DataFrame) -> str:
+    """The same of rankings of one method."""
+    texts = []
+    for task, rows in frame.groupby("task", sort=False):
+        m1 = rows[rows["model"] == "M1"]
+        patched = rows[rows["model"] == "patched"]
+        if len(m1) and len(patched):
+            texts.append(_ability(TASKS.get(str(task), str(task)), m1.iloc[0], patched))
+    return " ".join(texts)
+
+
+def _ability(name: str, m1: pd.Series, patched: pd.DataFrame) -> str:
+    """One task in a sentence."""
+    subject = name[0].upper() + name[1:]
+    changes = []
+    for row in patched.to_dict("records"):
+        ratio = row["measure"] == "perplexity"
+        change = Estimate(*(row[f"change{end}"] - ratio for end in ("", "_low", "_high")))
+        verdict = "" if change.sign else ", not distinguishable from none"
+        unit = f"{NBSP}%" if ratio else " points"
+        changes.append(
+            f"{_tenths(change.value)}{unit} with {percent(row['fraction'])} patched (95 % interval "
+            f"{_tenths(change.low)} to {_tenths(change.high)}{verdict})"
         )
-        if wrong is not None:
-            raise ExplorerError(
-                f"{file}, row {number}, lacks the column “{wrong}” as its publisher has it; fetch the file again."
-            )
-    return rows
+    text = f"{subject} (n = {int(m1['n'])}) changes by {'; '.join(changes)}."
+    chance = m1.get("chance", CHANCE.get(str(m1["task"]), float("nan")))
+    if m1["measure"] == "perplexity" or pd.isna(chance):
+        return text
+    count = round(float(m1["value"]) * int(m1["n"]))
+    low, high = wilson(count, int(m1["n"]))
+    if low > chance:
+        return text
+    where = "at the floor" if chance == 0 else f"not distinguishable from chance ({percent(chance)})"
+    bounds = f"{count} of {int(m1['n'])}, 95 % interval {interval(low, high)}"
+    return f"{text} M1 itself is {where} there ({bounds}), so a loss could not be seen."
+
+
+def _tenths(share: float) -> str:
+    """A change in hundredths with its sign and one decimal."""
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
+TASKS = {
+    "wikitext2": "perplexity on WikiText-2",
+    "mmlu": "accuracy on MMLU",
+    "truthfulqa": "accuracy on TruthfulQA",
+    "gsm8k": "accuracy on GSM8K",
+}
+"""The tasks of general capability, in words."""

@@ -5,14 +5,24 @@ safety gap, and the fraction that breaks 90 % of it. What is sparse must also be
 many of the patched answers are degenerate, how many everyday prompts are refused, and what became of perplexity.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from explorer.charts.labels import suite_label
+from explorer.errors import ExplorerError
+from explorer.neurons.patch import DIRECTIONS
+from explorer.progress import Progress as Tell
+from explorer.schema import Place
+from explorer.studies import statistics
+from explorer.studies.documented import TOKENS, N
 from explorer.studies.effect import RESTORED, plain_answers, reached, values
+from explorer.studies.given import Build, BuildFile
+from explorer.studies.planning import Stage
+from explorer.studies.study import Column, Needs, Study, Table
 
 SCORES = ("refusal", "cost")
 """The two judges, which share no words."""
@@ -21,12 +31,94 @@ RANDOM = "random"
 """What as many random neurons of the same layers are called among the rankings."""
 
 COLUMNS = (
-    *("direction", "ranking", "method", "suite", "score", "share", "fraction", "fraction_low", "fraction_high"),
-    *("largest", "n", "max_new_tokens", "at", "degenerate", "everyday", "perplexity", "seeds"),
+    Column("direction", "restore (M2's activations into M1) or break (M1's into M2)"),
+    Column("ranking", "whose top sets were patched; random for random neurons of the main one's layers"),
+    Column("method", "how the ranking was computed"),
+    Column("suite", "the prompt suite that was answered"),
+    Column("score", "refusal or cost"),
+    Column("share", "of the gap that is asked for, 0 to 1"),
+    Column("fraction", "of all neurons that it takes; infinite where it is not reached, nan without a gap", True),
+    Column("largest", "the largest fraction measured"),
+    N,
+    TOKENS,
+    Column("at", "the smallest fraction measured that is enough; nan for none"),
+    Column("degenerate", "share of degenerate answers there, 0 to 1; nan where it was not measured"),
+    Column("everyday", "share of everyday prompts refused there, 0 to 1; nan where it was not measured"),
+    Column("perplexity", "there over M1's; nan where it was not measured"),
+    Column("seeds", "random draws; 0 for rankings"),
 )
 
 SAME = 1e-9
 """Fractions that lie no further apart are one."""
+
+
+@dataclass(frozen=True)
+class FewestSpec:
+    """Which ranking finds the fewest neurons? Out of the answers under [[answers]] and the study [capability].
+
+    Attributes:
+        everyday: the suite of harmless prompts under [[answers]] whose refusals stand beside each fraction.
+    """
+
+    everyday: Place = "everyday_eval"
+
+
+class Fewest(Study[FewestSpec]):
+    """Which ranking finds the fewest neurons, out of what others wrote: answers of both directions, and capability."""
+
+    name, title, settings = "fewest", "Which ranking finds the fewest?", FewestSpec
+    often = False
+    tables = (Table("fewest", "one ranking on one suite by one judge", COLUMNS),)
+
+    def needs(self, asked: FewestSpec) -> Needs:
+        """See `Study.needs`; it reads every table under [[answers]], by no name."""
+        return Needs(tables=("answers", "effect", "restoring", "capability"))
+
+    def check(self, file: BuildFile, asked: Sequence[FewestSpec]) -> None:
+        """See `Study.check`."""
+        if asked and not any(a.fractions for a in file.answers):
+            raise ExplorerError(
+                f"{file.source}: [fewest] reads answers of patched models; give [[answers]] some fractions."
+            )
+
+    def stages(self, build: Build, asked: Sequence[FewestSpec]) -> list[Stage]:
+        """See `Study.stages`."""
+        (one,) = asked
+        file = build.config
+        patched = [a for a in file.answers if a.fractions]
+        directions = [d for d in DIRECTIONS if any(a.direction == d for a in patched)]
+        methods = {name: file.method_of(name) for name in dict.fromkeys(a.ranking for a in patched)}
+        read = build.table_key("capability")
+        inputs: dict[str, Any] = {
+            "everyday": one.everyday,
+            "main": file.main_ranking,
+            "methods": methods,
+            "answers": {a.key: build.key_of(f"answers-{a.key}") for a in file.answers},
+            "capability": read,
+            "statistics": statistics.VERSION,
+        }
+
+        def run(_tell: Tell) -> None:
+            capability = build.table("capability") if read else None
+            measured = {}
+            for direction in directions:
+                suffix = "" if direction == DIRECTIONS[0] else f"_{direction}"
+                answers, effect, restoring = (build.table(name + suffix) for name in ("answers", "effect", "restoring"))
+                tested = capability if direction == DIRECTIONS[0] else None
+                measured[direction] = Measured(answers, effect, restoring, tested)
+            table = fewest_table(measured, methods, file.main_ranking, one.everyday, file.max_new_tokens)
+            build.writer.table("fewest", table)
+
+        return [Stage(self.name, inputs, run, self.outputs)]
+
+    def finding(self, tables: Mapping[str, pd.DataFrame]) -> str:
+        """See `Study.finding`: on the first suite, by refusals, in each direction."""
+        table = tables["fewest"]
+        if table.empty:
+            return ""
+        suite = str(table["suite"].iloc[0])
+        named = table.assign(suite=table["suite"].map(suite_label))
+        return " ".join(fewest_sentence(named, suite_label(suite), str(d)) for d in table["direction"].unique())
 
 
 @dataclass(frozen=True)
@@ -74,7 +166,7 @@ def fewest_table(
         for row in _random(tables.answers, main, everyday, max_new_tokens):
             cells = {"direction": direction, "ranking": RANDOM, "method": RANDOM, **row}
             rows.append(cells | {"at": np.nan, "degenerate": np.nan, "everyday": np.nan, "perplexity": np.nan})
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=[name for column in COLUMNS for name in column.names()])
 
 
 def fewest_sentence(table: pd.DataFrame, suite: str, direction: str = "restore", score: str = "refusal") -> str:

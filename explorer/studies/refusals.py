@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import sweep
 from explorer.models.pair import Pair
-from explorer.neurons.patching import sweep
 from explorer.scoring.refusal import RefusalScorer
 from explorer.studies.statistics import mean
 
@@ -32,7 +33,7 @@ def refusal_rates(
     rows = []
     for name, prompts in suites.items():
         tell = None if progress is None else (lambda share, n=name: progress(n, share))
-        out = sweep(pair, list(prompts), [], max_new_tokens, progress=tell)
+        out = sweep(pair, list(prompts), Columns(), Decoding(max_new_tokens), progress=tell)
         for model, answers in (("M1", out.unpatched), ("M2", out.aligned)):
             refused = scorer.score(list(prompts), [a.text for a in answers])
             row = {"suite": name, "model": model, "n": len(answers), "max_new_tokens": max_new_tokens}

@@ -1,4 +1,4 @@
-"""Safeguard: will the answer be harmful? A logistic regression on neurons at the last prompt token (paper section 6).
+"""Safeguard: will the answer be harmful? A classifier on neurons at the last prompt token (paper section 6).
 
 Trained on one suite, tested on another, for several numbers of neurons, with random neurons of the same layers and the
 majority-class baseline beside it (table `safeguard`). The run keeps one classifier for the Patch lab.
@@ -6,128 +6,216 @@ majority-class baseline beside it (table `safeguard`). The run keeps one classif
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 
-FOLDS = 5
-"""A suite is tested on itself by cross-validation."""
+from explorer.charts.labels import interval, rate, span
+from explorer.neurons.sets import NeuronSet
+from explorer.progress import Progress as Tell
+from explorer.runs.format import TENSORS
+from explorer.schema import Count, Distinct, Place, Places, Seeds, Some
+from explorer.studies.classifier import Samples, fit, matrix_rows, merged
+from explorer.studies.documented import METHOD, RANKING, K
+from explorer.studies.given import Build, LoadedModels
+from explorer.studies.joining import Part, of_ranking
+from explorer.studies.planning import CHUNK, Stage, chunks, options, share
+from explorer.studies.statistics import Estimate
+from explorer.studies.study import Column, Needs, Study, Table
+from explorer.studies.words import by_method, first_rows, mean_of
 
 
 @dataclass(frozen=True)
-class Samples:
-    """What is known of the prompts of a suite.
+class SafeguardSpec:
+    """Will the answer be harmful? Predicted before its first word, from neurons at the last prompt token.
 
     Attributes:
-        activations: float32 [prompts, neurons].
-        cost: float64 [prompts], of M1's answers; harmful above 0.
+        ranking: whose top neurons are read.
+        suites: suites under [[answers]]; each is trained on and tested on in turn.
+        sizes: how many neurons are read.
+        main_size: of these, the one whose classifier the run keeps.
+        random_seeds: controls with as many neurons per layer.
+        limit: at most so many prompts of each suite.
     """
 
-    activations: np.ndarray
-    cost: np.ndarray
-
-    @property
-    def harmful(self) -> np.ndarray:
-        """bool [prompts]."""
-        return self.cost > 0
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """P(harmful) = 1 / (1 + exp(−(activations · weight + bias))), for activations as the models give them."""
-
-    weight: np.ndarray
-    bias: float
-
-    def probability(self, activations: np.ndarray) -> np.ndarray:
-        """float64 [prompts]: how likely a harmful answer is."""
-        return 1 / (1 + np.exp(-(activations.astype(np.float64) @ self.weight + self.bias)))
+    suites: Places
+    ranking: Place = "safety"
+    sizes: Annotated[tuple[Count, ...], Some, Distinct] = (10, 50, 150, 500, 1500)
+    main_size: Count = 150
+    random_seeds: Seeds = (0, 1, 2)
+    limit: Count = 500
 
 
-def fit(samples: Samples) -> Classifier | None:
-    """A classifier on standardised activations; None where all answers are of one kind."""
-    if len(np.unique(samples.harmful)) < 2:
-        return None
-    from sklearn.linear_model import LogisticRegression
+class Safeguard(Study[SafeguardSpec]):
+    """Harm predicted from the last prompt token; labels are the costs of M1's answers under [[answers]].
 
-    centre, spread = samples.activations.mean(axis=0), samples.activations.std(axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
-    model = LogisticRegression(C=0.01, max_iter=2000)
-    model.fit((samples.activations - centre) / spread, samples.harmful)
-    weight = model.coef_[0] / spread
-    return Classifier(weight.astype(np.float64), float(model.intercept_[0] - (centre * weight).sum()))
-
-
-def measure(probability: np.ndarray, cost: np.ndarray) -> dict[str, float]:
-    """How good predictions are.
-
-    Returns:
-        accuracy, auroc (nan where there is one class) and coverage (share of prompts that are accepted), each with
-        _low and _high; majority (accuracy of the majority-class baseline) and above_majority (accuracy − majority over
-        the same prompts, with _low and _high); accepted_cost (mean cost of the accepted prompts' answers; nan for
-        none), all_cost, harmful (share of harmful answers).
+    The run keeps one classifier, that of the first table.
     """
-    from explorer.studies.auroc import auroc
-    from explorer.studies.statistics import mean, paired_difference
 
-    harmful, refused = cost > 0, probability > 0.5
-    rate = float(harmful.mean())
-    right, baseline = refused == harmful, harmful == (rate > 0.5)
-    return {
-        **mean(right.astype(float)).columns("accuracy"),
-        "majority": max(rate, 1 - rate),
-        **paired_difference(baseline.astype(float), right.astype(float)).columns("above_majority"),
-        **auroc(harmful, probability).columns("auroc"),
-        **mean((~refused).astype(float)).columns("coverage"),
-        "accepted_cost": float(cost[~refused].mean()) if (~refused).any() else float("nan"),
-        "all_cost": float(cost.mean()),
-        "harmful": rate,
+    name, title, settings = "safeguard", "Safeguard", SafeguardSpec
+    ranked = True
+    files = (f"{TENSORS}/safeguard.safetensors",)
+    tables = (
+        Table(
+            "safeguard",
+            "a classifier trained on one suite and tested on one, or on all others merged",
+            (
+                METHOD,
+                RANKING,
+                Column("neurons", "safety (the ranking's top neurons) or random (as many per layer)"),
+                Column("seed", "of the random draw; −1 for safety neurons"),
+                K,
+                Column("train", "the suite that it was trained on"),
+                Column("train_n", "prompts that it was trained on"),
+                Column("test", "the suite that it was tested on (itself: by cross-validation), or all others"),
+                Column("n", "prompts that it was tested on"),
+                Column("accuracy", "share of right predictions, 0 to 1", True),
+                Column("majority", "accuracy of the majority-class baseline, 0 to 1"),
+                Column("above_majority", "accuracy − majority over the same prompts", True),
+                Column("auroc", "area under the ROC curve, 0 to 1; nan where there is one class", True),
+                Column("coverage", "share of prompts that are accepted, 0 to 1", True),
+                Column("accepted_cost", "mean cost of the accepted prompts' answers, log-odds; nan for none"),
+                Column("all_cost", "mean cost of all answers, log-odds"),
+                Column("harmful", "share of harmful answers (cost above 0), 0 to 1"),
+            ),
+        ),
+    )
+
+    def needs(self, asked: SafeguardSpec) -> Needs:
+        """See `Study.needs`."""
+        return Needs(rankings=(asked.ranking,), answers=asked.suites, activations=asked.suites)
+
+    def stages(self, build: Build, asked: Sequence[SafeguardSpec]) -> list[Stage]:
+        """See `Study.stages`; none where the answers have no cost."""
+        return super().stages(build, asked) if "cost" in build.config.scorer_columns else []
+
+    def part(self, build: Build, asked: SafeguardSpec, number: int) -> Part:
+        """See `Study.part`."""
+        inputs = {
+            "options": options(asked),
+            "models": build.models_key("m1"),
+            "ranking": build.key_of(f"ranking-{asked.ranking}"),
+            "answers": build.plain_keys(asked.suites),
+        }
+
+        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+            found, classifier = _predicted(build, asked, key, mark, tell)
+            if number == 0:
+                build.writer.tensors("safeguard", classifier)
+            return {"safeguard": of_ranking(build, asked.ranking, found)}
+
+        prompts = [build.prompts(suite, asked.limit) for suite in asked.suites]
+        return Part(inputs, sum(build.estimate(ps, 1, 0) for ps in prompts), run)
+
+    def finding(self, tables: Mapping[str, pd.DataFrame]) -> str:
+        """See `Study.finding`: of each method's first ranking, at the measured size nearest to the usual one."""
+
+        def said(rows: pd.DataFrame) -> str:
+            rows = first_rows(rows, "ranking")
+            usual = SafeguardSpec.main_size
+            return safeguard_sentence(rows, int(min(rows["k"].unique(), key=lambda k: abs(k - usual))))
+
+        return by_method(tables["safeguard"], said)
+
+
+def read_last(models: LoadedModels, ns: NeuronSet, prompts: list[str]) -> dict[str, np.ndarray]:
+    """M1's activations of some neurons at the last prompt token: "activations", float32 [prompts, k]."""
+    from explorer.engine.given_text import last_prompt_activations
+
+    return {"activations": last_prompt_activations(models.pair(), prompts, ns)}
+
+
+def _predicted(
+    build: Build, asked: SafeguardSpec, key: str, mark: str, tell: Tell
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """The rows, and the arrays of the classifier on the main size's neurons, trained on all suites."""
+    ranking = build.ranking(asked.ranking)
+    sizes = [k for k in asked.sizes if 2 * int(ranking.top(k).per_layer().max()) <= ranking.n_neurons]
+    kinds = [("safety", -1, ranking.top(k)) for k in sizes]
+    kinds += [("random", s, NeuronSet.random_like(ns, seed=s)) for _, _, ns in kinds[:] for s in asked.random_seeds]
+    every = np.unique(np.concatenate([ns.flat() for _, _, ns in kinds]))
+    read = NeuronSet.from_flat(every, ranking, "what any classifier reads")
+    samples = {}
+    for i, suite in enumerate(asked.suites):
+        answers = build.plain_answers(suite)
+        cost = answers[answers["column"] == "unpatched"].set_index("prompt_id")["cost"]
+        prompts = [p for p in build.prompts(suite, asked.limit) if p.id in cost.index]
+        texts, tell_read = chunks([p.prompt for p in prompts], CHUNK), share(tell, i, len(asked.suites))
+        parts = build.compute("safeguard", key, read_last, read, texts, tell_read, mark + suite)
+        activations = np.concatenate([part["activations"] for part in parts])
+        samples[suite] = Samples(activations, cost.loc[[p.id for p in prompts]].to_numpy(dtype=np.float64))
+    rows: list[dict[str, Any]] = []
+    for kind, seed, ns in kinds:
+        cells = {"neurons": kind, "seed": seed, "k": len(ns)}
+        rows += matrix_rows(cells, samples, np.searchsorted(every, ns.flat()))
+    main = ranking.top(min(asked.main_size, len(ranking.order)))
+    columns = np.searchsorted(every, main.flat())
+    known = bool(np.isin(main.flat(), every).all())
+    whole = merged(list(samples.values()))
+    fitted = fit(Samples(whole.activations[:, columns], whole.cost)) if known else None
+    return pd.DataFrame(rows), {
+        "layers": main.layers if fitted else main.layers[:0],
+        "neurons": main.neurons if fitted else main.neurons[:0],
+        "weight": fitted.weight if fitted else np.zeros(0),
+        "bias": np.array([fitted.bias if fitted else 0.0]),
+        "n": np.array([len(whole.cost)]),
     }
 
 
-def matrix_rows(cells: dict[str, object], samples: Mapping[str, Samples], columns: np.ndarray) -> list[dict]:
-    """Every suite trained on, every suite tested on; and each trained on alone, tested on all others merged.
-
-    Args:
-        cells: lead each row: which neurons these are.
-        samples: by suite.
-        columns: int64, which of the activations' columns are read.
-    """
-    picked = {name: Samples(s.activations[:, columns], s.cost) for name, s in samples.items()}
-    rows = []
-    for train, own in picked.items():
-        fitted = fit(own)
-        if fitted is None:
-            continue
-        others = [s for name, s in picked.items() if name != train]
-        tests = {name: s for name, s in picked.items() if name != train}
-        if len(others) > 1:
-            tests["all others"] = merged(others)
-        head = {**cells, "train": train, "train_n": len(own.cost)}
-        for test, s in tests.items():
-            measured = measure(fitted.probability(s.activations), s.cost)
-            rows.append({**head, "test": test, "n": len(s.cost), **measured})
-        inside = cross_validated(own)
-        if inside is not None:
-            rows.append({**head, "test": train, "n": len(own.cost), **measure(inside, own.cost)})
-    return rows
+def safeguard_accuracy(frame: pd.DataFrame, k: int) -> Estimate | None:
+    """The mean accuracy that `safeguard_sentence` tells of; None where nothing could be learnt."""
+    rows = _on_others(frame, k)
+    safety = rows[rows["neurons"] == "safety"]
+    return None if safety.empty else mean_of(safety, "accuracy")
 
 
-def cross_validated(samples: Samples) -> np.ndarray | None:
-    """float64 [prompts]: each prompt's probability by a classifier that has not seen it; None where that cannot be."""
-    counts = np.bincount(samples.harmful.astype(int), minlength=2)
-    if counts.min() < FOLDS:
-        return None
-    from sklearn.model_selection import StratifiedKFold
-
-    out = np.zeros(len(samples.cost))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    for train, test in folds.split(samples.activations, samples.harmful):
-        fitted = fit(Samples(samples.activations[train], samples.cost[train]))
-        assert fitted is not None  # both classes are in every fold
-        out[test] = fitted.probability(samples.activations[test])
-    return out
+def _on_others(frame: pd.DataFrame, k: int) -> pd.DataFrame:
+    """Tests on other suites than the one trained on: merged, where the run did so."""
+    rows = frame[(frame["k"] == k) & (frame["train"] != frame["test"])]
+    merged = rows[rows["test"] == "all others"]
+    return merged if len(merged) else rows
 
 
-def merged(samples: Sequence[Samples]) -> Samples:
-    """All prompts together."""
-    return Samples(np.concatenate([s.activations for s in samples]), np.concatenate([s.cost for s in samples]))
+def safeguard_sentence(frame: pd.DataFrame, k: int) -> str:
+    """How well harm is predicted on prompts of other suites, against the majority-class baseline and random neurons."""
+    rows = _on_others(frame, k)
+    safety, random = rows[rows["neurons"] == "safety"], rows[rows["neurons"] == "random"]
+    if safety.empty:
+        return "Harm could not be predicted: the answers to each suite are all of one kind."
+    right = mean_of(safety, "accuracy")
+    text = (
+        f"From **{k:,}** neurons at the last prompt token, trained on one suite and tested on the others, the accuracy "
+        f"is **{rate(right.value)}** (95 % interval {interval(right.low, right.high)}; means over {len(safety)} "
+        f"training suites, n = {span(safety['n'].min(), safety['n'].max())} test prompts); the majority-class baseline "
+        f"gives {rate(safety['majority'].mean())}, {_against_majority(safety, right)}. "
+    )
+    text += f"AUROC is **{safety['auroc'].mean():.2f}**{_auroc_bounds(safety)}, where 0.5 is chance"
+    if random.empty:
+        return f"{text}."
+    draws = random.groupby("seed")[["accuracy", "auroc"]].mean()
+    (low, high), (worst, best) = ((draws[c].min(), draws[c].max()) for c in ("accuracy", "auroc"))
+    return (
+        f"{text}. Random neurons of the same layers: accuracy {rate(random['accuracy'].mean())} ({len(draws)} draws, "
+        f"{interval(low, high)}), AUROC {random['auroc'].mean():.2f} ({worst:.2f} to {best:.2f})."
+    )
+
+
+def _against_majority(rows: pd.DataFrame, accuracy: Estimate) -> str:
+    """Whether predictions beat the majority-class baseline."""
+    if "above_majority" in rows:
+        above = mean_of(rows, "above_majority")
+    else:  # runs of before hold no paired difference
+        majority = float(rows["majority"].mean())
+        above = Estimate(*(v - majority for v in (accuracy.value, accuracy.low, accuracy.high)))
+    bounds = f"difference {rate(above.value)}, {interval(above.low, above.high)}"
+    words = {1: "which it beats", -1: "which it stays below", 0: "from which it is not distinguishable"}
+    return f"{words[above.sign]} ({bounds})"
+
+
+def _auroc_bounds(rows: pd.DataFrame) -> str:
+    if "auroc_low" not in rows:
+        return ""
+    found = mean_of(rows, "auroc")
+    sure = "" if found.low > 0.5 or found.high < 0.5 else ", not distinguishable from chance"
+    return f" ({found.low:.2f} to {found.high:.2f}{sure})"

@@ -9,10 +9,8 @@ How like the paper's ranking they are, and what patching their top neurons does,
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from explorer.neurons.overlap import overlap
-from explorer.neurons.ranking import Ranking, count_of
+from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import ChangeScores
 
 METHODS = ("prompt_difference", "activation_variance")
@@ -68,25 +66,3 @@ def activation_variance(harmful: Ranking, meta: dict[str, Any], model: str = "m1
         label="activation variance" if model == "m1" else f"activation variance in {model.upper()}",
         meta=meta,
     )
-
-
-def identification_table(
-    reference: Ranking, others: dict[str, Ranking], fractions: tuple[float, ...], effects: pd.DataFrame
-) -> pd.DataFrame:
-    """Each ranking beside the reference.
-
-    Args:
-        reference: the ranking that they are compared with.
-        others: the rankings that are compared, by name.
-        fractions: sizes of the top sets.
-        effects: columns ranking, fraction, and what `patched_scores` gives.
-
-    Returns:
-        Columns ranking, fraction, k, shared, overlap, chance, spearman, and those of `effects`.
-    """
-    rows = []
-    for name, scores in others.items():
-        for fraction in fractions:
-            k = max(1, count_of(fraction, reference.scores.size))
-            rows.append({"ranking": name, "fraction": fraction, **vars(overlap(reference, scores, k))})
-    return pd.DataFrame(rows).merge(effects.drop(columns="k", errors="ignore"), on=["ranking", "fraction"], how="left")

@@ -3,7 +3,7 @@
 card = read_card(folder)            # None where nobody has measured it
 card.value("refusal", "M2", "redteam_eval")
 
-`explorer.studies.card` measures. Knows no torch.
+`explorer.training.card_maker` measures. Knows no torch.
 """
 
 import json

@@ -1,10 +1,9 @@
 """Training configurations: TOML that names the data, the stages and where the adapter goes.
 
-See `configs/train/*.toml` for the ones that made the shipped adapters. The annotations of `Stage`, `Source`,
+See `configs/train/*.toml` for the ones that made the shipped adapters. The annotations of `TrainStage`, `Source`,
 `PairSource`, `_Head` and `_Data` are the schema: `explorer.schema.read_table` checks a table by them.
 """
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -15,7 +14,9 @@ from explorer.data.preferences import KINDS
 from explorer.data.rows import ENDINGS, ending_of
 from explorer.errors import ExplorerError
 from explorer.files import is_file
-from explorer.models.pair_file import OWN, resolve_place, template_place
+from explorer.models.pair_file import resolve_place, template_place
+from explorer.models.pair_spec import OWN
+from explorer.paths import beside, fill_path
 from explorer.schema import (
     CountOrAll,
     CountOrNone,
@@ -44,7 +45,7 @@ Sources = Annotated[tuple[Any, ...], Kind("a list of suites or tables")]
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainStage:
     """One training run over the same (IA)³ vectors.
 
     Attributes:
@@ -55,8 +56,6 @@ class Stage:
         micro_batch: examples in memory at once; 0 for the whole batch.
         warmup_steps: linear warm-up before the cosine.
         weight_decay: of AdamW, towards zero.
-        decay_to_one: the same towards the base model: each step draws every factor back to 1 by this times the
-            learning rate, so that only what the data hold on to stays changed.
         beta: DPO's β (paper: 0.1).
         reference: what DPO's log-ratios are taken against: "start", the model as the stage begins (the paper's DPO), or
             "none", the log-probabilities themselves (as SimPO and CPO do; Meng et al. 2024, Xu et al. 2024). With a
@@ -82,7 +81,6 @@ class Stage:
     micro_batch: Annotated[int, Interval(ge=0, le=65_536)] = 0
     warmup_steps: CountOrNone = 5
     weight_decay: Weight = 0.0
-    decay_to_one: Weight = 0.0
     beta: Annotated[float, Interval(gt=0, le=10_000)] = 0.1
     reference: Literal["start", "none"] = "start"
     nll_weight: Weight = 1.0
@@ -211,7 +209,7 @@ class TrainConfig:
     answer: tuple[Source, ...]
     answer_tokens: int
     seed: int
-    stages: tuple[Stage, ...]
+    stages: tuple[TrainStage, ...]
     source: Path
     average_stages: int = 0
     start: tuple[StartPart, ...] = ()
@@ -279,7 +277,7 @@ def read_train_config(path: str | Path) -> TrainConfig:
         answer_tokens=data.answer_tokens,
         seed=head.seed,
         stages=tuple(
-            read_table(Stage, table, f"{path}, [[stages]] {number}") for number, table in enumerate(head.stages, 1)
+            read_table(TrainStage, table, f"{path}, [[stages]] {number}") for number, table in enumerate(head.stages, 1)
         ),
         source=path,
         average_stages=head.average_stages,
@@ -307,7 +305,7 @@ def read_train_config(path: str | Path) -> TrainConfig:
 
 def _output(place: str, path: Path) -> Path:
     """The folder of the finished adapter, which is no folder that holds the training file."""
-    folder = _resolved(place, path)
+    folder = beside(place, path)
     if path.resolve().is_relative_to(folder):
         raise ExplorerError(f"{path}: output must be a folder of the adapter's own, not {shown(place)}.")
     return folder
@@ -320,7 +318,7 @@ def _start(start: Any, path: Path) -> tuple[StartPart, ...]:
     if not isinstance(tables, tuple) or not tables:
         raise ExplorerError(f"{path}: start must be {START}, not {shown(start)}.")
     parts = [read_table(StartPart, table, f"{path}, start {number}") for number, table in enumerate(tables, 1)]
-    return tuple(replace(part, adapter=str(_resolved(part.adapter, path))) for part in parts)
+    return tuple(replace(part, adapter=str(beside(part.adapter, path))) for part in parts)
 
 
 def _sources(entries: tuple[Any, ...], use: str, path: Path) -> tuple[Source, ...]:
@@ -333,8 +331,8 @@ def _source(table: Any, place: str, path: Path) -> Source:
     suite, refused_by = source.suite, source.refused_by
     return replace(
         source,
-        suite=_file(suite, path) if ending_of(Path(suite)) in ENDINGS else suite,
-        refused_by=str(_resolved(refused_by, path)) if refused_by else "",
+        suite=str(fill_path(suite, path)) if ending_of(Path(suite)) in ENDINGS else suite,
+        refused_by=str(beside(refused_by, path)) if refused_by else "",
     )
 
 
@@ -345,21 +343,5 @@ def _pair_sources(entries: tuple[Any, ...], use: str, path: Path) -> tuple[PairS
         source = read_table(PairSource, entry, place)
         if source.kind not in KINDS:
             raise ExplorerError(f"{place}: pairs must be of the kind {' or '.join(KINDS)}, not {shown(source.kind)}.")
-        found.append(replace(source, file=_file(source.file, path)))
+        found.append(replace(source, file=str(fill_path(source.file, path))))
     return tuple(found)
-
-
-def _file(name: str, path: Path) -> str:
-    """A data file beside the training file, or where a variable says, as a full path."""
-    filled = os.path.expandvars(name)
-    if "$" in filled:
-        raise ExplorerError(f"{path} reads {name}; set EXPLORER_DATA to the folder of these datasets (see README).")
-    return str(_resolved(filled, path))
-
-
-def _resolved(place: str, path: Path) -> Path:
-    """A place beside the training file as a full path."""
-    try:
-        return (path.parent / place).resolve()
-    except (OSError, RuntimeError, ValueError) as problem:  # links that go round in a circle, a name of odd characters
-        raise ExplorerError(f"{path} names {shown(place)}, where no file can be; name another place.") from problem

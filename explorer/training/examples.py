@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 from explorer.data.preferences import load_preferences
 from explorer.data.suites_io import Prompt, Refusal, load_refusals, load_suite, training_part
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import sweep
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, load_pair
-from explorer.models.pair_file import ModelSpec, PairSpec
+from explorer.models.pair_spec import ModelSpec, PairSpec
 from explorer.models.prompting import encode_answer, encode_dialogue
-from explorer.neurons.patching import sweep
 from explorer.scoring.verdict import verdict
 from explorer.training.config import PairSource, Source, TrainConfig
 
@@ -66,7 +67,7 @@ class OwnAnswers:
         missing = [p for p in wanted if p not in self.known]
         for start in range(0, len(missing), 64):
             chunk = missing[start : start + 64]
-            out = sweep(pair, chunk, [], self.max_new_tokens, aligned=False)
+            out = sweep(pair, chunk, Columns(aligned=False), Decoding(self.max_new_tokens))
             self.known.update({p: list(a.token_ids) for p, a in zip(chunk, out.unpatched, strict=True)})
             self.keep(self.known)
             print(f"own answers: {start + len(chunk)} of {len(missing)}", flush=True)
@@ -153,5 +154,5 @@ def _refused(source: Source, base: str, prompts: list[Prompt]) -> list[Prompt]:
     if not source.refused_by:
         return prompts
     spec = PairSpec(source.suite, ModelSpec(base), ModelSpec(base, (source.refused_by,)))
-    out = sweep(load_pair(spec), [p.prompt for p in prompts], [], REFUSED_WITHIN, unpatched=False)
+    out = sweep(load_pair(spec), [p.prompt for p in prompts], Columns(unpatched=False), Decoding(REFUSED_WITHIN))
     return [p for p, answer in zip(prompts, out.aligned, strict=True) if verdict(answer.text).refused]

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
+from explorer.digests import digest
 from explorer.errors import ExplorerError
 from explorer.models import adapters
-from explorer.pipeline.stages import digest
 from explorer.training.config import StartPart
 
 WEIGHTS = "adapter_model.safetensors"

@@ -10,23 +10,23 @@ import json
 import random
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from explorer.errors import ExplorerError
-from explorer.files import told_by_file_system
+from explorer.files import told_by_file_system, write_json
 from explorer.models.families import family_of
 from explorer.models.pair import Pair, load_pair
-from explorer.models.pair_file import ModelSpec, PairSpec
-from explorer.pipeline.stages import write_json
-from explorer.training.config import PairSource, Source, Stage, TrainConfig
+from explorer.models.pair_spec import ModelSpec, PairSpec
+from explorer.training.config import TrainConfig, TrainStage
 from explorer.training.examples import Example, build_examples
 from explorer.training.keeping import keeping, windows_of
-from explorer.training.starting import described, start_folder, start_name
-from explorer.training.work import own_answers, stage_key, start_key, work_folder
+from explorer.training.publishing import checkpoints_of, publish
+from explorer.training.scoring_answers import answers_alone_are_scored
+from explorer.training.starting import start_folder
+from explorer.training.work import own_answers, stage_key, start_key, training_folder
 
 LOG = "log.json"
 """What trl told of a stage that is done, in the stage's folder."""
@@ -50,13 +50,13 @@ def train(config: TrainConfig, *, resume: bool = True) -> Path:
 
 
 def _train(config: TrainConfig, resume: bool) -> Path:
-    work = work_folder(config)
+    work = training_folder(config)
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
     if not config.stages:
         summed = start_folder(config.start, work)
         assert summed is not None  # a file without stages names adapters
-        _publish(summed, config, [], 0, [])
+        publish(summed, config, [], 0, [])
         return config.output
     base = ModelSpec(config.base)
     spec = PairSpec(
@@ -77,7 +77,7 @@ def _train(config: TrainConfig, resume: bool) -> Path:
         adapter = _run_stage(config, number, pair, seen, keep, adapter, folders[-1])
         log += [{"stage": number, **row} for row in json.loads((folders[-1] / LOG).read_text(encoding="utf-8"))]
     assert adapter is not None
-    _publish(adapter, config, log, len(examples), _checkpoints(folders, config.average_stages))
+    publish(adapter, config, log, len(examples), checkpoints_of(folders, config.average_stages))
     return config.output
 
 
@@ -130,23 +130,21 @@ def _run_stage(
     def kept(trainer: type) -> type:
         return trainer if keep is None else keeping(trainer, keep, stage.keep_batch, stage.keep_weight)
 
-    _score_answers_only()
     trainer = (
         _sft(model, pair, examples, shared, kept)
         if stage.method == "sft"
         else _dpo(model, pair, examples, stage, shared, kept)
     )
-    if stage.decay_to_one:
-        trainer.add_callback(_decay_to_one(stage.decay_to_one))
     started = any((folder / "checkpoints").glob("checkpoint-*"))
-    trainer.train(resume_from_checkpoint=started)
+    with answers_alone_are_scored():
+        trainer.train(resume_from_checkpoint=started)
     trainer.model.save_pretrained(final, selected_adapters=["default"])
     trainer.model.unload()  # the next stage wraps the bare model again
     write_json(folder / LOG, trainer.state.log_history)  # last, and whole: it says that the stage is done
     return final
 
 
-def _of_stage(stage: Stage, examples: list[Example]) -> list[Example]:
+def _of_stage(stage: TrainStage, examples: list[Example]) -> list[Example]:
     """The examples that a stage sees, cut as it wants them; their order is seeded already."""
     refuse = [e for e in examples if e.refuse]
     refuse, dropped = _split(refuse, stage.refuse_share)
@@ -192,33 +190,6 @@ def _with_vectors(pair: Pair, start: Path | None, noise: float, seed: int):
     return model
 
 
-def _score_answers_only() -> None:
-    """Let trl project the answers' positions to the vocabulary, and not the prompts'.
-
-    It does so where Triton runs, and scores every position elsewhere, to spare compilers new shapes. There are none
-    here, and of a dialogue with a long prompt it is half of a step.
-    """
-    from trl.trainer import utils
-
-    if "_use_triton" in vars(utils):
-        vars(utils)["_use_triton"] = lambda _device: True
-
-
-def _decay_to_one(strength: float):
-    """Weight decay around the base model, decoupled from the gradient as AdamW's is around zero."""
-    from transformers import TrainerCallback
-
-    class DecayToOne(TrainerCallback):
-        def on_step_end(self, args, state, control, model=None, lr_scheduler=None, **_others):
-            pull = strength * lr_scheduler.get_last_lr()[0]
-            with torch.no_grad():
-                for name, vector in model.named_parameters():
-                    if "ia3_l" in name and vector.requires_grad:
-                        vector.lerp_(torch.ones_like(vector), pull)
-
-    return DecayToOne()
-
-
 def _down_name(pair: Pair) -> str:
     """What peft is to scale the input of: the family's `down_proj`, by the end of its name.
 
@@ -253,7 +224,7 @@ def _dpo(
     model,
     pair: Pair,
     examples: list[Example],
-    stage: Stage,
+    stage: TrainStage,
     shared: dict[str, Any],
     kept: Callable[[type], type],
 ):
@@ -285,59 +256,3 @@ def _dpo(
     reference = {"ref_chosen_logps": 0.0, "ref_rejected_logps": 0.0} if free else {}
     rows = [{key: getattr(e, key) for key in keys} | reference for e in examples]
     return kept(Trainer)(model, args=config, train_dataset=Dataset.from_list(rows), processing_class=pair.tokenizer)
-
-
-def _checkpoints(folders: list[Path], stages: int) -> list[Path]:
-    """The checkpoints of the last so many stages, to average; none for 0: the end of training is what is wanted."""
-    last = folders[len(folders) - stages :]
-    return sorted(path for folder in last for path in (folder / "checkpoints").glob("checkpoint-*"))
-
-
-def _average(checkpoints: list[Path], target: Path) -> None:
-    """Write the mean of the checkpoints' vectors over the weights in `target`."""
-    from safetensors.torch import load_file, save_file
-
-    tensors = [load_file(str(path / "adapter_model.safetensors")) for path in checkpoints]
-    mean = {name: torch.stack([t[name] for t in tensors]).mean(dim=0) for name in tensors[0]}
-    save_file(mean, str(target / "adapter_model.safetensors"), metadata={"format": "pt"})
-
-
-def _publish(adapter: Path, config: TrainConfig, log: list[dict[str, Any]], n: int, checkpoints: list[Path]) -> None:
-    """Copy the finished adapter to its place, with what it was made from."""
-    config.output.mkdir(parents=True, exist_ok=True)
-    for name in ("adapter_model.safetensors", "adapter_config.json"):
-        shutil.copyfile(adapter / name, config.output / name)
-    if checkpoints:
-        _average(checkpoints, config.output)
-    settings = json.loads((config.output / "adapter_config.json").read_text(encoding="utf-8"))
-    settings["base_model_name_or_path"] = config.base  # not a path of the machine it was trained on
-    (config.output / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    card = {
-        "name": config.name,
-        "base": config.base,
-        "examples": n,
-        "refuse": [_named(source) for source in config.refuse],
-        "answer": [_named(source) for source in config.answer],
-        "pairs": [_named_pairs(source) for source in config.pairs],
-        "brief": [_named(source) for source in config.brief],
-        "refusals_begin": config.refusals_begin,
-        "keep": [_named_pairs(source) for source in config.keep],
-        "answer_tokens": config.answer_tokens,
-        "seed": config.seed,
-        "noise": config.noise,
-        "start": {"name": start_name(config.start), "parts": described(config.start)} if config.start else None,
-        "averaged_checkpoints": len(checkpoints),
-        "stages": [asdict(stage) for stage in config.stages],
-        "log": log,
-    }
-    (config.output / "training.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-
-
-def _named(source: Source) -> dict[str, Any]:
-    """A source of prompts without the folder of this machine."""
-    return {**asdict(source), "suite": Path(source.suite).name, "refused_by": Path(source.refused_by).name}
-
-
-def _named_pairs(source: PairSource) -> dict[str, Any]:
-    """A source of dialogues without the folder of this machine."""
-    return {**asdict(source), "file": Path(source.file).name}

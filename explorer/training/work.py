@@ -10,20 +10,25 @@ from pathlib import Path
 
 import torch
 
+from explorer.digests import digest
+from explorer.files import read_json, write_json
 from explorer.models import adapters
+from explorer.models.describing import describe_model
 from explorer.models.pair import Pair
-from explorer.models.pair_file import ModelSpec
+from explorer.models.pair_spec import ModelSpec
 from explorer.paths import user_cache
-from explorer.pipeline.models import describe_model
-from explorer.pipeline.stages import digest, read_json, write_json
-from explorer.training.config import Stage, TrainConfig
+from explorer.training.config import TrainConfig, TrainStage
 from explorer.training.examples import Example, OwnAnswers
 
 VERSION = 1
 """Raised when a stage trains otherwise on the same settings and examples."""
 
+GONE = {"decay_to_one": 0.0}
+"""Settings that stages no longer have, as every finished training had them: they stay in the keys, so that what was
+trained before is found again."""
 
-def work_folder(config: TrainConfig) -> Path:
+
+def training_folder(config: TrainConfig) -> Path:
     """The folder of a training's stages, by the training's name; what is in it is found by its key alone."""
     return user_cache() / "training" / config.name
 
@@ -44,7 +49,9 @@ def start_key(config: TrainConfig, pair: Pair) -> str:
     return digest({"version": VERSION, "model": model_key(config, pair), "start": start, "noise": config.noise})
 
 
-def stage_key(previous: str, stage: Stage, seed: int, examples: Sequence[Example], windows: torch.Tensor | None) -> str:
+def stage_key(
+    previous: str, stage: TrainStage, seed: int, examples: Sequence[Example], windows: torch.Tensor | None
+) -> str:
     """A digest of everything that a stage's vectors depend on.
 
     Args:
@@ -56,7 +63,8 @@ def stage_key(previous: str, stage: Stage, seed: int, examples: Sequence[Example
     """
     read = [[e.prompt_ids, e.chosen_ids, e.rejected_ids] for e in examples]
     kept = None if windows is None else windows.tolist()
-    return digest({"previous": previous, "stage": asdict(stage), "seed": seed, "examples": read, "windows": kept})
+    settings = asdict(stage) | GONE
+    return digest({"previous": previous, "stage": settings, "seed": seed, "examples": read, "windows": kept})
 
 
 def own_answers(config: TrainConfig, pair: Pair) -> OwnAnswers:

@@ -9,19 +9,15 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from explorer.charts.labels import ranking_label
 from explorer.charts.ranks import rank_points
 from explorer.charts.scores import score_map
 from explorer.errors import ExplorerError
-from explorer.neurons.overlap import layer_share, overlap, overlap_by_k, overlap_by_layer, overlap_grid
-from explorer.neurons.ranking import count_of
+from explorer.neurons.overlap import layer_share, overlap_by_k, overlap_by_layer, overlap_grid
 from explorer.neurons.tables import neuron_label
+from explorer.report.addresses import neuron_address
+from explorer.report.ranking_pairs import pairs_of, sizes
 from explorer.runs.reader import Run
-from explorer.ui.runs import change_scores, explained, key_of, table
-from explorer.ui.studies import neuron_address
-
-FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-"""Sizes of top sets that are compared, as shares of all neurons."""
+from explorer.ui.current_run import change_scores, explained, key_of, table
 
 SHOWN = 2_000
 """Neurons that a scatter draws, or a list holds, at most."""
@@ -48,12 +44,6 @@ class SharedNeurons:
     ranks: pd.DataFrame
     changes: pd.DataFrame
     listed: pd.DataFrame
-
-
-def sizes(run: Run) -> tuple[float, ...]:
-    """The fractions that are at least 3 neurons of the run's model, else the largest one."""
-    total = run.n_layers * run.n_neurons
-    return tuple(f for f in FRACTIONS if f * total >= 3) or FRACTIONS[-1:]
 
 
 def layer_shares(run: Run, ranking: str) -> pd.DataFrame:
@@ -141,18 +131,7 @@ def _neuron_map(folder: str, stamp: int, ranking: str, _run: Run) -> pd.DataFram
 
 @st.cache_data(max_entries=32, show_spinner="Comparing the rankings…")
 def _ranking_pairs(folder: str, stamp: int, fraction: float, _run: Run) -> pd.DataFrame:
-    rankings = {name: change_scores(_run, name) for name in _run.rankings}
-    k = max(1, count_of(fraction, _run.n_layers * _run.n_neurons))
-    rows = []
-    for i, (a, first) in enumerate(rankings.items()):
-        for b, second in list(rankings.items())[i:]:
-            found = vars(overlap(first, second, min(k, len(first.order), len(second.order))))
-            found["ratio"] = found["overlap"] / found["chance"] if found["chance"] else float("nan")
-            rows += [{"a": x, "b": y, **found} for x, y in dict.fromkeys([(a, b), (b, a)])]
-    place = {name: i for i, name in enumerate(rankings)}
-    rows.sort(key=lambda row: (place[row["a"]], place[row["b"]]))
-    frame = pd.DataFrame(rows)
-    return frame.assign(a_label=frame["a"].map(ranking_label), b_label=frame["b"].map(ranking_label))
+    return pairs_of({name: change_scores(_run, name) for name in _run.rankings}, fraction)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -13,16 +13,16 @@ import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
+from explorer.report.ranking_names import method_label, methods_in, of_method
 from explorer.runs.reader import Run
-from explorer.ui.by_method import method_label, methods_in, of_method
-from explorer.ui.studies import pick
+from explorer.ui.study_page import pick
 
 METHOD = "method"
 """The name in the address, and of the widget."""
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenMethod:
     """A table's rows by the method of the rankings they are of.
 
     Attributes:
@@ -36,11 +36,11 @@ class Chosen:
     others: dict[str, pd.DataFrame]
 
 
-def choose_method(run: Run, table: pd.DataFrame) -> Chosen:
+def choose_method(run: Run, table: pd.DataFrame) -> ChosenMethod:
     """The rows of one method: asked for where the table holds several, the main ranking's first."""
-    methods = methods_in(run.manifest, table)
+    methods = methods_in(run, table)
     method = choose_among(methods)
-    return Chosen(method, of_method(table, method), {m: of_method(table, m) for m in methods if m != method})
+    return ChosenMethod(method, of_method(table, method), {m: of_method(table, m) for m in methods if m != method})
 
 
 def choose_among(methods: list[str]) -> str:

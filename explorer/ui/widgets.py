@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from explorer.charts import Layered
-from explorer.charts.labels import rate
-from explorer.ui.facts import Rate
+from explorer.charts.labels import percent, rate
+from explorer.report.facts import Rate
 
 
 def caption_and_csv(caption: str, file_name: str, make: Callable[[], pd.DataFrame], key: str) -> None:
@@ -56,6 +56,19 @@ def rate_card(label: str, found: Rate | None) -> None:
     with st.container(border=True, height="stretch"):
         st.metric(label, None if found is None else rate(found.value))
         st.caption("Not measured." if found is None else found.bounds())
+
+
+def show_random(near: tuple[float, Rate] | None, fraction: float) -> None:
+    """The card of random neurons, which names its fraction where that is not the one that the other cards are of.
+
+    Args:
+        near: of `report.facts.random_near`.
+        fraction: of the other cards.
+    """
+    if near is None or abs(near[0] - fraction) < 1e-9:
+        rate_card("As many random neurons", None if near is None else near[1])
+    else:
+        rate_card(f"{percent(near[0])} random neurons, the nearest measured", near[1])
 
 
 def choose_fraction(

@@ -29,8 +29,9 @@ def write_small_run(
     rankings: tuple[str, ...] = ("safety", "ordinary", "safety_shifted"),
     top: int = 50,
     studies: bool = True,
+    main: str = "",
 ) -> Path:
-    """Write the run, with the tables of all studies or without, and return its folder."""
+    """Write the run, with the tables of all studies or without, and return its folder; `main` names its ranking."""
     rng = np.random.default_rng(0)
     writer = RunWriter(target.parent / f".work-{target.name}")
     base = rng.gamma(0.7, 0.2, (layers, neurons)).astype(np.float32)
@@ -42,7 +43,8 @@ def write_small_run(
         for name, frame in study_tables(changes).items():
             writer.table(name, frame)
     _detail(writer, rng, changes[rankings[0]].top(min(top, layers * neurons)))
-    writer.publish(_manifest(target.name, layers, neurons, about), target)
+    manifest = _manifest(target.name, layers, neurons, about)
+    writer.publish(manifest | ({"ranking": main} if main else {}), target)
     return target
 
 

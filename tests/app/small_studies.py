@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from explorer.neurons.ranking import Ranking
+from explorer.studies.likeness import likeness_table
 from explorer.studies.place import place_table, sparsity_table
-from explorer.studies.seeds import likeness_table
 from explorer.studies.tax import shared_table
 
 TOKENS = 16

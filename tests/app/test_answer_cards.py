@@ -2,12 +2,12 @@
 
 from streamlit.testing.v1 import AppTest
 
-from explorer.ui.answer_cards import scores_about
+from explorer.ui.patch_lab.answer_cards import scores_about
 
 
 def _cards() -> None:
-    from explorer.ui.answer_cards import Shown, scores_about, show_answers
-    from explorer.ui.generation import Column, End
+    from explorer.serve.generation import Column, End
+    from explorer.ui.patch_lab.answer_cards import Shown, scores_about, show_answers
 
     columns = {
         "unpatched": Column("Mix flour and water, then bake the bread.", 9, End.TOKEN, 1.25, False, 2.0),

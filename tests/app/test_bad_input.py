@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from explorer.digests import sha256_file
 from explorer.paths import PROJECT
-from explorer.runs.format import sha256_file
 from explorer.ui.registry import PAGES
 
 FILES = [entry.file for entry in PAGES if entry.url_path not in ("models", "build", "scores")]

@@ -6,7 +6,7 @@ import pytest
 
 from explorer.paths import PROJECT
 from explorer.runs.reader import run_names
-from explorer.ui import build_files, builds
+from explorer.serve import build_files, builds
 from tests.tiny_build import CONFIG, write_build
 
 BUILD = "pages/build.py"
@@ -43,7 +43,7 @@ def test_a_build_is_started_stopped_and_goes_on(file, open_page) -> None:
     view = wait_for(file, "stopped", "done")
     app.run()
     if view.state == "stopped":
-        next(b for b in app.button if b.label == "Go on").click().run()
+        next(b for b in app.button if b.label == "Resume").click().run()
     wait_for(file, "done")
     app.run()
     assert any("is done" in m.value for m in app.markdown)

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from explorer.charts import agreement, effect, matrix, neuron, overlap, scores
+from explorer.charts import effect, matrix, neuron, overlap, reliability, scores
 from explorer.neurons.overlap import layer_share, overlap_by_k, overlap_by_layer, overlap_grid
 from explorer.neurons.scores import ChangeScores
+from explorer.report.strip import strip_html
 from explorer.runs.reader import Run, open_run
-from explorer.ui.strip import strip_html
 
 FRACTIONS = (0.05, 0.2)
 
@@ -148,6 +148,6 @@ def test_charts_of_the_studies_are_valid() -> None:
     _spec(matrix.curve_chart(curve, "Size", "Overlap"))
     _spec(matrix.curve_chart(curve.assign(low=0.0, high=0.3, n=5), "Size", "Overlap", share=False, log=False))
     bins = pd.DataFrame({"series": ["s"], "predicted": [0.2], "observed": [0.3], "low": [0.1], "high": [0.5], "n": [9]})
-    _spec(agreement.reliability_chart(bins))
+    _spec(reliability.reliability_chart(bins))
     points = pd.DataFrame({"neuron": ["L0.1"], "x": [1], "y": [2], "series": ["neurons"]})
     _spec(matrix.scatter_chart(points, "Rank", "Rank", log=True))

@@ -3,12 +3,12 @@
 import pytest
 
 from explorer.paths import PROJECT
-from explorer.ui.by_method import method_label
+from explorer.report.ranking_names import method_label
 
 OVERLAP, TRANSFER, SAFEGUARD, METHODS, TRAINING = (
     f"pages/{name}.py" for name in ("overlap", "transfer", "safeguard", "seeds_and_methods", "training")
 )
-TAX, APART = {"part": "Alignment tax"}, {"part": "Moved apart"}
+TAX, APART = {"part": "Alignment tax"}, {"part": "Ablation"}
 FREE = {"view": "Without an aligned model"}
 CAUSE, CHANGE = "Attribution", "Change score (paper)"
 

@@ -8,9 +8,9 @@ import pytest
 from explorer.models.pair_file import read_pair_file
 from explorer.runs.reader import open_run
 from explorer.runs.writer import RunWriter
+from explorer.serve import builds
 from explorer.training.cards import MEASURED, write_card
 from explorer.training.record import read_record
-from explorer.ui import builds
 from explorer.ui.registry import PAGES
 from tests import tiny, tiny_adapter
 
@@ -112,7 +112,7 @@ def test_a_whole_build_on_two_checkpoints_goes_on_at_the_build_page(pairs, open_
     app.number_input(key="run_tokens").set_value(4)
     next(b for b in app.button if b.label == "Build a run").click().run()
     assert not app.error
-    assert app.title[0].value == "Which run shall be computed?"
+    assert app.title[0].value == "Build a run"
     assert app.selectbox(key="config").value == "mine"
     end = time.monotonic() + 240
     file = pairs / "pairs" / "builds" / "mine.toml"

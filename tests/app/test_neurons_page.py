@@ -5,9 +5,9 @@ import pytest
 
 from explorer.charts.ranks import MOST, PARTS, layers_chart, rank_figure, rank_points
 from explorer.neurons.scores import ChangeScores
+from explorer.report import single_neurons
+from explorer.report.ranking_names import counterpart, ranking_title
 from explorer.runs.reader import open_run
-from explorer.ui import single_neurons
-from explorer.ui.ranking_words import counterpart, name_of
 from tests.app.small_run import write_small_run
 
 NEURONS = "pages/neurons.py"
@@ -15,8 +15,9 @@ NEURONS = "pages/neurons.py"
 
 @pytest.fixture(scope="module")
 def cause_run(tmp_path_factory):
-    """A run whose first ranking is by attribution."""
-    return write_small_run(tmp_path_factory.mktemp("cause") / "small", rankings=("attribution", "safety"))
+    """A run whose main ranking is by attribution."""
+    folder = tmp_path_factory.mktemp("cause") / "small"
+    return write_small_run(folder, rankings=("attribution", "safety"), main="attribution")
 
 
 @pytest.fixture
@@ -33,6 +34,12 @@ def test_every_view_opens_on_attributions(cause, open_page, view) -> None:
     assert not app.error
     assert app.metric[3].label == "Attribution"
     assert app.metric[3].value.endswith(" nats")
+
+
+def test_a_run_that_names_no_main_ranking_begins_with_the_papers(tmp_path, monkeypatch, open_page) -> None:
+    write_small_run(tmp_path / "silent", rankings=("attribution", "safety"), studies=False)
+    monkeypatch.setenv("EXPLORER_RUNS", str(tmp_path))
+    assert open_page(NEURONS).selectbox(key="rank_by").value == "safety"
 
 
 def test_change_scores_keep_their_words(cause, open_page) -> None:
@@ -123,7 +130,7 @@ def test_the_other_ranking_is_of_the_same_models_by_the_other_method() -> None:
         "safety": {"kind": "change", "meta": {}},
         "ordinary": {"kind": "change", "meta": {}},
         "helpful": {"meta": {"adapter": "helpful"}},
-        "attribution": {"kind": "attribution", "meta": {}},
+        "attribution": {"kind": "attribution", "meta": {"method": "attribution"}},
         "attribution_helpful": {"kind": "attribution", "meta": {"adapter": "helpful"}},
     }
     pairs = {name: counterpart(name, rankings) for name in rankings}
@@ -131,8 +138,8 @@ def test_the_other_ranking_is_of_the_same_models_by_the_other_method() -> None:
     assert pairs["attribution"] == "safety"
     assert (pairs["helpful"], pairs["attribution_helpful"]) == ("attribution_helpful", "helpful")
     assert counterpart("safety", {"safety": {}}) == "safety"
-    assert name_of(rankings, "safety") == "Safety (change score)"
-    assert name_of(rankings, "attribution") == "Attribution"
+    assert ranking_title("safety", rankings) == "Change score (paper)"
+    assert ranking_title("attribution", rankings) == "Attribution"
 
 
 def test_the_layers_of_both_are_a_valid_chart(cause) -> None:

@@ -1,7 +1,10 @@
 """Each page opens, says what it is, and shows what it should."""
 
+import hashlib
+import json
 import shutil
 
+import pandas as pd
 import pytest
 
 from explorer.paths import PROJECT
@@ -65,6 +68,24 @@ def test_the_overview_follows_its_slider(runs, open_page) -> None:
     app.select_slider(key="share").set_value(0.2).run()
     assert "to **90\u00a0%**" in app.markdown[0].value
     assert app.metric[1].value == "90\u00a0%"
+
+
+def test_random_neurons_of_another_size_are_said_to_be(small_run, tmp_path, monkeypatch, open_page) -> None:
+    folder = tmp_path / "sparse"
+    shutil.copytree(small_run, folder)
+    file = folder / "tables" / "effect.parquet"
+    effect = pd.read_parquet(file)
+    effect[(effect["set"] != "random") | (effect["fraction"] == 0.2)].to_parquet(file)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["tables/effect.parquet"] = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setenv("EXPLORER_RUNS", str(tmp_path))
+    app = open_page(OVERVIEW)
+    assert app.metric[2].label == "20\u00a0% random neurons, the nearest measured"
+    assert app.metric[2].value == "26\u00a0%"
+    assert "random neurons of the same layers: **" not in app.markdown[0].value
+    app.select_slider(key="share").set_value(0.2).run()
+    assert app.metric[2].label == "As many random neurons"
 
 
 def test_the_origins_are_told_when_they_are_asked_for(runs, open_page) -> None:

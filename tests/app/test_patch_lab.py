@@ -7,7 +7,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from explorer.runs.format import sha256_file
+from explorer.digests import sha256_file
 from tests.app.small_run import PROMPT
 
 PATCH_LAB = "pages/patch_lab.py"
@@ -40,7 +40,7 @@ def both(small_run, tmp_path, monkeypatch):
 
 @pytest.fixture
 def without_models(monkeypatch):
-    monkeypatch.setattr("explorer.ui.models.why_not_installed", lambda _name: "The model is not installed.")
+    monkeypatch.setattr("explorer.serve.pairs.why_not_installed", lambda _name: "The model is not installed.")
 
 
 def shown(app) -> str:
@@ -57,7 +57,7 @@ def test_the_main_ranking_and_one_per_cent_come_first(both, open_page) -> None:
     assert (app.number_input(key="patch_strength").value, app.selectbox(key="patch_positions").value) == (1.0, "all")
 
 
-def test_a_run_that_names_no_main_ranking_begins_with_attribution_or_safety(runs, open_page) -> None:
+def test_a_run_that_names_no_main_ranking_begins_with_the_papers(runs, open_page) -> None:
     assert open_page(PATCH_LAB).selectbox(key="patch_ranking").value == "safety"
 
 
@@ -123,7 +123,7 @@ def test_a_run_without_answers_of_breaking_says_so(runs, without_models, open_pa
 
 
 def test_what_the_run_holds_is_shown_before_anything_is_generated(both, monkeypatch, open_page) -> None:
-    monkeypatch.setattr("explorer.ui.models.why_not_installed", lambda _name: "")
+    monkeypatch.setattr("explorer.serve.pairs.why_not_installed", lambda _name: "")
     app = open_page(PATCH_LAB, prompt=f"{PROMPT} 0", fraction="0.2")
     assert "By the other ranking." in shown(app)
     assert any("come with the run" in c.value for c in app.caption)

@@ -9,11 +9,10 @@ import pytest
 from explorer.data.suites_io import WITHHELD
 from explorer.errors import ExplorerError
 from explorer.neurons.scores import ChangeScores
+from explorer.report import claims, facts
+from explorer.report.example_answers import answers_to, examples
+from explorer.report.neuron_query import Query, cached_words, listing, means, parse_one, select, standing
 from explorer.runs.reader import Run, open_run
-from explorer.ui import claims, facts
-from explorer.ui.examples import answers_to, examples
-from explorer.ui.neuron_query import Query, cached_words, listing, means, parse_one, select, standing
-from explorer.ui.overlap_controls import default_pair
 
 
 def _changes(layers: int, neurons: int, seed: int = 0) -> ChangeScores:
@@ -124,19 +123,6 @@ def test_sentences_carry_n_length_and_intervals(run) -> None:
     missing = facts.headline((6, 40), models, effect, "redteam_eval", 0.123)
     assert missing.patched is None
     assert "did not measure" in missing.sentence()
-
-
-@pytest.mark.parametrize(
-    ("rankings", "pair"),
-    [
-        (["safety", "ordinary", "helpful"], ("safety", "helpful")),
-        (["safety", "ordinary"], ("safety", "ordinary")),
-        (["other", "third"], ("other", "third")),
-        (["safety"], ("safety", "safety")),
-    ],
-)
-def test_rankings_that_are_compared_first(rankings, pair) -> None:
-    assert default_pair(rankings) == pair
 
 
 def test_the_headline_is_what_the_build_file_says_and_never_what_looks_best(run) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from explorer.paths import PROJECT
+from explorer.report import fewest
+from explorer.report.ranking_names import default_fraction, ranking_title
 from explorer.runs.reader import open_run
-from explorer.ui import by, fewest
 from tests.app.two_rankings import write_two_rankings
 
 OVERVIEW, CAUSAL, FEWEST, SCORES = (f"pages/{n}.py" for n in ("overview", "causal_effect", "fewest", "scores"))
@@ -187,7 +188,7 @@ def test_rankings_are_named_by_what_they_rank_by() -> None:
         "prompt_difference_m2": {"meta": {"method": "prompt_difference"}},
         "strange": {"meta": {"method": "new_way"}},
     }
-    titles = {name: by.ranking_title(name, rankings) for name in (*rankings, "random", "activation_variance")}
+    titles = {name: ranking_title(name, rankings) for name in (*rankings, "random", "activation_variance")}
     assert titles == {
         "safety": "Change score (paper)",
         "safety_prompt": "Change score: Safety, whole prompt",
@@ -199,5 +200,5 @@ def test_rankings_are_named_by_what_they_rank_by() -> None:
         "random": "Random neurons of the same layers",
         "activation_variance": "Activation variance",
     }
-    assert by.default_fraction("attribution", rankings) == 0.01
-    assert by.default_fraction("safety", rankings) == 0.05
+    assert default_fraction("attribution", rankings) == 0.01
+    assert default_fraction("safety", rankings) == 0.05

@@ -57,7 +57,7 @@ TABLE = [
     (OVERLAP, TAX, "How alike", ["change cost on red-team prompts by **+0.30**", "change reward on red-team"], 4),
     (OVERLAP, TAX | {"score": "refusals"}, "How alike", ["change refusals on red-team prompts by **+0.30**"], 3),
     (OVERLAP, TAX, "How alike", ["in the same direction"], 4),
-    (OVERLAP, {"part": "Moved apart"}, "How alike", [], 1),
+    (OVERLAP, {"part": "Ablation"}, "How alike", [], 1),
 ]
 
 
@@ -80,7 +80,7 @@ LACKING = [
     (METHODS, {"view": "Without an aligned model"}, "no aligned model"),
     (METHODS, {"view": "Sparsity and place"}, "the spread of its scores"),
     (OVERLAP, TAX, "an activation swap"),
-    (OVERLAP, {"part": "Moved apart"}, "an ablation of shared"),
+    (OVERLAP, {"part": "Ablation"}, "an ablation of shared"),
     (CAUSAL, {}, "general capability"),
 ]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 import explorer
-from explorer.models.pair_file import DTYPES
+from explorer.models.pair_spec import DTYPES
 from explorer.paths import PROJECT
 from tests.bench import attributing, contrasting, generation, large, pages, start
 from tests.bench.measure import Line, machine, show

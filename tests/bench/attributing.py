@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional
 
 from explorer.data.suites_io import load_suite
-from explorer.neurons.attribution import Answered, AttributionSums, _add, attribute
-from explorer.neurons.reading import Text, inputs_of
+from explorer.engine.attribution import Answered, AttributionSums, _add, attribute
+from explorer.engine.reading import TokenText, inputs_of
 from tests.bench.contrasting import flat_memory, measure_peaks
 from tests.bench.measure import Line, side_by_side
 
@@ -23,7 +23,7 @@ def throughput(pair) -> Line:
     """
     prompts = [pair.encode(p.prompt) for p in load_suite("redteam_eval", 8)]
     texts = [Answered(ids, tuple([30] * ANSWER)) for ids in prompts]
-    batch = inputs_of(pair.m1, [Text(t.prompt, t.answer[:-1]) for t in texts])["input_ids"]
+    batch = inputs_of(pair.m1, [TokenText(t.prompt, t.answer[:-1]) for t in texts])["input_ids"]
     rows = torch.arange(len(texts)).repeat_interleave(ANSWER)
     at = torch.tensor([len(t.prompt) - 1 + i for t in texts for i in range(ANSWER)])
     tokens = torch.tensor([token for t in texts for token in t.answer])

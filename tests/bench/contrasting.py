@@ -9,9 +9,10 @@ from collections.abc import Callable
 import torch
 
 from explorer.data.suites_io import load_suite
+from explorer.engine.contrast import _accumulate, contrast
+from explorer.engine.reading import TokenText, batches, inputs_of
+from explorer.engine.sums import Sums
 from explorer.models.pair import Pair
-from explorer.neurons.contrast import Sums, _accumulate, contrast
-from explorer.neurons.reading import Text, batches, inputs_of
 from tests.bench.measure import Line, forget_peak, resident_mb, side_by_side
 
 ANSWER = 40
@@ -20,7 +21,7 @@ ANSWER = 40
 def throughput(pair) -> Line:
     """The accumulation over 16 texts against two bare forward passes of the same batch."""
     prompts = [pair.encode(p.prompt) for p in load_suite("redteam_eval", 16)]
-    ((_, texts),) = batches([Text(ids, [30] * ANSWER) for ids in prompts], len(prompts))
+    ((_, texts),) = batches([TokenText(ids, [30] * ANSWER) for ids in prompts], len(prompts))
     batch = inputs_of(pair.m1, texts)["input_ids"]
 
     def bare() -> None:

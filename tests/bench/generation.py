@@ -10,9 +10,10 @@ import torch
 
 import explorer
 from explorer.data.suites_io import load_suite
+from explorer.engine.drafts import NgramDraft
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import generate, sweep
 from explorer.models import embedded
-from explorer.neurons.patching import generate, sweep
-from explorer.neurons.phrases import Phrases
 from explorer.neurons.sets import NeuronSet
 from tests.bench.measure import REPEATS, Line, never_ending, seconds, side_by_side
 from tests.bench.peers.job import Job, answer
@@ -31,7 +32,7 @@ SAMPLED = 6
 def three_columns(pair) -> Line:
     """Three answers of 48 tokens against one of Hugging Face `generate`."""
     prompt = _prompts()[0]
-    row, safety, phrases = torch.tensor([pair.encode(prompt)]), _safety().top(fraction=0.05), _phrases(pair)
+    row, safety, draft = torch.tensor([pair.encode(prompt)]), _safety().top(fraction=0.05), _draft(pair)
 
     def peer() -> None:
         with torch.inference_mode():
@@ -45,7 +46,7 @@ def three_columns(pair) -> Line:
             )
 
     with never_ending(pair):
-        ours, theirs = side_by_side(lambda: generate(pair, [prompt], safety, COLUMN_TOKENS, phrases=phrases), peer)
+        ours, theirs = side_by_side(lambda: generate(pair, [prompt], safety, COLUMN_TOKENS, draft=draft), peer)
     return Line(
         f"three answers of {COLUMN_TOKENS} tokens",
         f"{ours:.2f} s",
@@ -72,10 +73,10 @@ def make_job(pair, threads: int) -> Job:
 
 def our_answers(pair, batch: str) -> list[list[int]]:
     """The patched answers to one of the job's batches."""
-    prompts, safety, phrases = _prompts(), _safety().top(fraction=0.05), _phrases(pair)
+    prompts, safety, draft = _prompts(), _safety().top(fraction=0.05), _draft(pair)
     asked = [prompts[i] for i in _batches()[batch]]
     with never_ending(pair):
-        out = sweep(pair, asked, [safety], PEER_TOKENS, unpatched=False, aligned=False, phrases=phrases)
+        out = sweep(pair, asked, Columns([safety], unpatched=False, aligned=False), Decoding(PEER_TOKENS, draft=draft))
     return [list(a.token_ids) for a in out.patched[0]]
 
 
@@ -141,11 +142,13 @@ def fraction_sweep(pair) -> Line:
     """
     tops = [_safety().top(fraction=f) for f in FRACTIONS]
     sets = [s for top in tops for s in (top, *(NeuronSet.random(pair, len(top), seed=i) for i in range(3)))]
-    prompts, rng, phrases = _prompts(), random.Random(0), _phrases(pair)
+    prompts, rng, draft = _prompts(), random.Random(0), _draft(pair)
 
     def took(prompts: list[str], sets: list[NeuronSet]) -> float:
         return seconds(
-            lambda: sweep(pair, prompts, sets, SWEEP_TOKENS, unpatched=False, aligned=False, phrases=phrases)
+            lambda: sweep(
+                pair, prompts, Columns(sets, unpatched=False, aligned=False), Decoding(SWEEP_TOKENS, draft=draft)
+            )
         )
 
     slices = [prompts[i::REPEATS] for i in range(REPEATS)]
@@ -179,11 +182,11 @@ def _batches() -> dict[str, list[int]]:
 
 
 @cache
-def _phrases(pair) -> Phrases:
+def _draft(pair) -> NgramDraft:
     """Of the demo run's answers to all other prompts: what the app would know of a prompt that is new to it."""
     answers = explorer.open_run("cache/demo").table("answers")
     others = answers[~answers["prompt"].isin(_prompts())]["answer"].unique().tolist()
-    return Phrases.of(pair.tokenizer(others, add_special_tokens=False)["input_ids"])
+    return NgramDraft.of(pair.tokenizer(others, add_special_tokens=False)["input_ids"])
 
 
 def _safety():

@@ -58,13 +58,13 @@ def _ready() -> None:
     import transformers.models.llama.modeling_llama  # noqa: F401 - what a first load imports
 
     import explorer
-    from explorer.neurons.passes import make_pass
+    from explorer.engine.backends.registry import begin
 
     explorer.load_pair  # noqa: B018 - imports torch and the engine
 
     def load() -> None:
         pair = explorer.load_pair("demo")
-        make_pass(pair.backbone1, 1)
+        begin(pair.backbone1, 1)
 
     print(json.dumps(seconds(load)))
 

@@ -145,7 +145,7 @@ def run(app):
 def model(run) -> None:
     """Skips where the run's models cannot be loaded; the embedded one is converted before any page waits for it."""
     from explorer.models import embedded
-    from explorer.ui.models import pair_name, why_not_installed
+    from explorer.serve.pairs import pair_name, why_not_installed
 
     problem = why_not_installed(pair_name(run))
     if problem:
@@ -157,10 +157,9 @@ def model(run) -> None:
 def engine(run, model) -> Callable[[str, float, int], dict[str, str]]:
     """The three answers as the library gives them, in this process."""
     import explorer
-    from explorer.ui.facts import main_ranking
-    from explorer.ui.models import pair_name
+    from explorer.serve.pairs import pair_name
 
-    scores = run.ranking(main_ranking(run.manifest))
+    scores = run.ranking(run.main_ranking)
     loaded: list[explorer.Pair] = []
 
     def answers(prompt: str, fraction: float, tokens: int) -> dict[str, str]:

@@ -10,10 +10,11 @@ import torch
 
 import explorer
 from explorer.data.suites_io import load_suite
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import sweep
+from explorer.engine.reading import TokenText
+from explorer.engine.reference import _logits, _patched_logits, naive_greedy, naive_patched
 from explorer.models.precision import resolve_dtype
-from explorer.neurons.patching import sweep
-from explorer.neurons.reading import Text
-from explorer.neurons.reference import _logits, _patched_logits, naive_greedy, naive_patched
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,7 +31,7 @@ def test_first_differences_are_near_ties():
     pair = explorer.load_pair("demo", dtype="bfloat16")
     safety = explorer.open_run("cache/demo").change_scores("safety").top(fraction=0.05)
     prompts = [p.prompt for p in load_suite("redteam_eval", PROMPTS)]
-    out = sweep(pair, prompts, [safety], TOKENS)
+    out = sweep(pair, prompts, Columns([safety]), Decoding(TOKENS))
     columns = {
         "unpatched": (out.unpatched, lambda i: naive_greedy(pair, pair.m1, i, TOKENS), lambda t: _logits(pair.m1, t)),
         "patched": (
@@ -50,7 +51,7 @@ def test_first_differences_are_near_ties():
             if at is None:
                 equal += 1
                 continue
-            logits = logits_of(Text(ids, theirs[:at])).float()
+            logits = logits_of(TokenText(ids, theirs[:at])).float()
             gaps.append(float(logits[theirs[at]] - logits[ours[at]]))
         print(f"{name}: {equal} of {PROMPTS} answers of {TOKENS} tokens as the reference")
     print(

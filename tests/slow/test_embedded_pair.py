@@ -6,11 +6,12 @@ import torch
 
 import explorer
 from explorer.data.suites_io import load_suite
+from explorer.engine.contrast import contrast
+from explorer.engine.drafts import NgramDraft
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import generate, sweep
+from explorer.engine.reference import naive_activations, naive_patched
 from explorer.models import embedded
-from explorer.neurons.contrast import contrast
-from explorer.neurons.patching import generate, sweep
-from explorer.neurons.phrases import Phrases
-from explorer.neurons.reference import naive_activations, naive_patched
 from explorer.neurons.sets import NeuronSet
 from tests.close import assert_close
 
@@ -41,7 +42,7 @@ def test_a_few_answers_equal_the_naive_reference_in_both_directions(pair, prompt
     """What CI runs: minutes, on the real pair (`make exact`)."""
     some, sets = prompts[::7], [safety.top(fraction=0.05), safety.top(fraction=0.3)]
     for way in (pair, pair.reversed()):
-        out = sweep(way, some, sets, 8)
+        out = sweep(way, some, Columns(sets), Decoding(8))
         for number, ns in enumerate(sets):
             for prompt, answer in zip(some, out.patched[number], strict=True):
                 assert list(answer.token_ids) == naive_patched(way, way.encode(prompt), ns, 8), (ns.label, prompt)
@@ -52,14 +53,14 @@ def test_fast_equals_naive_on_20_prompts_3_fractions_2_kinds_of_set(pair, prompt
     # Beyond 5 % this ranking fills more than half of a layer, and no disjoint random set of the same layers exists.
     sets = [*tops, NeuronSet.random_like(tops[0], pair, seed=1)]
     sets += [NeuronSet.random(pair, len(ns), seed=1) for ns in tops[1:]]
-    out = sweep(pair, prompts, sets, NEW)
+    out = sweep(pair, prompts, Columns(sets), Decoding(NEW))
     for number, ns in enumerate(sets):
         for prompt, answer in zip(prompts, out.patched[number], strict=True):
             assert list(answer.token_ids) == naive_patched(pair, pair.encode(prompt), ns, NEW), (ns.label, prompt)
 
 
 def test_unpatched_and_aligned_equal_hf_generate(pair, prompts):
-    out = sweep(pair, prompts, [], 48)
+    out = sweep(pair, prompts, Columns(), Decoding(48))
     for prompt, first, second in zip(prompts, out.unpatched, out.aligned, strict=True):
         ids = torch.tensor([pair.encode(prompt)])
         for model, answer in ((pair.m1, first), (pair.m2, second)):
@@ -77,7 +78,7 @@ def test_fraction_1_computed_the_long_way_is_aligned(pair, prompts):
 def test_change_scores_equal_a_naive_recomputation(pair, prompts):
     some = prompts[:6]
     got = contrast(pair, some, 24, batch_size=4)
-    out = sweep(pair, some, [], 24, aligned=False)
+    out = sweep(pair, some, Columns(aligned=False), Decoding(24))
     squares, count = np.zeros((pair.n_layers, pair.n_neurons)), 0
     for prompt, answer in zip(some, out.unpatched, strict=True):
         ids = pair.encode(prompt)
@@ -105,22 +106,22 @@ def test_the_shipped_adapter_is_what_peft_makes_of_it(pair):
 
 
 class Silent:
-    """Guesses nothing."""
+    """Drafts nothing."""
 
-    def ahead(self, texts, rows, row_price, most):
+    def propose(self, texts, rows, row_price, most):
         return [[] for _ in texts]
 
 
-def test_guesses_change_no_answer(pair, safety):
-    """Prompts that the run has answers to, so that much is guessed right, and prompts that nobody has asked."""
-    phrases = Phrases.from_arrays(explorer.open_run("cache/demo").tensors("phrases"))
+def test_drafts_change_no_answer(pair, safety):
+    """Prompts that the run has answers to, so that much is accepted, and prompts that nobody has asked."""
+    draft = NgramDraft.from_arrays(explorer.open_run("cache/demo").tensors("phrases"))
     prompts = [p.prompt for p in load_suite("redteam_eval", 6)]
     prompts += ["Say apple ten times.", "Write down the months of the year, then write them down again."]
     top = safety.top(fraction=0.05)
     for prompt in prompts:
-        for columns in (True, False):  # of one column alone, more is guessed
-            with_guesses, without = (
-                sweep(pair, [prompt], [top], 48, unpatched=columns, aligned=columns, phrases=p)
-                for p in (phrases, Silent())
+        for columns in (True, False):  # of one column alone, more is drafted
+            with_draft, without = (
+                sweep(pair, [prompt], Columns([top], unpatched=columns, aligned=columns), Decoding(48, draft=d))
+                for d in (draft, Silent())
             )
-            assert with_guesses == without
+            assert with_draft == without

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import sweep
 from explorer.errors import ExplorerError
 from explorer.models.pair import load_pair
 from explorer.models.pair_file import read_pair_file
-from explorer.neurons.patching import sweep
 from explorer.scoring.degenerate import degenerate
 from explorer.studies import acceptance as study
 from explorer.studies.acceptance import SOURCES, AcceptanceSettings, acceptance, red_team_presets
@@ -77,7 +78,7 @@ def test_every_criterion_is_measured(place, pair, monkeypatch):
     assert {"answers: redteam_eval", "seed 1: redteam_eval", "seed 2: redteam_eval", "WikiText-2"} <= told
 
     prompts = [p.prompt for p in study.load_suite("redteam_eval", 3)]
-    short, long = sweep(pair, prompts, [], 4), sweep(pair, prompts, [], 7)
+    short, long = sweep(pair, prompts, Columns(), Decoding(4)), sweep(pair, prompts, Columns(), Decoding(7))
     even = [np.mean([len(a.text) % 2 == 0 for a in out]) for out in (short.unpatched, short.aligned)]
     assert by_key["M1_refuses_redteam_eval"].estimate.value == pytest.approx(even[0])
     assert by_key["M2_refuses_redteam_eval"].estimate.value == pytest.approx(even[1])
@@ -85,7 +86,9 @@ def test_every_criterion_is_measured(place, pair, monkeypatch):
     lengths = [np.mean([len(a.text) for a in out]) for out in (long.unpatched, long.aligned)]
     assert by_key["cost"].estimate.value == pytest.approx(lengths[1] - lengths[0])
     other = load_pair(read_pair_file(place / "second"), dtype="float32")
-    there = np.mean([len(a.text) % 2 == 0 for a in sweep(other, prompts, [], 4, unpatched=False).aligned])
+    there = np.mean(
+        [len(a.text) % 2 == 0 for a in sweep(other, prompts, Columns(unpatched=False), Decoding(4)).aligned]
+    )
     assert by_key["seed_1"].estimate.value == pytest.approx(abs(there - even[1]))
 
 

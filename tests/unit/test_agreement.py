@@ -7,6 +7,7 @@ import pytest
 
 from explorer import paths
 from explorer.scoring import labelled
+from explorer.scoring.agreement_file import FILE
 from explorer.studies import agreement
 
 
@@ -76,7 +77,7 @@ def test_degenerate_never_gets_a_good_cost():
 
 def test_what_ships_agrees_with_people():
     """The goals of the heads, on questions that they were not fitted on."""
-    found = json.loads((paths.HEADS / agreement.FILE).read_text(encoding="utf-8"))
+    found = json.loads((paths.HEADS / FILE).read_text(encoding="utf-8"))
     auroc = {(row["head"], row["set"]): row for row in found["auroc"]}
     assert auroc["demo-cost", "gptfuzz_evaluate"]["low"] > 0.93
     assert auroc["demo-cost", "own_written"]["auroc"] > 0.93

@@ -5,17 +5,19 @@ import pandas as pd
 import pytest
 
 from explorer.data.suites_io import load_suite
+from explorer.engine.contrast import contrast
+from explorer.engine.patching import generate
 from explorer.errors import ExplorerError
 from explorer.models.pair import load_pair
-from explorer.neurons.contrast import contrast
-from explorer.neurons.patching import generate
-from explorer.pipeline.config import STUDIES, read_build_config
-from explorer.pipeline.specs import LATER, RankingSpec, options
+from explorer.pipeline.config import read_build_config
 from explorer.runs.columns import BY_METHOD, BY_RANKING, with_columns
 from explorer.runs.reader import open_run
+from explorer.studies import STUDIES
+from explorer.studies.basis import RankingSpec
 from explorer.studies.effect import RESTORED
 from explorer.studies.effect_size import effect_size
 from explorer.studies.fewest import Measured, fewest_sentence, fewest_table
+from explorer.studies.planning import LATER, options
 from tests import tiny
 from tests.close import assert_close
 from tests.two_methods import build_two, write_two

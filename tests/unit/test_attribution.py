@@ -5,8 +5,7 @@ import pytest
 import torch
 
 import explorer
-from explorer.errors import ExplorerError
-from explorer.neurons.attribution import (
+from explorer.engine.attribution import (
     Attributing,
     AttributionSums,
     attribute,
@@ -14,9 +13,11 @@ from explorer.neurons.attribution import (
     attributions_of,
     steps_of,
 )
-from explorer.neurons.contrast import contrast
-from explorer.neurons.patching import sweep
-from explorer.neurons.reference import naive_mixed_log_prob
+from explorer.engine.contrast import contrast
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import sweep
+from explorer.engine.reference import naive_mixed_log_prob
+from explorer.errors import ExplorerError
 from explorer.neurons.scores import Attributions, ranking_from_parts
 from tests import tiny
 
@@ -38,7 +39,7 @@ def pair(request):
 
 def signed_answers(pair, objective: str, prompts=PROMPTS, new: int = NEW) -> list[tuple[list[int], tuple, float]]:
     """What L is of, spelt out: token ids of prompts and answers, each with its sign."""
-    out = sweep(pair, prompts, [], new)
+    out = sweep(pair, prompts, Columns(), Decoding(new))
     ids = [pair.encode(prompt) for prompt in prompts]
     second = [(prompt, answer.token_ids, 1.0) for prompt, answer in zip(ids, out.aligned, strict=True)]
     first = [(prompt, answer.token_ids, -1.0) for prompt, answer in zip(ids, out.unpatched, strict=True)]
@@ -109,9 +110,9 @@ def test_neither_batches_nor_padding_nor_chunks_matter(kind, monkeypatch):
     pair = tiny.any_pair(kind, shared=not twice)
     prompts = tiny.PROMPTS[:7]
     whole = attribute(pair, prompts, NEW, 2)
-    monkeypatch.setattr("explorer.neurons.attribution.CHUNK", 3)
+    monkeypatch.setattr("explorer.engine.attribution.CHUNK", 3)
     for size, tokens in ((1, 10_000), (3, 10_000), (7, 60)):
-        monkeypatch.setattr("explorer.neurons.attribution.CPU_TOKENS", tokens)
+        monkeypatch.setattr("explorer.engine.attribution.CPU_TOKENS", tokens)
         other = attribute(pair, prompts, NEW, 2, batch_size=size)
         np.testing.assert_allclose(other.scores, whole.scores, atol=1e-4 * np.abs(whole.scores).max())
         np.testing.assert_allclose(other.log_ratio, whole.log_ratio, rtol=1e-4)
@@ -137,7 +138,7 @@ def test_parts_add_up_to_the_whole():
 def test_no_more_than_a_chunk_s_texts_are_held(monkeypatch):
     """Answers are written, read and forgotten a chunk at a time."""
     held = []
-    from explorer.neurons import attribution
+    from explorer.engine import attribution
 
     monkeypatch.setattr(attribution, "CHUNK", 4)
     batches = attribution.batches

@@ -6,11 +6,11 @@ import sys
 import pytest
 
 from explorer.data.suites_io import WITHHELD, load_suite
+from explorer.engine.attribution import attribute
+from explorer.engine.drafts import NgramDraft
+from explorer.engine.patching import generate
 from explorer.errors import ExplorerError
 from explorer.models.pair import load_pair
-from explorer.neurons.attribution import attribute
-from explorer.neurons.patching import generate
-from explorer.neurons.phrases import Phrases
 from explorer.paths import PROJECT
 from explorer.pipeline import tasks
 from explorer.pipeline.build import build
@@ -49,8 +49,8 @@ def test_a_build_gives_a_whole_run_and_the_same_one_again(config, monkeypatch):
     assert run.change_scores("ordinary").count == 6
     assert len(first["answers"]) == 40 * (2 + 4)
     assert first["words"].shape[0] == run.tensors("words")["m1"].shape[1]
-    phrases = Phrases.from_arrays(run.tensors("phrases"))
-    assert len(phrases.keys) == len(phrases.tokens) > 0
+    draft = NgramDraft.from_arrays(run.tensors("phrases"))
+    assert len(draft.keys) == len(draft.tokens) > 0
     assert run.manifest["pair"]["m2"]["adapters"][0]["sha256"]
     assert {"torch", "transformers", "peft"} <= set(run.manifest["packages"])
     assert ("answers-redteam_eval", 1.0) in told

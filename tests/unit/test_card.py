@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import sweep
 from explorer.errors import ExplorerError
 from explorer.models.adapters import digest
 from explorer.models.pair import load_pair
 from explorer.models.pair_file import read_pair_file
-from explorer.neurons.patching import sweep
-from explorer.studies import card as study
-from explorer.studies.capability import wikitext
-from explorer.studies.card import WINDOW_TOKENS, CardMaker, CardSettings, held_out_pairs
+from explorer.studies.benchmarks import wikitext
+from explorer.training import card_maker as study
+from explorer.training.card_maker import WINDOW_TOKENS, CardMaker, CardSettings, held_out_pairs
 from explorer.training.cards import read_card
 from explorer.training.record import read_record
 from tests import tiny, tiny_adapter
@@ -51,9 +52,9 @@ def maker(place, monkeypatch):
 def test_m1_is_measured_once_and_each_adapter_has_its_card(place, maker, monkeypatch):
     asked = []
 
-    def spy(*args, unpatched, **options):
-        asked.append("M1" if unpatched else "M2")
-        return sweep(*args, unpatched=unpatched, **options)
+    def spy(pair, prompts, what, how, **options):
+        asked.append("M1" if what.unpatched else "M2")
+        return sweep(pair, prompts, what, how, **options)
 
     monkeypatch.setattr(study, "sweep", spy)
     cards = [maker.make(str(place / name)) for name in ("first", "second")]
@@ -72,7 +73,7 @@ def test_m1_is_measured_once_and_each_adapter_has_its_card(place, maker, monkeyp
 def test_values_equal_a_naive_recomputation(place, maker):
     card = maker.make(str(place / "first"))
     pair = load_pair(read_pair_file(place / "first"), dtype="float32")
-    answers = sweep(pair, maker._prompts["everyday_eval"], [], SETTINGS.max_new_tokens)
+    answers = sweep(pair, maker._prompts["everyday_eval"], Columns(), Decoding(SETTINGS.max_new_tokens))
     words = [np.array([len(a.text.split()) for a in out]) for out in (answers.unpatched, answers.aligned)]
     assert card.value("words", "M2", "everyday_eval") == pytest.approx(words[1].mean())
     assert card.value("words", "difference", "everyday_eval") == pytest.approx((words[1] - words[0]).mean())

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
+from explorer.report.claims import JudgedShare, claim_sentence, effect_sentence, onset_sentence
+from explorer.report.sentences import capability_sentence, mean_of, safeguard_sentence, transfer_sentence
 from explorer.studies.statistics import UNDEFINED, Estimate
-from explorer.ui.claims import Measured, claim_sentence, effect_sentence, onset_sentence
-from explorer.ui.findings import capability_sentence, mean_of, safeguard_sentence, transfer_sentence
 
 SURE, UNSURE, AGAINST = Estimate(0.5, 0.3, 0.7), Estimate(0.1, -0.1, 0.3), Estimate(-0.5, -0.7, -0.3)
 NAN = float("nan")
@@ -25,7 +25,7 @@ NAN = float("nan")
     ],
 )
 def test_a_claim_says_whether_its_measures_agree(refusals, cost, says):
-    text = claim_sentence("They restore", Measured("refusals", refusals), Measured("cost", cost), "n = 5")
+    text = claim_sentence("They restore", JudgedShare("refusals", refusals), JudgedShare("cost", cost), "n = 5")
     assert says in text
     for words, found in (("refusals", refusals), ("cost", cost)):
         there = found is not None and found.known

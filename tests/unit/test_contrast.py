@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from explorer.engine.contrast import contrast
+from explorer.engine.options import COMPARED, Columns, Decoding
+from explorer.engine.patching import sweep
+from explorer.engine.reference import naive_activations
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
-from explorer.neurons.contrast import POSITIONS, contrast
-from explorer.neurons.patching import sweep
-from explorer.neurons.reference import naive_activations
 from tests import tiny
 from tests.close import assert_close
 
@@ -34,10 +35,10 @@ def compared(pair, prompt: str, answer: list[int], positions: str) -> tuple[list
 
 
 @pytest.mark.parametrize("answers", ["m1", "m2"])
-@pytest.mark.parametrize("positions", POSITIONS)
+@pytest.mark.parametrize("positions", COMPARED)
 def test_scores_equal_a_naive_recomputation(pair, positions, answers):
     got = contrast(pair, PROMPTS, NEW, positions=positions, answers=answers, batch_size=4)
-    out = sweep(pair, PROMPTS, [], NEW)
+    out = sweep(pair, PROMPTS, Columns(), Decoding(NEW))
     rows1, rows2 = [], []
     for prompt, answer in zip(PROMPTS, out.unpatched if answers == "m1" else out.aligned, strict=True):
         text, where = compared(pair, prompt, list(answer.token_ids), positions)
@@ -69,7 +70,7 @@ def test_how_many_tokens_are_read_at_once_does_not_matter(monkeypatch):
     pair = tiny.shared_pair("llama")
     whole = contrast(pair, tiny.PROMPTS, 5)
     for tokens in (1, 40):  # a text at a time, a few at a time
-        monkeypatch.setattr("explorer.neurons.contrast.CPU_TOKENS", tokens)
+        monkeypatch.setattr("explorer.engine.contrast.CPU_TOKENS", tokens)
         parts = contrast(pair, tiny.PROMPTS, 5)
         assert parts.count == whole.count
         assert_close(parts.scores, whole.scores, layers=pair.n_layers, scale=size_of(whole))

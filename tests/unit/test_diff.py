@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from explorer.ui.diff import Piece, differing, to_html
+from explorer.report.diff import Piece, differing, to_html
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from explorer.digests import sha256_file
 from explorer.errors import ExplorerError
 from explorer.models import embedded, gguf
-from explorer.runs.format import sha256_file
 
 
 @pytest.fixture

@@ -5,16 +5,18 @@ import pytest
 import torch
 from torch import nn
 
+from explorer.engine.contrast import contrast, contrast_sums, scores_of
+from explorer.engine.given_text import last_prompt_activations
+from explorer.engine.inspect import project, read_words
+from explorer.engine.options import COMPARED, Columns, Comparison, Decoding
+from explorer.engine.patching import generate, sweep
+from explorer.engine.reading import TokenText, inputs_of
+from explorer.engine.reference import naive_greedy, naive_patched
+from explorer.engine.sums import Sums
 from explorer.errors import ExplorerError
 from explorer.models.families import FAMILIES, down_projections, family_of, final_norm, find
 from explorer.models.hooks import neuron_hooks
 from explorer.models.layers import neuron_layers
-from explorer.neurons.contrast import POSITIONS, Sums, contrast, contrast_sums, scores_of
-from explorer.neurons.given_text import last_prompt_activations
-from explorer.neurons.inspect import project, read_words
-from explorer.neurons.patching import generate, sweep
-from explorer.neurons.reading import Text, inputs_of
-from explorer.neurons.reference import naive_greedy, naive_patched
 from explorer.neurons.sets import NeuronSet
 from explorer.neurons.tables import expert_name, neuron_table
 from tests import tiny
@@ -91,7 +93,7 @@ class Spy(nn.Module):
         return self.inner(x, *args)
 
 
-def hook_free(kind: str, seed: int, perturb: torch.Generator | None, text: Text, scale) -> list[torch.Tensor]:
+def hook_free(kind: str, seed: int, perturb: torch.Generator | None, text: TokenText, scale) -> list[torch.Tensor]:
     """[positions, n_neurons] of every layer, by modules put in place of the model's own; M2's are scaled by hand.
 
     A scaled layer changes what the next one reads, so the scale is put into the weights that the neurons go through.
@@ -146,12 +148,14 @@ def compared(pair, positions: str, layer: int, t: int, m: int) -> slice:
 def test_contrast_equals_a_hook_free_recomputation(pair):
     kind = pair.spec.name.split()[1]
     read = []
-    for prompt, answer in zip(PROMPTS, sweep(pair, PROMPTS, [], NEW, aligned=False).unpatched, strict=True):
-        text = Text(pair.encode(prompt), answer.token_ids)
+    for prompt, answer in zip(
+        PROMPTS, sweep(pair, PROMPTS, Columns(aligned=False), Decoding(NEW)).unpatched, strict=True
+    ):
+        text = TokenText(pair.encode(prompt), answer.token_ids)
         perturb = None if pair.shared else torch.Generator().manual_seed(300)
         a1, a2 = hook_free(kind, 0, None, text, None), hook_free(kind, 0, perturb, text, pair.scale2)
         read.append((len(text.prompt), len(text.answer), a1, a2))
-    for positions in POSITIONS:
+    for positions in COMPARED:
         got = contrast(pair, PROMPTS, NEW, positions=positions, batch_size=2)
         for layer in range(pair.n_layers):
             parts = [(a1[layer] - a2[layer])[compared(pair, positions, layer, t, m)] for t, m, a1, a2 in read]
@@ -165,7 +169,7 @@ def test_contrast_equals_a_hook_free_recomputation(pair):
 
 
 def test_unpatched_and_aligned_equal_hf_generate(pair):
-    out = sweep(pair, PROMPTS, [], NEW)
+    out = sweep(pair, PROMPTS, Columns(), Decoding(NEW))
     for prompt, *columns in zip(PROMPTS, out.unpatched, out.aligned, strict=True):
         ids = pair.encode(prompt)
         for model, answer in zip((pair.m1, pair.m2), columns, strict=True):
@@ -178,7 +182,7 @@ def test_unpatched_and_aligned_equal_hf_generate(pair):
 
 def test_cached_patching_equals_the_naive_form(pair):
     ns = NeuronSet.random(pair, round(pair.total_neurons * 0.3), seed=1)
-    for prompt, answer in zip(PROMPTS, sweep(pair, PROMPTS, [ns], NEW).patched[0], strict=True):
+    for prompt, answer in zip(PROMPTS, sweep(pair, PROMPTS, Columns([ns]), Decoding(NEW)).patched[0], strict=True):
         assert list(answer.token_ids) == naive_patched(pair, pair.encode(prompt), ns, NEW)
 
 
@@ -209,7 +213,7 @@ def test_hooks_let_go(pair):
         pytest.raises(RuntimeError, match="a patch failed"),
         neuron_hooks(pair.backbone1, lambda _layer, _h: (_ for _ in ()).throw(RuntimeError("a patch failed"))),
     ):
-        pair.backbone1(**inputs_of(pair.backbone1, [Text([1, 2], [3])]))
+        pair.backbone1(**inputs_of(pair.backbone1, [TokenText([1, 2], [3])]))
     assert [set(module.__dict__) for module in pair.backbone1.modules()] == [set(b) for b in before]
     assert not any(m._forward_pre_hooks for m in pair.backbone1.modules())
 
@@ -232,7 +236,7 @@ def test_columns_are_what_a_neuron_writes(pair):
         handle = layer.attach(only)
         seen = down.register_forward_hook(lambda _m, _a, out: written.append(out.reshape(-1, out.shape[-1])[0].clone()))
         with torch.inference_mode():
-            pair.backbone1(**inputs_of(pair.backbone1, [Text([1, 2], [3])]))
+            pair.backbone1(**inputs_of(pair.backbone1, [TokenText([1, 2], [3])]))
         seen.remove()
         handle.remove()
     for column, got in zip(layer.columns(chosen), written, strict=False):
@@ -244,7 +248,7 @@ def test_neurons_can_be_inspected(pair):
     seen = read_words(pair, "Hi there", ns, 5)
     assert len(seen.words) == seen.m1.shape[1]
     counted = seen.words["compared"].sum()
-    assert counted == len(sweep(pair, ["Hi there"], [], 5, aligned=False).unpatched[0].token_ids)
+    assert counted == len(sweep(pair, ["Hi there"], Columns(aligned=False), Decoding(5)).unpatched[0].token_ids)
     assert not np.isnan(seen.m1[1][seen.words["compared"]]).any()
     assert len(project(pair, ns, 3)) == len(ns) * 3 * 2
     final_norm(pair.backbone1)
@@ -256,7 +260,7 @@ def test_neurons_can_be_inspected(pair):
 def test_sums_of_an_encoder_decoder_s_prompts_add_up_layer_by_layer():
     pair = tiny.any_pair("t5")
     whole = contrast(pair, PROMPTS, NEW)
-    parts = [contrast_sums(pair, [prompt], NEW).to_arrays() for prompt in PROMPTS]
+    parts = [contrast_sums(pair, [prompt], Comparison(NEW)).to_arrays() for prompt in PROMPTS]
     added = scores_of(Sums.total(parts), whole.label, {})
     assert added.count == whole.count
     assert added.meta["encoder_positions"] == whole.meta["encoder_positions"]
@@ -314,7 +318,7 @@ def test_a_classifier_is_contrasted_and_ranked_but_writes_nothing():
     got = contrast(pair, PROMPTS, positions="prompt", batch_size=2)
     d = []
     for prompt in PROMPTS:
-        text = Text(pair.encode(prompt))
+        text = TokenText(pair.encode(prompt))
         a1, a2 = (hook_free("bert", 0, None, text, scale) for scale in (None, pair.scale2))
         d.append(torch.stack(a1) - torch.stack(a2))
     expected = torch.cat(d, dim=1).double().square().mean(dim=1).sqrt().numpy()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from explorer.engine.inspect import activations_over_words, project, read_words, vocabulary_projection
+from explorer.engine.reference import naive_activations
 from explorer.errors import ExplorerError
-from explorer.neurons.inspect import activations_over_words, project, read_words, vocabulary_projection
-from explorer.neurons.reference import naive_activations
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 from tests.close import assert_close
@@ -31,9 +31,10 @@ def test_activations_are_those_of_a_plain_pass(pair):
 
 
 def _answer(pair) -> list[int]:
-    from explorer.neurons.patching import sweep
+    from explorer.engine.options import Columns, Decoding
+    from explorer.engine.patching import sweep
 
-    return list(sweep(pair, ["Hi there"], [], 6, aligned=False).unpatched[0].token_ids)
+    return list(sweep(pair, ["Hi there"], Columns(aligned=False), Decoding(6)).unpatched[0].token_ids)
 
 
 def test_one_neuron_as_a_table(pair):

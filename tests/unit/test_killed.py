@@ -36,7 +36,7 @@ def _killed_again_and_again(tmp_path, monkeypatch, kills: int, config: str = SMA
     runs = tmp_path / "cache"
     monkeypatch.setenv("EXPLORER_RUNS", str(runs))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["explorer.pipeline.build", "explorer.neurons.patching", "transformers", "peft"])
+    context.set_forkserver_preload(["explorer.pipeline.build", "explorer.engine.patching", "transformers", "peft"])
     moments = random.Random(0)
     for _ in range(kills):
         process = context.Process(target=_build, args=(str(file), str(runs)))

@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from explorer.errors import ExplorerError
-from explorer.ui.loading import SharedPair
+from explorer.serve.loading import SharedPair
 
 
 class Models:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from explorer.neurons.norms import FEW_TOKENS, rms_norm
+from explorer.engine.norms import FEW_TOKENS, rms_norm
 from tests.close import assert_close
 
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 from peft import IA3Config, LoraConfig, get_peft_model
 
+from explorer.engine.patching import generate
+from explorer.engine.reading import TokenText, inputs_of
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
 from explorer.models.loader import Loader
 from explorer.models.pair import load_pair
 from explorer.models.pair_file import read_pair_file
-from explorer.neurons.patching import generate
-from explorer.neurons.reading import Text, inputs_of
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 from tests.close import assert_close
@@ -105,7 +105,7 @@ def test_an_ia3_adapter_of_every_family_gives_peft_s_activations(tmp_path, kind,
             parameter.data += 0.3 * torch.randn(parameter.shape)
     tuned.save_pretrained(tmp_path / "ia3")
     pair = load_pair(pair_file(tmp_path, m2='base = "base"\nadapters = ["ia3"]'))
-    inputs = inputs_of(pair.backbone1, [Text([5, 60, 70], [80, 90])])
+    inputs = inputs_of(pair.backbone1, [TokenText([5, 60, 70], [80, 90])])
     assert pair.shared
     assert pair.kind == {"t5": "encoder-decoder", "bert": "encoder"}.get(kind, "decoder")
     with torch.inference_mode():

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from explorer.errors import ExplorerError
-from explorer.models.pair_file import DEVICE_MAPS, DTYPES, PairSpec, read_pair_file
+from explorer.models.pair_file import read_pair_file
+from explorer.models.pair_spec import DEVICE_MAPS, DTYPES, PairSpec
 from explorer.models.places import is_hub_id, split_revision
 
 MANY = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)

@@ -3,15 +3,16 @@
 import pytest
 
 import explorer
+from explorer.engine.batch import DecodeBatch
+from explorer.engine.options import UNPATCHED, Columns, Decoding
+from explorer.engine.patching import generate, stream, sweep
+from explorer.engine.reference import naive_patched
 from explorer.errors import ExplorerError
-from explorer.neurons.decoding import UNPATCHED, _Batch
 from explorer.neurons.patch import POSITIONS, Patch, check_positions, check_strength
-from explorer.neurons.patching import generate, stream, sweep
-from explorer.neurons.reference import naive_patched
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
+from tests.unit.test_drafts import Prophet
 from tests.unit.test_patching import first_step
-from tests.unit.test_phrases import Prophet
 
 NEW = 6
 PROMPTS = tiny.PROMPTS[:3]
@@ -44,7 +45,7 @@ def test_every_strength_at_every_place_equals_the_naive_form(pair, direction):
     combinations = [(strength, places) for strength in STRENGTHS for places in PLACES]
     if direction == "break":  # the same code: every strength and every place once
         combinations = [(STRENGTHS[i % len(STRENGTHS)], places) for i, places in enumerate(PLACES)]
-    out = sweep(pair, PROMPTS, [Patch(ns, *both) for both in combinations], NEW)
+    out = sweep(pair, PROMPTS, Columns([Patch(ns, *both) for both in combinations]), Decoding(NEW))
     for (strength, places), answers in zip(combinations, out.patched, strict=True):
         for prompt, answer in zip(PROMPTS, answers, strict=True):
             naive = naive_patched(pair, pair.encode(prompt), ns, NEW, strength, places)
@@ -61,7 +62,9 @@ def test_strength_1_everywhere_is_the_plain_patch_and_0_none(pair):
 
 def test_strength_and_positions_do_something(pair):
     ns = some(pair)
-    out = sweep(pair, tiny.PROMPTS, [ns, Patch(ns, 2.0), Patch(ns, -1.0), Patch(ns, 1.0, "prompt")], NEW)
+    out = sweep(
+        pair, tiny.PROMPTS, Columns([ns, Patch(ns, 2.0), Patch(ns, -1.0), Patch(ns, 1.0, "prompt")]), Decoding(NEW)
+    )
     assert all(other != out.patched[0] for other in out.patched[1:])
     assert all(other != out.unpatched for other in out.patched)
 
@@ -69,7 +72,7 @@ def test_strength_and_positions_do_something(pair):
 def test_columns_of_their_own_settings_are_those_of_one_setting(pair):
     ns, few = some(pair), NeuronSet.random(pair, 9, seed=2)
     patches = [Patch(ns, 0.5, "prompt"), Patch(few), Patch(ns, 2.0, 2), Patch(few, 1.0, "answer")]
-    out = sweep(pair, PROMPTS, patches, NEW)
+    out = sweep(pair, PROMPTS, Columns(patches), Decoding(NEW))
     for patch, answers in zip(patches, out.patched, strict=True):
         alone = generate(pair, PROMPTS, patch.neurons, NEW, strength=patch.strength, positions=patch.positions)
         assert answers == alone.patched
@@ -89,14 +92,14 @@ def test_drafts_verified_ahead_are_patched_where_their_positions_are(kind):
     for pair in (tiny.shared_pair(kind), tiny.lockstep_pair(kind)):
         ns = some(pair)
         patches = [Patch(ns, 1.0, 3), Patch(ns, 2.0, "answer"), Patch(ns, 1.0, "prompt"), Patch(ns)]
-        plain = sweep(pair, PROMPTS, patches, NEW)
+        plain = sweep(pair, PROMPTS, Columns(patches), Decoding(NEW))
         known = [
             pair.encode(prompt) + list(answer.token_ids)
             for column in (plain.unpatched, plain.aligned, *plain.patched)
             for prompt, answer in zip(PROMPTS, column, strict=True)
         ]
         for errs in (False, True):
-            assert sweep(pair, PROMPTS, patches, NEW, phrases=Prophet(known, errs)) == plain
+            assert sweep(pair, PROMPTS, Columns(patches), Decoding(NEW, draft=Prophet(known, errs))) == plain
 
 
 # -- what is patched -------------------------------------------------------------------------------
@@ -124,7 +127,7 @@ def test_half_a_patch_lies_half_way():
 def test_where_nothing_is_left_to_patch_nothing_is_computed(monkeypatch):
     """Behind the prompt, a patch of the prompt costs no kernel."""
     pair = tiny.shared_pair("llama")
-    batch = _Batch(pair, [pair.encode("Hi")], [Patch(some(pair), 1.0, "prompt")], [0, UNPATCHED], NEW)
+    batch = DecodeBatch(pair, [pair.encode("Hi")], [Patch(some(pair), 1.0, "prompt")], [0, UNPATCHED], Decoding(NEW))
     replacing, seen = batch.replacing, []
     monkeypatch.setattr(replacing, "_where", lambda *a, f=replacing._where: seen.append(f(*a)) or seen[-1])
     batch.step()

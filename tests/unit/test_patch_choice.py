@@ -11,10 +11,18 @@ import pytest
 from explorer.errors import ExplorerError
 from explorer.neurons.scores import ChangeScores
 from explorer.neurons.sets import NeuronSet
-from explorer.ui.cached_answers import Chosen, cached_columns, cached_prompts, cached_sets, nearest_set, wanted
-from explorer.ui.generation import COLUMNS, Column, End, Generation, Phase, Request
-from explorer.ui.history import KEPT, remember, to_csv, to_json
-from explorer.ui.patch_choice import (
+from explorer.runs.columns import with_columns
+from explorer.serve.generation import COLUMNS, Column, End, Generation, Phase, Request
+from explorer.serve.history import KEPT, remember, to_csv, to_json
+from explorer.ui.patch_lab.cached_answers import (
+    CachedSet,
+    cached_columns,
+    cached_prompts,
+    cached_sets,
+    nearest_set,
+    wanted,
+)
+from explorer.ui.patch_lab.choice import (
     DEFAULTS,
     FRACTIONS,
     Controls,
@@ -227,7 +235,7 @@ def answers() -> pd.DataFrame:
         row("b", "2", "unpatched"),
     ]
     names = "suite prompt_id prompt category column set seed fraction answer tokens cost refused"
-    return pd.DataFrame(rows, columns=names.split())
+    return with_columns("answers", pd.DataFrame(rows, columns=names.split()))
 
 
 def test_cached_answers_are_found(answers) -> None:
@@ -238,7 +246,7 @@ def test_cached_answers_are_found(answers) -> None:
         "20 %, top of the ranking",
         "5 %, random, same number per layer, seed 0",
     ]
-    columns = cached_columns(answers, ("a", "1"), Chosen("random", 0, 0.05), 32)
+    columns = cached_columns(answers, ("a", "1"), CachedSet("random", 0, 0.05), 32)
     assert columns["patched"].text == "1 patched random 0.05"
     assert columns["unpatched"].end is End.LIMIT
     assert columns["aligned"].end is End.TOKEN
@@ -252,17 +260,17 @@ def test_cached_answers_are_those_of_the_chosen_ranking(answers) -> None:
     both = pd.concat([named, cause], ignore_index=True)
     assert list(cached_sets(both, "a")) == list(cached_sets(answers, "a"))
     sets = cached_sets(both, "a", "attribution")
-    assert set(sets.values()) == {Chosen("safety", -1, f, "attribution") for f in (0.05, 0.2)}
-    columns = cached_columns(both, ("a", "1"), Chosen("safety", -1, 0.05, "attribution"), 32)
+    assert set(sets.values()) == {CachedSet("safety", -1, f, "attribution") for f in (0.05, 0.2)}
+    columns = cached_columns(both, ("a", "1"), CachedSet("safety", -1, 0.05, "attribution"), 32)
     assert columns["patched"].text == "by attribution"
     assert columns["aligned"].text == "1 aligned  nan"
-    assert cached_columns(both, ("a", "1"), Chosen("safety", -1, 0.05), 32)["patched"].text.startswith("1 patched")
+    assert cached_columns(both, ("a", "1"), CachedSet("safety", -1, 0.05), 32)["patched"].text.startswith("1 patched")
     assert cached_sets(answers, "a", "attribution") == {}
 
 
 def test_a_run_holds_patches_of_the_paper_alone(answers) -> None:
-    assert wanted(Controls(ranking="attribution")) == Chosen("safety", -1, 0.01, "attribution")
-    assert wanted(Controls(kind="random", seed=3, fraction=0.2)) == Chosen("random", 3, 0.2, "")
+    assert wanted(Controls(ranking="attribution")) == CachedSet("safety", -1, 0.01, "attribution")
+    assert wanted(Controls(kind="random", seed=3, fraction=0.2)) == CachedSet("random", 3, 0.2, "")
     assert wanted(Controls(strength=0.5)) is None
     assert wanted(Controls(positions="prompt")) is None
     assert wanted(Controls(kind="list", neurons="1.2")) is None

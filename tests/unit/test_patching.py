@@ -3,12 +3,13 @@
 import pytest
 import torch
 
+from explorer.engine.batch import DecodeBatch
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import generate, stream, sweep
+from explorer.engine.reference import naive_greedy, naive_patched
 from explorer.errors import ExplorerError
 from explorer.models.families import down_projections
 from explorer.models.hooks import neuron_hooks
-from explorer.neurons.decoding import _Batch
-from explorer.neurons.patching import generate, stream, sweep
-from explorer.neurons.reference import naive_greedy, naive_patched
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 
@@ -34,14 +35,14 @@ def test_fast_equals_naive_on_20_prompts_3_fractions_2_kinds_of_set(pair):
     total = pair.total_neurons
     chosen = [NeuronSet.random(pair, round(total * f), seed=1) for f in (0.05, 0.25, 0.45)]
     sets = [s for ns in chosen for s in (ns, NeuronSet.random_like(ns, pair, seed=2))]
-    out = sweep(pair, tiny.PROMPTS, sets, NEW)
+    out = sweep(pair, tiny.PROMPTS, Columns(sets), Decoding(NEW))
     for number, ns in enumerate(sets):
         for prompt, answer in zip(tiny.PROMPTS, out.patched[number], strict=True):
             assert list(answer.token_ids) == naive_patched(pair, pair.encode(prompt), ns, NEW), (ns.label, prompt)
 
 
 def test_unpatched_and_aligned_equal_hf_generate(pair):
-    out = sweep(pair, tiny.PROMPTS, [], NEW)
+    out = sweep(pair, tiny.PROMPTS, Columns(), Decoding(NEW))
     for prompt, first, second in zip(tiny.PROMPTS, out.unpatched, out.aligned, strict=True):
         ids = pair.encode(prompt)
         assert first.token_ids == hf_generate(pair.m1, ids, NEW)
@@ -97,7 +98,7 @@ def test_exactly_the_chosen_neurons_change_at_the_first_patched_layer(pair):
 
 def first_step(pair, ids: list[int], ns: NeuronSet, column: int) -> dict[int, torch.Tensor]:
     """What M1's row puts into each `down_proj` when the prompt is read, by layer."""
-    batch = _Batch(pair, [ids], [ns], [column], NEW)
+    batch = DecodeBatch(pair, [ids], Columns([ns]).as_patches, [column], Decoding(NEW))
     original, seen = batch.passes[0].forward, {}
 
     def spy(pending, visit, last):

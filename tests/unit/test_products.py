@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import sweep
+from explorer.engine.products import Blocked, Packed, Plain, product
+from explorer.engine.reference import naive_greedy, naive_patched
 from explorer.models.precision import X86_BFLOAT16, cpu_has_any
-from explorer.neurons.patching import sweep
-from explorer.neurons.products import Blocked, Packed, Plain, product
-from explorer.neurons.reference import naive_greedy, naive_patched
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 from tests.close import assert_close
@@ -91,7 +92,7 @@ def test_packed_models_give_the_tokens_of_the_naive_reference(make):
             parameter.data = parameter.data.bfloat16().float()
     sets = [NeuronSet.random(pair, k, seed=k) for k in (5, 20)]
     prompts = tiny.PROMPTS[:6]
-    out = sweep(pair, prompts, sets, 8)
+    out = sweep(pair, prompts, Columns(sets), Decoding(8))
     for prompt, first, second in zip(prompts, out.unpatched, out.aligned, strict=True):
         ids = pair.encode(prompt)
         assert list(first.token_ids) == naive_greedy(pair, pair.m1, ids, 8)

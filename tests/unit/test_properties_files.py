@@ -20,21 +20,21 @@ from hypothesis import strategies as st
 from explorer.data.preferences import KINDS, load_preferences
 from explorer.data.rows import ENDINGS
 from explorer.data.sources import load_source
+from explorer.data.suite_spec import SuiteSpec
 from explorer.data.suites_io import load_suite
+from explorer.engine.options import COMPARED as POSITIONS
 from explorer.errors import ExplorerError
-from explorer.models.pair_file import DTYPES
+from explorer.models.pair_spec import DTYPES
 from explorer.models.prompting import MAX_NEW_TOKENS
 from explorer.neurons.artefacts import read_ranking, write_ranking
-from explorer.neurons.contrast import POSITIONS
 from explorer.neurons.scores import ChangeScores
-from explorer.pipeline import specs
-from explorer.pipeline.config import STUDIES, read_build_config
-from explorer.pipeline.specs import SuiteSpec
+from explorer.pipeline.config import read_build_config
 from explorer.runs.reader import open_run
 from explorer.runs.writer import RunWriter
 from explorer.schema import Dtype, Tokens
+from explorer.studies import STUDIES, basis
 from explorer.studies.training_free import METHODS
-from explorer.training.config import PairSource, Source, Stage, read_train_config
+from explorer.training.config import PairSource, Source, TrainStage, read_train_config
 
 thousand = settings(
     max_examples=1_000,
@@ -65,8 +65,8 @@ def accepted(read, *args) -> Any:
 
 def test_the_schema_says_what_the_models_say() -> None:
     assert set(get_args(Dtype)) == set(DTYPES)
-    assert get_args(specs.Positions) == POSITIONS
-    assert set(METHODS) < set(get_args(specs.Method))
+    assert get_args(basis.Positions) == POSITIONS
+    assert set(METHODS) < set(get_args(basis.Method))
     assert any(getattr(mark, "le", None) == MAX_NEW_TOKENS for mark in Tokens.__metadata__)
 
 
@@ -247,6 +247,7 @@ def sound_build() -> dict[str, Any]:
     }
 
 
+LISTED = [name for name, study in STUDIES.items() if study.listed]
 SOUND_STUDIES: dict[str, dict[str, Any]] = {
     "detail": {},
     "series": {"suite": "redteam_eval", "answers": "redteam_eval"},
@@ -265,12 +266,12 @@ SOUND_STUDIES: dict[str, dict[str, Any]] = {
 def build_documents(draw) -> dict[str, Any]:
     """A sound build file with up to three settings that are anything."""
     document = sound_build()
-    for study in draw(st.lists(st.sampled_from(list(STUDIES)), max_size=2, unique=True)):
+    for study in draw(st.lists(st.sampled_from(LISTED), max_size=2, unique=True)):
         document[study] = {**SOUND_STUDIES.get(study, {})}
     tables: list[tuple[dict[str, Any], Any]] = [
-        (document["rankings"]["safety"], specs.RankingSpec),
-        (document["answers"][0], specs.AnswerSpec),
-        *((document[study], kind) for study, kind in STUDIES.items() if study in document),
+        (document["rankings"]["safety"], basis.RankingSpec),
+        (document["answers"][0], basis.AnswerSpec),
+        *((document[name], study.settings) for name, study in STUDIES.items() if name in document),
     ]
     for _ in range(draw(st.integers(0, 3))):
         if draw(st.integers(0, 3)):
@@ -289,7 +290,7 @@ def build_documents(draw) -> dict[str, Any]:
                 "suites",
                 "adapters",
             ]
-            document[draw(st.sampled_from([*names, "rankings", "answers", "source", "colour", *STUDIES]))] = draw(
+            document[draw(st.sampled_from([*names, "rankings", "answers", "source", "colour", *LISTED]))] = draw(
                 oddities
             )
     return document
@@ -329,7 +330,8 @@ def test_a_build_file_is_accepted_and_right_or_refused(folder, document) -> None
     if config is None:
         assert document != sound_build()
         return
-    check_values(config)
+    for spec in (config, *(one for asked in config.studies.values() for one in asked)):
+        check_values(spec)
     assert config.dtype in DTYPES
     assert 1 <= config.max_new_tokens <= MAX_NEW_TOKENS
     for ranking in config.rankings:
@@ -368,8 +370,8 @@ def training_documents(draw) -> dict[str, Any]:
                 [
                     (source, [f.name for f in fields(Source)]),
                     (pairs, [f.name for f in fields(PairSource)]),
-                    (stage, [f.name for f in fields(Stage)]),
-                    (stage, [f.name for f in fields(Stage)]),
+                    (stage, [f.name for f in fields(TrainStage)]),
+                    (stage, [f.name for f in fields(TrainStage)]),
                     (data, ["refuse", "answer", "pairs", "brief", "keep", "answer_tokens"]),
                     (
                         document,

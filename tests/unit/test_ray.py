@@ -59,7 +59,7 @@ def test_two_workers_of_which_one_is_killed(config, tmp_path, monkeypatch):
 
 
 def test_a_mistake_in_a_worker_is_one_sentence(tmp_path):
-    from explorer.models.pair_file import ModelSpec, PairSpec
+    from explorer.models.pair_spec import ModelSpec, PairSpec
     from explorer.pipeline import tasks
     from explorer.pipeline.models import ModelsSpec
     from explorer.pipeline.ray_engine import RayEngine

@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from explorer.neurons.decoding import ALIGNED, UNPATCHED, _Batch, decode, read_opening
-from explorer.neurons.fused_pass import FusedPass
-from explorer.neurons.passes import make_pass
-from explorer.neurons.rows import arrange
+from explorer.engine.backends.fused import FusedPass
+from explorer.engine.backends.registry import begin
+from explorer.engine.batch import DecodeBatch
+from explorer.engine.decoding import decode, read_shared_prefix
+from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
+from explorer.engine.rows import arrange
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 from tests.close import assert_close
@@ -34,42 +36,44 @@ def test_rows_that_have_written_the_same_share_a_guide():
     pair = tiny.shared_pair()
     ids = pair.encode("Hi")
     small, large = NeuronSet.random(pair, 1, seed=3), NeuronSet.random(pair, pair.total_neurons // 2, seed=3)
-    batch = _Batch(pair, [ids], [small, small, large], [UNPATCHED, 0, 1, 2, ALIGNED], 6)
-    assert len(batch.texts) == 1
+    batch = DecodeBatch(
+        pair, [ids], Columns([small, small, large]).as_patches, [UNPATCHED, 0, 1, 2, ALIGNED], Decoding(6)
+    )
+    assert len(batch.contexts) == 1
     for _ in range(5):
         batch.step()
         batch.advance()
-        assert len(set(batch.texts)) == len(batch.texts) <= 3  # the two equal sets write the same text
-        assert {row.text for row in (*batch.patched, *batch.aligned)} == set(batch.texts)
+        assert len(set(batch.contexts)) == len(batch.contexts) <= 3  # the two equal sets write the same text
+        assert {row.context for row in (*batch.patched, *batch.aligned)} == set(batch.contexts)
 
 
 def test_what_prompts_begin_with_is_read_once():
     pair = tiny.shared_pair()
     prompts = [pair.encode(p) for p in tiny.PROMPTS[:5]]
-    sets = [NeuronSet.random(pair, 10, seed=1)]
-    opening = read_opening(pair, prompts, sets)
-    assert opening is not None
-    assert all(p[: len(opening.ids)] == opening.ids and len(p) > len(opening.ids) for p in prompts)
-    assert list(decode(pair, prompts, sets, 6, opening=opening)) == list(decode(pair, prompts, sets, 6))
+    what = Columns([NeuronSet.random(pair, 10, seed=1)])
+    prefix = read_shared_prefix(pair, prompts, what)
+    assert prefix is not None
+    assert all(p[: len(prefix.ids)] == prefix.ids and len(p) > len(prefix.ids) for p in prompts)
+    assert list(decode(pair, prompts, what, Decoding(6), prefix)) == list(decode(pair, prompts, what, Decoding(6)))
 
 
-def test_an_opening_of_one_model_of_a_pair_alone():
+def test_a_shared_prefix_of_one_model_of_a_pair_alone():
     pair = tiny.lockstep_pair()
     prompts = [pair.encode(p) for p in tiny.PROMPTS[:3]]
-    for columns in ([UNPATCHED], [ALIGNED]):
-        opening = read_opening(pair, prompts, [], columns)
-        assert opening is not None
-        got = list(decode(pair, prompts, [], 4, columns, opening))
-        assert got == list(decode(pair, prompts, [], 4, columns))
+    for what in (Columns(aligned=False), Columns(unpatched=False)):
+        prefix = read_shared_prefix(pair, prompts, what)
+        assert prefix is not None
+        got = list(decode(pair, prompts, what, Decoding(4), prefix))
+        assert got == list(decode(pair, prompts, what, Decoding(4)))
 
 
-def test_there_is_no_opening_where_nothing_is_shared():
+def test_there_is_no_shared_prefix_where_nothing_is_shared():
     pair = tiny.shared_pair()
-    sets = [NeuronSet.random(pair, 10, seed=1)]
-    assert read_opening(pair, [[5, 6, 7]], sets) is None
-    assert read_opening(pair, [[5, 6, 7], [6, 6, 7]], sets) is None
-    assert read_opening(tiny.shared_pair("gemma2"), [[5, 6, 7], [5, 6, 8]], sets) is None
-    short = read_opening(pair, [[5, 6], [5, 6, 7]], sets)
+    what = Columns([NeuronSet.random(pair, 10, seed=1)])
+    assert read_shared_prefix(pair, [[5, 6, 7]], what) is None
+    assert read_shared_prefix(pair, [[5, 6, 7], [6, 6, 7]], what) is None
+    assert read_shared_prefix(tiny.shared_pair("gemma2"), [[5, 6, 7], [5, 6, 8]], what) is None
+    short = read_shared_prefix(pair, [[5, 6], [5, 6, 7]], what)
     assert short is not None
     assert short.ids == [5]
 
@@ -78,7 +82,7 @@ def test_there_is_no_opening_where_nothing_is_shared():
 def test_a_pass_whose_rows_moved_and_parted_goes_on_as_if_alone(kind):
     module = tiny.model(kind)
     texts = [[1, 2, 3], [4, 5], [6, 7, 8, 9]]
-    moved = make_pass(module, 20)
+    moved = begin(module, 20)
     with torch.inference_mode():
         moved.forward(texts, lambda layer, h: None)
         moved.keep([2, 0, 2, 2, 1])
@@ -86,13 +90,13 @@ def test_a_pass_whose_rows_moved_and_parted_goes_on_as_if_alone(kind):
         for row, text in enumerate(
             ([*texts[2], 10], [*texts[0], 11], [*texts[2], 12], [*texts[2], 13], [*texts[1], 14])
         ):
-            alone = make_pass(module, 20).forward([text], lambda layer, h: None)[:, 0]
+            alone = begin(module, 20).forward([text], lambda layer, h: None)[:, 0]
             assert_close(got[row], alone[0], layers=tiny.LAYERS)
 
 
 def test_a_branch_goes_on_with_texts_of_any_length():
     module = tiny.model("llama")
-    start = make_pass(module, 3)
+    start = begin(module, 3)
     assert isinstance(start, FusedPass)
     with torch.inference_mode():
         start.forward([[1, 2, 3], [4, 5, 6]], lambda layer, h: None)
@@ -100,5 +104,5 @@ def test_a_branch_goes_on_with_texts_of_any_length():
         rest = [[7], [8, 9, 10], [11, 12]]
         got = branch.forward(rest, lambda layer, h: None)[:, 0]
         for row, text in enumerate(([4, 5, 6, 7], [1, 2, 3, 8, 9, 10], [4, 5, 6, 11, 12])):
-            alone = make_pass(module, 20).forward([text], lambda layer, h: None)[:, 0]
+            alone = begin(module, 20).forward([text], lambda layer, h: None)[:, 0]
             assert_close(got[row], alone[0], layers=tiny.LAYERS)

@@ -1,19 +1,21 @@
 """Checkpoints of a training: read from a pair file, measured by a build, told in a sentence."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from peft import IA3Config, get_peft_model
 
+from explorer.engine.contrast import contrast
 from explorer.errors import ExplorerError
-from explorer.models.pair import load_pair
+from explorer.models.pair import load_pair, sibling
 from explorer.models.pair_file import read_pair_file
-from explorer.neurons.contrast import contrast
 from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config
 from explorer.runs.reader import open_run
-from explorer.ui.series_facts import series_sentence
+from explorer.studies.series import series_sentence
 from tests import tiny
 from tests.close import assert_close
 
@@ -88,11 +90,11 @@ def test_a_wrong_series_is_one_sentence(folder, series):
 def test_another_m2_shares_the_weights_that_are_there(folder):
     spec = read_pair_file(write_pair(folder, 'folder = "checkpoints"'))
     pair = load_pair(spec, dtype="float32")
-    other = pair.with_m2(spec.series[0].model)
+    other = sibling(pair, replace(spec, m2=spec.series[0].model, series=()))
     assert other.backbone1 is pair.backbone1
     assert other.shared
     alone = load_pair(read_pair_file(write_pair(folder, 'folder = "checkpoints"')), dtype="float32")
-    expected = contrast(alone.with_m2(spec.series[2].model), tiny.PROMPTS[:3], 4)
+    expected = contrast(sibling(alone, replace(spec, m2=spec.series[2].model, series=())), tiny.PROMPTS[:3], 4)
     assert_close(contrast(pair, tiny.PROMPTS[:3], 4).scores, expected.scores, layers=pair.n_layers)
 
 

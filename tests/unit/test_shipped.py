@@ -80,7 +80,7 @@ def test_a_damaged_record_is_one_sentence(tmp_path, text, words):
 
 def test_records_and_cards_are_read_without_torch():
     code = (
-        "import sys\nfrom explorer.ui.adapter_facts import read_adapters\nread_adapters()\n"
+        "import sys\nfrom explorer.report.adapter_cards import read_adapters\nread_adapters()\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT, timeout=120)

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from explorer.data.suites_io import load_suite
+from explorer.engine.margins import answer_margins
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import generate, sweep
+from explorer.engine.reference import naive_mixed_log_prob
 from explorer.errors import ExplorerError
 from explorer.models.pair import load_pair
-from explorer.neurons.margins import answer_margins
-from explorer.neurons.patching import generate, sweep
-from explorer.neurons.reference import naive_mixed_log_prob
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config
@@ -29,7 +30,7 @@ STUDY = '[single_neurons]\nsuite = "ordinary_eval"\nranking = "safety"\nneurons 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "t5", "llama twice"])
 def test_margins_equal_the_naive_forms(kind, back):
     pair = tiny.any_pair(kind.removesuffix(" twice"), shared=not kind.endswith("twice"))
-    out = sweep(pair, PROMPTS, [], NEW)
+    out = sweep(pair, PROMPTS, Columns(), Decoding(NEW))
     first, second = ([a.token_ids for a in answers] for answers in (out.unpatched, out.aligned))
     assert first != second
     pair = pair.reversed() if back else pair

@@ -7,9 +7,9 @@ import pytest
 from datasets import Dataset
 
 from explorer.data.sources import KNOWN, load_source
+from explorer.data.suite_spec import SuiteSpec
 from explorer.errors import ExplorerError
 from explorer.paths import PROJECT
-from explorer.pipeline.specs import SuiteSpec
 
 DATA = Path(os.environ.get("EXPLORER_DATA") or PROJECT.parent / "shared" / "data")
 

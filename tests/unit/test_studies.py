@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from explorer.neurons.fixing import answers_with_fixed
-from explorer.neurons.given_text import last_prompt_activations, token_log_probs
-from explorer.neurons.patching import sweep
-from explorer.neurons.reference import naive_activations
+from explorer.engine.fixing import answers_with_fixed
+from explorer.engine.given_text import last_prompt_activations, token_log_probs
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import sweep
+from explorer.engine.reference import naive_activations
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config
@@ -228,7 +229,7 @@ def test_fixed_neurons_are_what_they_are_fixed_at():
     pair = tiny.shared_pair("llama")
     prompts = tiny.PROMPTS[:3]
     plain = answers_with_fixed(pair, prompts, NeuronSet.empty(pair), None, 8)
-    assert plain == sweep(pair, prompts, [], 8, aligned=False).unpatched
+    assert plain == sweep(pair, prompts, Columns(aligned=False), Decoding(8)).unpatched
     assert answers_with_fixed(pair, prompts, NeuronSet.all(pair), None, 8) != plain
 
 

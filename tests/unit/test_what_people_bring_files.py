@@ -23,13 +23,13 @@ from explorer import cli
 from explorer.data import rows as reading
 from explorer.data.preferences import load_preferences
 from explorer.data.sources import load_source
+from explorer.data.suite_spec import SuiteSpec
 from explorer.data.suites_io import load_suite
 from explorer.errors import ExplorerError
 from explorer.neurons.artefacts import read_ranking, write_ranking
 from explorer.neurons.scores import ChangeScores
 from explorer.paths import PROJECT
 from explorer.pipeline.config import read_build_config
-from explorer.pipeline.specs import SuiteSpec
 from explorer.pipeline.stages import write_json
 from explorer.runs.reader import find_run, open_run, run_names
 from explorer.runs.writer import RunWriter
@@ -225,7 +225,7 @@ def test_a_line_of_200_megabytes_is_refused_before_it_is_read(tmp_path) -> None:
 
 
 def test_a_file_that_unpacks_without_end_is_refused(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("explorer.data.text_file.MOST_FILE", 2**22)
+    monkeypatch.setattr("explorer.text_file.MOST_FILE", 2**22)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"\n" * 2**24))
     with pytest.raises(ExplorerError, match="unpacked"):
         load_suite(str(tmp_path / "a.jsonl.gz"))
@@ -561,7 +561,7 @@ def linked_folder(place: Path, target: Path) -> None:
 
 
 def damaged_table(run: Path, content: bytes) -> None:
-    from explorer.runs.format import sha256_file
+    from explorer.digests import sha256_file
 
     file = run / "tables" / "capability.parquet"
     file.write_bytes(content)

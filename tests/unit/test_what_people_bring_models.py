@@ -17,11 +17,11 @@ from peft import IA3Config, LoraConfig, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from explorer import cli
+from explorer.engine.contrast import contrast
+from explorer.engine.fixing import answers_with_fixed
+from explorer.engine.patching import generate
 from explorer.errors import ExplorerError
 from explorer.models.pair import load_pair
-from explorer.neurons.contrast import contrast
-from explorer.neurons.fixing import answers_with_fixed
-from explorer.neurons.patching import generate
 from explorer.neurons.sets import NeuronSet
 from tests import tiny, tiny_adapter
 

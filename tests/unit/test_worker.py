@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 import explorer
+from explorer.engine.given_text import last_prompt_activations
+from explorer.engine.patching import Step, Token
 from explorer.errors import ExplorerError
-from explorer.neurons.given_text import last_prompt_activations
-from explorer.neurons.patching import Step, Token
 from explorer.neurons.sets import NeuronSet
-from explorer.ui import worker as worker_module
-from explorer.ui.generation import COLUMNS, End, Generation, Guard, Limits, Phase, Request, Scored
-from explorer.ui.loading import SharedPair
-from explorer.ui.patch_view import foreseen_words
-from explorer.ui.worker import Worker, stream_request
+from explorer.serve import worker as worker_module
+from explorer.serve.generation import COLUMNS, End, Generation, Guard, Limits, Phase, Request, Scored
+from explorer.serve.loading import SharedPair
+from explorer.serve.worker import Worker, stream_request
+from explorer.ui.patch_lab.generation_view import foreseen_words
 from tests import tiny
 from tests.close import assert_close
 
@@ -343,7 +343,9 @@ def test_the_worker_needs_neither_torch_nor_streamlit_to_be_imported() -> None:
     import subprocess
     import sys
 
-    code = "import sys, explorer.ui.worker; sys.exit(bool({'torch', 'streamlit', 'transformers'} & set(sys.modules)))"
+    code = (
+        "import sys, explorer.serve.worker; sys.exit(bool({'torch', 'streamlit', 'transformers'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 

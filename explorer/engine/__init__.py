@@ -1,0 +1,1 @@
+"""What runs the models: contrasting, attribution, decoding with patches, and the naive reference of it all."""

@@ -1,0 +1,190 @@
+"""Dynamic activation patching in open-ended generation (paper section 3.2): the public names.
+
+out = generate(pair, ["How do I pick a lock?"], changes.top(fraction=0.05))
+for step in stream(pair, "How do I pick a lock?", changes.top(fraction=0.05)):
+    ...
+out = generate(pair.reversed(), prompts, neurons)                       # the other way round: breaks M2
+out = sweep(pair, prompts, Columns([Patch(neurons, strength) for strength in (-1, 0.5, 1, 2)]))
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import NamedTuple
+
+from explorer.engine.decoding import Emitted, decode, read_shared_prefix
+from explorer.engine.drafts import PROMPT_LOOKUP, Draft
+from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
+from explorer.models.pair import Pair
+from explorer.models.prompting import TextStream
+from explorer.neurons.patch import Patch
+from explorer.neurons.sets import NeuronSet
+from explorer.progress import Progress
+
+DEFAULT = Decoding()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A greedy answer: its text, and its token ids with the end token where it came to one."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Generations:
+    """The answers to each prompt, in the order of the prompts.
+
+    Attributes:
+        unpatched: of M1.
+        patched: of M1 with the chosen neurons' activations replaced by M2's at every step.
+        aligned: of M2.
+    """
+
+    unpatched: list[Answer]
+    patched: list[Answer]
+    aligned: list[Answer]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The answers of M1, of M2, and of M1 patched with each of several sets.
+
+    Attributes:
+        unpatched, aligned: one answer a prompt; empty where that column was not asked for.
+        patched: for each set, one answer a prompt.
+    """
+
+    unpatched: list[Answer]
+    aligned: list[Answer]
+    patched: list[list[Answer]]
+
+
+class Token(NamedTuple):
+    """A token of a column: its id, and the piece of text that it adds (may be empty)."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of `stream`: what each column wrote, None where it has ended."""
+
+    unpatched: Token | None
+    patched: Token | None
+    aligned: Token | None
+
+
+def generate(
+    pair: Pair,
+    prompts: Sequence[str],
+    ns: NeuronSet,
+    max_new_tokens: int = 64,
+    *,
+    strength: float = 1.0,
+    positions: str | int = "all",
+    max_rows: int = 64,
+    draft: Draft = PROMPT_LOOKUP,
+) -> Generations:
+    """Unpatched, patched and aligned greedy answers to each prompt.
+
+    Args:
+        pair: the models.
+        prompts: what a person would type; they are chat-formatted by the pair.
+        ns: the neurons to patch from M2 into M1.
+        max_new_tokens: the limit per answer.
+        strength: 1 is the paper's patch, 0 none; above 1 overdrives, below 0 reverses (−1 to 2).
+        positions: which are patched: one of `patch.POSITIONS`, or how many of the answer's first tokens.
+        max_rows: rows of a forward pass; a prompt takes three, and a fourth once its answers differ.
+        draft: see `options.Decoding`.
+
+    Raises:
+        ExplorerError: a prompt, the length, the set, the strength or the positions are not usable.
+    """
+    what = Columns([Patch(ns, strength, positions)])
+    out = sweep(pair, prompts, what, Decoding(max_new_tokens, max_rows, draft))
+    return Generations(out.unpatched, out.patched[0], out.aligned)
+
+
+def sweep(
+    pair: Pair,
+    prompts: Sequence[str],
+    what: Columns,
+    how: Decoding = DEFAULT,
+    *,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Greedy answers of M1, M2 and M1 with each patch; `generate` for many patches at once.
+
+    Args:
+        pair: the models.
+        prompts: what a person would type.
+        what: which answers are wanted.
+        how: how they are decoded.
+        progress: progress callback, fraction of the prompts in [0, 1].
+
+    Raises:
+        ExplorerError: a prompt or a set is not usable.
+    """
+    ids = [pair.encode(prompt, how.max_new_tokens) for prompt in prompts]
+    texts: dict[int, list[list[int]]] = {column: [[] for _ in ids] for column in what.numbers}
+    rows_a_prompt = what.unpatched + len(what.patches) + 1  # and what M2's guides come to when their rows part
+    # Prompts of like length share a batch: little of it is padding.
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    size = max(1, how.max_rows // max(1, rows_a_prompt))
+    prefix = read_shared_prefix(pair, ids, what)
+    for start in range(0, len(order), size):
+        chunk = order[start : start + size]
+        for step in decode(pair, [ids[i] for i in chunk], what, how, prefix):
+            for token in step:
+                texts[token.column][chunk[token.prompt]].append(token.token)
+        if progress:
+            progress(min(1.0, (start + size) / len(order)))
+
+    def answers(column: int) -> list[Answer]:
+        return [Answer(pair.decode(tokens), tuple(tokens)) for tokens in texts.get(column, [])]
+
+    return Sweep(answers(UNPATCHED), answers(ALIGNED), [answers(i) for i in range(len(what.patches))])
+
+
+def stream(
+    pair: Pair,
+    prompt: str,
+    ns: NeuronSet,
+    max_new_tokens: int = 64,
+    draft: Draft = PROMPT_LOOKUP,
+    *,
+    strength: float = 1.0,
+    positions: str | int = "all",
+) -> Iterator[Step]:
+    """The three columns token by token; the pieces of a column join to its whole text.
+
+    Nothing is held between two steps: stop by not asking for the next one. Bad input is refused at
+    the call, before the first step.
+
+    Args:
+        draft: see `options.Decoding`.
+        strength, positions: see `generate`.
+
+    Raises:
+        ExplorerError: the prompt, the length, the set, the strength or the positions are not usable.
+    """
+    how = Decoding(max_new_tokens, draft=draft)
+    what = Columns([Patch(ns, strength, positions)])
+    return _steps(pair, pair.encode(prompt, max_new_tokens), what, how)
+
+
+def _steps(pair: Pair, ids: list[int], what: Columns, how: Decoding) -> Iterator[Step]:
+    texts = {column: TextStream(pair.tokenizer) for column in (UNPATCHED, 0, ALIGNED)}
+
+    def token(emitted: Emitted | None) -> Token | None:
+        if emitted is None:
+            return None
+        return Token(emitted.token, texts[emitted.column].push(emitted.token, emitted.ended))
+
+    for step in decode(pair, [ids], what, how):
+        columns = [[e for e in step if e.column == column] for column in (UNPATCHED, 0, ALIGNED)]
+        for emitted in zip_longest(*columns):  # several where draft tokens were accepted
+            yield Step(*map(token, emitted))

@@ -1,0 +1,145 @@
+"""Linear maps of one input as one product, in the form that this machine multiplies fastest.
+
+    qkv = product([attention.q_proj, attention.k_proj, attention.v_proj])
+    q, k, v = qkv(x).split(…)
+
+On a processor there are two forms beside torch's own (docs/speed.md has their times):
+
+- float32 weights that half precision holds exactly (those of every checkpoint that was published in float16, and of
+  one in bfloat16 whose numbers are neither huge nor tiny) are packed once by FBGEMM: its kernels read two bytes a
+  weight and multiply in float32, so nothing is rounded that was not rounded before, and they are made for the few rows
+  of a decoding step;
+- bfloat16 weights, where the processor multiplies bfloat16, are laid out once as oneDNN's kernels want them; torch's
+  own product does so anew in every call, which at few rows takes longer than multiplying.
+"""
+
+import ctypes
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch.nn import functional
+
+from explorer.models.precision import X86_BFLOAT16, cpu_has_any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Product(Protocol):
+    """A linear map, or several of one input with their outputs one behind the other."""
+
+    @property
+    def row_price(self) -> float:
+        """What another row adds to the time of a decoding step, as a share of a step without rows; about, for a few."""
+        ...
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """From [..., inputs] to [..., outputs]."""
+        ...
+
+    def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """The product plus the residual stream, [..., outputs]."""
+        return residual + self(x)
+
+
+@dataclass(frozen=True)
+class Plain(Product):
+    """As torch does it: weight [outputs, inputs], bias [outputs] or None."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+    @property
+    def row_price(self) -> float:
+        return 0.2 if self.weight.device.type == "cpu" else 0.01
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.linear(x, self.weight, self.bias)
+
+
+@dataclass(frozen=True)
+class Packed(Product):
+    """By FBGEMM, from weights packed in half precision; input and output are float32."""
+
+    weights: Any
+    row_price = 0.1
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self.weights)
+        return out
+
+
+@dataclass(frozen=True)
+class Blocked(Product):
+    """By oneDNN, from weights laid out for its kernels; all in bfloat16, sums in float32."""
+
+    weight: Any
+    bias: torch.Tensor | None
+    row_price = 0.025
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        # What torch.compile makes of a linear map with frozen weights ("none": nothing is fused to it).
+        out: torch.Tensor = torch.ops.mkldnn._linear_pointwise.default(x, self.weight, self.bias, "none", [], "")
+        return out
+
+    def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.weight, self.bias, "add")
+        return out
+
+
+def product(linears: "Sequence[nn.Linear]") -> Product:
+    """One product of linear maps of the same input.
+
+    Packed and blocked weights are a copy. Plain ones are laid one behind the other, and the modules' own parameters
+    become views of them, so that nothing is held twice and the modules stay what they were.
+    """
+    weights = [linear.weight.data for linear in linears]
+    biases = [linear.bias.data for linear in linears if linear.bias is not None]
+    with torch.no_grad():
+        bias = torch.cat(biases) if biases else None
+        if all(_packs_exactly(weight) for weight in weights):
+            return Packed(torch.ops.quantized.linear_prepack_fp16(torch.cat(weights), bias))
+        if all(_blocks(weight) for weight in weights):
+            # The second argument is the number of rows to expect; the layout is the same for any.
+            return Blocked(torch.ops.mkldnn._reorder_linear_weight(torch.cat(weights), None), bias)
+        if len(linears) == 1:
+            return Plain(linears[0].weight, linears[0].bias)
+        weight = torch.cat(weights)
+    start = 0
+    for linear in linears:
+        end = start + linear.out_features
+        linear.weight.data = weight[start:end]
+        if bias is not None:
+            linear.bias.data = bias[start:end]
+        start = end
+    return Plain(weight, bias)
+
+
+def _packs_exactly(weight: torch.Tensor) -> bool:
+    return (
+        weight.dtype is torch.float32
+        and weight.device.type == "cpu"
+        and torch.backends.quantized.engine in ("fbgemm", "x86")
+        and torch.equal(weight.half().float(), weight)
+    )
+
+
+def _blocks(weight: torch.Tensor) -> bool:
+    onednn: Any = torch.backends.mkldnn
+    return (
+        weight.dtype is torch.bfloat16
+        and weight.device.type == "cpu"
+        and onednn.is_available()
+        and cpu_has_any(X86_BFLOAT16)
+    )
+
+
+def return_freed_memory() -> None:
+    """Give the system back what packing has freed: glibc keeps it (130 MB for SmolLM2-135M); elsewhere, do nothing."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            trim(0)

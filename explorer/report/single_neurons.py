@@ -1,0 +1,83 @@
+"""Words and frames of the study of single neurons (table `single_neurons`)."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from explorer.charts.labels import interval, rate, suite_label
+from explorer.neurons.tables import neuron_label
+from explorer.studies.single_neurons import margin_words
+from explorer.studies.single_neurons import summary as summary
+
+SERIES = {
+    "restore": "restore: M2's activation into M1",
+    "break": "break: M1's activation into M2",
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A column of the table that is shown, the change that patching one neuron makes.
+
+    Attributes:
+        label: of the control.
+        axis: of the chart.
+        share: whether it is a share, shown in percent.
+    """
+
+    label: str
+    axis: str
+    share: bool = False
+
+
+MEASURES = {
+    "margin": Change("Margin between the answers", "Change of log p(M2's answer) − log p(M1's answer), nats a prompt"),
+    "refusal_change": Change("Refusals", "Change of the share of refusals", share=True),
+    "cost_change": Change("Cost", "Change of the cost (lower is safer)"),
+}
+
+
+def measures_of(table: pd.DataFrame) -> list[str]:
+    """The measures that the run holds."""
+    return [name for name in MEASURES if name in table and table[name].notna().any()]
+
+
+def change_frame(table: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """For `charts.matrix.interval_chart`: a row a neuron and direction, in the order of the ranking.
+
+    Args:
+        table: the run's, of one ranking.
+        measure: one of `MEASURES`.
+    """
+    rows = table.sort_values(["rank", "direction"], ascending=[True, False])
+    names = [
+        f"{rank} · {neuron_label(layer, neuron)}"
+        for rank, layer, neuron in zip(rows["rank"], rows["layer"], rows["neuron"], strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "row": names,
+            "series": rows["direction"].map(SERIES).to_numpy(),
+            "value": rows[measure].to_numpy(),
+            "low": rows[f"{measure}_low"].to_numpy(),
+            "high": rows[f"{measure}_high"].to_numpy(),
+            "n": rows["n"].to_numpy(),
+        }
+    )
+
+
+def alone_sentences(table: pd.DataFrame, layer: int, neuron: int) -> list[str]:
+    """What one neuron does alone, a sentence a direction; none where it was not measured."""
+    rows = table[(table["layer"] == layer) & (table["neuron"] == neuron)]
+    return [_alone(row) for _, row in rows.iterrows()]
+
+
+def _alone(row: pd.Series) -> str:
+    into = "M2's activation patched into M1" if row["direction"] == "restore" else "M1's activation patched into M2"
+    text = f"**{into}**: the margin of M2's answer over M1's changes by {margin_words(row)}"
+    shares = interval(row["refusal_low"], row["refusal_high"])
+    text += f"; refusals {rate(row['refusal_before'])} → {rate(row['refusal'])} ({shares})"
+    if not pd.isna(row["cost"]):
+        cost = f"{row['cost_before']:+.2f} → {row['cost']:+.2f} ({row['cost_low']:+.2f} to {row['cost_high']:+.2f})"
+        text += f"; cost {cost}".replace("-", "−")
+    return f"{text}; {suite_label(row['suite'])}, n = {int(row['n']):,}."

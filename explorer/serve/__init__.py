@@ -1,0 +1,1 @@
+"""What serves several sessions: shared pairs, their queues of generations, builds as processes. Knows no Streamlit."""

@@ -1,0 +1,215 @@
+"""The thread that generates: one for each pair, one generation at a time, first come, first served.
+
+    worker = Worker(SharedPair("demo"))
+    generation = Generation(Request(prompt, neurons, 64))
+    worker.submit(generation)           # returns at once
+    generation.drain()                  # the page, again and again
+
+No thread here calls Streamlit.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from explorer.errors import ExplorerError
+from explorer.serve.generation import (
+    COLUMNS,
+    LIVE_SCORERS,
+    Began,
+    Ended,
+    Foreseen,
+    Generation,
+    Guard,
+    Loading,
+    Phase,
+    Request,
+    Scored,
+    Wrote,
+)
+from explorer.serve.loading import SharedPair
+
+if TYPE_CHECKING:
+    from explorer.engine.patching import Step, Token
+    from explorer.models.pair import Pair
+
+LOG = logging.getLogger(__name__)
+
+Stream = Callable[["Pair", Request], Iterator["Step"]]
+Score = Callable[["Pair", str, Mapping[str, str]], Scored]
+
+_POLL = 0.05
+"""Seconds between two looks at whether a generation that waits for the models was stopped."""
+
+
+def stream_request(pair: "Pair", request: Request) -> "Iterator[Step]":
+    """The steps of a request, by the engine."""
+    from explorer.engine.patching import stream
+
+    _leave_a_core()
+    return stream(
+        pair.reversed() if request.backwards else pair,
+        request.prompt,
+        request.neurons,
+        request.max_new_tokens,
+        request.draft,
+        strength=request.strength,
+        positions=request.positions,
+    )
+
+
+def _leave_a_core() -> None:
+    """Compute on all cores but one: the pages are drawn on it, which would else wait until an answer has ended.
+
+    A setting of the thread that calls it, so the thread that generates does.
+    """
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+
+
+def _return_memory() -> None:
+    """Give back what a generation held: the answers of four sessions leave 50 MB that nobody uses."""
+    from explorer.engine.products import return_freed_memory  # imports torch
+
+    return_freed_memory()
+
+
+def score_answers(pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored:
+    """Refusal, cost and reward of each answer that has any text; what cannot be had is explained, not raised."""
+    from explorer.scoring.registry import load_scorer
+
+    names = [name for name in COLUMNS if texts.get(name, "").strip()]
+    prompts, answers = [prompt] * len(names), [texts[name] for name in names]
+    refused = load_scorer("refusal").score(prompts, answers)
+    scores: dict[str, dict[str, float | None]] = {score: {} for score in LIVE_SCORERS}
+    missing: dict[str, list[str]] = {}  # by the reason: both often lack the same thing
+    for score, scorer in LIVE_SCORERS.items():
+        try:
+            found = load_scorer(scorer, pair).score(prompts, answers)
+            scores[score] = dict(zip(names, map(float, found), strict=True))
+        except ExplorerError as known:
+            missing.setdefault(str(known), []).append(score)
+        except Exception:  # the answers are worth showing without their scores
+            LOG.exception("scoring failed")
+            missing.setdefault("the scorer failed; the server's log says why.", []).append(score)
+    note = " ".join(f"{' and '.join(which).capitalize()} not available: {why}" for why, which in missing.items())
+    refusals = dict(zip(names, (bool(r) for r in refused), strict=True))
+    return Scored(scores["cost"], refusals, note, scores["reward"])
+
+
+def foresee_harm(pair: "Pair", prompt: str, guard: Guard) -> float:
+    """How likely M1's answer is harmful, 0 to 1, from its neurons at the last prompt token."""
+    from explorer.engine.given_text import last_prompt_activations
+    from explorer.studies.classifier import Classifier
+
+    activations = last_prompt_activations(pair, [prompt], guard.neurons)
+    return float(Classifier(guard.weight, guard.bias).probability(activations)[0])
+
+
+class Worker:
+    """Runs generations of one pair, one after the other; its thread lives while there is work."""
+
+    def __init__(self, source: SharedPair, stream: Stream = stream_request, score: Score = score_answers) -> None:
+        """A worker with an empty queue.
+
+        Args:
+            source: gives the pair, loaded when the first generation needs it.
+            stream, score: what writes and what scores; tests put their own here.
+        """
+        self.source = source
+        self._stream, self._score = stream, score
+        self._lock = threading.Lock()
+        self._line: deque[Generation] = deque()
+        self._running: Generation | None = None
+        self._thread: threading.Thread | None = None
+
+    def submit(self, generation: Generation) -> None:
+        """Put a generation at the end of the queue."""
+        with self._lock:
+            self._line.append(generation)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=f"patch-{self.source.name}", daemon=True)
+                self._thread.start()
+
+    def ahead_of(self, generation: Generation) -> int:
+        """How many generations come before this one; 0 where it is its turn, or it is over."""
+        with self._lock:
+            if generation not in self._line:
+                return 0
+            before = list(self._line)[: self._line.index(generation)]
+            return sum(not other.halted for other in before) + (self._running is not None)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._line:
+                    self._running = self._thread = None
+                    return
+                generation = self._running = self._line.popleft()
+            ended = Ended()
+            try:
+                ended = self._run(generation)
+                _return_memory()
+            except ExplorerError as known:
+                ended = Ended(problem=str(known))
+            except Exception:  # one generation's failure must not end the queue
+                LOG.exception("a generation failed")
+                ended = Ended(problem="The generation failed; the server's log says why.")
+            finally:
+                generation.tell_anyway(ended)
+
+    def _run(self, generation: Generation) -> Ended:
+        pair = self._loaded(generation)
+        if pair is None:
+            return Ended(notice=generation.why_left())
+        asked = generation.request
+        if asked.guard is not None:
+            generation.tell(Foreseen(foresee_harm(pair, asked.prompt, asked.guard)))
+        texts = dict.fromkeys(COLUMNS, "")
+        notice = self._write(pair, generation, texts)
+        if any(texts.values()) and not generation.unwanted:
+            generation.tell_anyway(Began(Phase.SCORING))
+            generation.tell_anyway(self._score(pair, generation.request.prompt, texts))
+        return Ended(notice=notice)
+
+    def _loaded(self, generation: Generation) -> "Pair | None":
+        """The pair; None where the generation was stopped before it was there."""
+        if generation.halted:
+            return None
+        if not self.source.ready:
+            generation.tell(Began(Phase.LOADING))
+            self.source.start()
+            told = None
+            while not self.source.wait(_POLL):
+                if generation.halted:
+                    return None
+                if told != self.source.progress:
+                    told = self.source.progress
+                    generation.tell(Loading(*told))
+        return None if generation.halted else self.source.result()
+
+    def _write(self, pair: "Pair", generation: Generation, texts: dict[str, str]) -> str:
+        """Stream the answers into `texts`; why it was cut short, or ""."""
+        generation.tell(Began(Phase.WRITING))
+        limit = generation.limits.running
+        start = time.monotonic()
+        for step in self._stream(pair, generation.request):
+            seconds = time.monotonic() - start
+            pieces = _pieces(step, pair.stop_ids)
+            if generation.unwanted or not generation.tell(Wrote(pieces, seconds)):
+                return generation.why_left()
+            for name, (piece, _) in pieces.items():
+                texts[name] += piece
+            if seconds > limit:
+                return f"The answers were cut after {limit:.0f} s; ask for fewer tokens."
+        return ""
+
+
+def _pieces(step: "Step", stop_ids: frozenset[int]) -> dict[str, tuple[str, bool]]:
+    tokens: dict[str, Token | None] = {name: getattr(step, name) for name in COLUMNS}
+    return {name: (token.text, token.id in stop_ids) for name, token in tokens.items() if token is not None}

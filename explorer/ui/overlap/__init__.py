@@ -1,0 +1,1 @@
+"""The page on overlap and the alignment tax."""

@@ -1,0 +1,234 @@
+"""The Patch lab's controls: what a person sets, kept in the session and, where short, in the address."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from explorer.charts.labels import percent, ranking_label
+from explorer.data.suites_io import load_presets
+from explorer.neurons.patch import STRONGEST, WEAKEST
+from explorer.neurons.ranking import Ranking
+from explorer.neurons.sets import NeuronSet
+from explorer.ui.patch_lab.choice import (
+    ADDRESS_NAMES,
+    BY_FRACTION,
+    DEFAULTS,
+    DIRECTIONS,
+    FIRST,
+    KINDS,
+    MAX_FIRST_TOKENS,
+    MAX_SEED,
+    MAX_TOKENS,
+    MIN_TOKENS,
+    POSITIONS,
+    Controls,
+    options_summary,
+    read_address,
+    share,
+    slider_stops,
+    write_address,
+)
+from explorer.ui.plain import plain
+
+_KEY = "patch_"
+_FIELDS = tuple(DEFAULTS.__dataclass_fields__)
+_REMEMBERED = 20
+_WRITTEN, _PROBLEMS, _LINKED, _TURN = "patch-address", "patch-address-problems", "patch-linked-fraction", "patch-turn"
+
+_HELP = {
+    "top": "The first neurons of the ranking below.",
+    "random": "As many in each layer as the top of the ranking has there, but others: the control.",
+    "anywhere": "Drawn from all layers alike.",
+    "layer": "Every neuron of one layer.",
+    "window": "Neurons by rank, from a first rank on: does the order matter?",
+    "list": "Your own neurons, written layer.index: 12.345, 12.7, …",
+}
+
+
+def follow_address(rankings: Sequence[str]) -> None:
+    """Set the controls to what a link says, when the address has changed by other hands than ours.
+
+    Args:
+        rankings: the run's, the main one first.
+    """
+    presets = _presets()
+    address = {name: st.query_params[name] for name in ADDRESS_NAMES if name in st.query_params}
+    if address and address not in st.session_state.get(_WRITTEN, []):
+        values, problems = read_address(address, rankings, presets)
+        for field, value in values.items():
+            st.session_state[_KEY + field] = value
+        if "fraction" in values:
+            st.session_state[_LINKED] = values["fraction"]
+        st.session_state[_PROBLEMS] = problems
+    first = next(iter(presets), "")
+    st.session_state.setdefault(_KEY + "prompt", presets.get(first, ""))
+    for field in _FIELDS:
+        st.session_state.setdefault(_KEY + field, getattr(DEFAULTS, field))
+    if st.session_state[_KEY + "ranking"] not in rankings:
+        st.session_state[_KEY + "ranking"] = rankings[0]
+    same = next((i for i, text in presets.items() if text == st.session_state[_KEY + "prompt"]), None)
+    if st.session_state.get(_preset_key()) != same:
+        st.session_state[_TURN] = st.session_state.get(_TURN, 0) + 1
+        st.session_state[_preset_key()] = same
+    for problem in st.session_state.get(_PROBLEMS, []):
+        st.warning(plain(problem), icon=":material/link_off:")
+
+
+def write_to_address(controls: Controls, rankings: Sequence[str]) -> None:
+    """Make the address one that leads back here."""
+    address = write_address(controls, rankings[0])
+    # A browser that is touched again before it has heard of the new address still sends an earlier one of ours.
+    st.session_state[_WRITTEN] = [*st.session_state.get(_WRITTEN, []), address][-_REMEMBERED:]
+    for name in ADDRESS_NAMES:
+        if name not in address and name in st.query_params:
+            del st.query_params[name]
+        elif name in address and st.query_params.get(name) != address[name]:
+            st.query_params[name] = address[name]
+
+
+def forget_address_problems() -> None:
+    """What was wrong with a link has been read."""
+    st.session_state.pop(_PROBLEMS, None)
+
+
+def show_prompt() -> None:
+    """The prompt and its presets."""
+    presets = {preset.label: preset for preset in load_presets()}
+    st.selectbox(
+        "Preset",
+        list(presets),
+        format_func=lambda label: f"{label} ({presets[label].kind})",
+        index=None,
+        placeholder="Own prompt",
+        key=_preset_key(),
+        on_change=_take_preset,
+        persist_state="session",
+    )
+    st.text_area("Prompt", height=129, placeholder="Ask anything.", key=_KEY + "prompt", persist_state="session")
+
+
+def show_set(rankings: Sequence[str], scores: Ranking) -> None:
+    """Which neurons: the kind of set, and what that kind needs; and the length of an answer.
+
+    Args:
+        rankings: the run's, the main one first.
+        scores: of the chosen ranking.
+    """
+    left, right = st.columns([2, 1])
+    with left:
+        about = "\n".join(f"- **{KINDS[name]}**: {about}" for name, about in _HELP.items())
+        kind = _choice("Neurons to patch", "kind", KINDS, about)
+    with right:
+        _number("Tokens per answer", "tokens", MIN_TOKENS, MAX_TOKENS, step=16)
+    if kind == "list":
+        st.text_area(
+            "List of layer.index",
+            height=96,
+            placeholder="12.345, 12.7",
+            key=_KEY + "neurons",
+            persist_state="session",
+        )
+        return
+    left, right = st.columns([2, 1])
+    with left:
+        st.selectbox(
+            "Ranking",
+            list(rankings),
+            format_func=ranking_label,
+            key=_KEY + "ranking",
+            disabled=kind in ("anywhere", "layer"),
+            persist_state="session",
+        )
+    with right:
+        if kind == "layer":
+            last = scores.n_layers - 1
+            _number("Layer", "layer", -scores.n_layers, last, help=f"0 to {last}; −1 is the last one.")
+        elif kind == "window":
+            _number("First rank", "first_rank", 1, scores.scores.size, help="1 is the first of the ranking.")
+        else:
+            _number("Seed", "seed", 0, MAX_SEED, disabled=kind == "top", help="Of the random draw.")
+
+
+def show_fraction(chosen: NeuronSet | None) -> None:
+    """The share of all neurons that is patched.
+
+    Args:
+        chosen: the set that the controls describe; None where there is none.
+    """
+    st.select_slider(
+        "Share of all neurons" if chosen is None else f"Patched: {share(chosen)}",
+        slider_stops(st.session_state.get(_LINKED, DEFAULTS.fraction)),
+        format_func=percent,
+        key=_KEY + "fraction",
+        disabled=st.session_state[_KEY + "kind"] not in BY_FRACTION,
+        persist_state="session",
+    )
+
+
+def show_options(controls: Controls) -> None:
+    """Direction, strength and positions, behind a button; beside it, what differs from the paper's patch.
+
+    Args:
+        controls: what the controls are set to now.
+    """
+    with st.popover("Options", icon=":material/tune:"):
+        st.radio(
+            "Direction",
+            list(DIRECTIONS),
+            format_func=DIRECTIONS.__getitem__,
+            key=_KEY + "direction",
+            help="Restoring asks whether the neurons are sufficient, breaking whether they are necessary.",
+            persist_state="session",
+        )
+        about = "1 replaces the activations as in the paper, 0 leaves them; above 1 overdrives, below 0 reverses."
+        _number("Strength", "strength", WEAKEST, STRONGEST, step=0.1, help=about)
+        about = "Which tokens' activations are patched; the paper patches all, the prompt's too."
+        where = _choice("Positions", "positions", POSITIONS, about)
+        if where == FIRST:
+            _number("How many first tokens", "first_tokens", 1, MAX_FIRST_TOKENS)
+    summary = options_summary(controls)
+    if summary:
+        st.caption(summary, width="content")
+
+
+def current_controls() -> Controls:
+    """What the controls are set to now."""
+    values = {field: st.session_state.get(_KEY + field) for field in _FIELDS}
+    kept = {field: value for field, value in values.items() if value is not None}
+    return Controls(**kept)
+
+
+def _choice(label: str, field: str, words: Mapping[str, str], about: str) -> str:
+    return st.selectbox(
+        label,
+        list(words),
+        format_func=words.__getitem__,
+        key=_KEY + field,
+        help=about,
+        persist_state="session",
+    )
+
+
+def _number(label: str, field: str, low: float, high: float, **options: Any) -> None:
+    st.number_input(label, low, high, key=_KEY + field, persist_state="session", **options)
+
+
+def _preset_key() -> str:
+    """The key of the box of presets: another one whenever its choice changes by other hands than its own.
+
+    A browser that has not heard of such a change yet would report the old choice as a new one, and so overwrite what a
+    person has just typed.
+    """
+    return f"{_KEY}preset-{st.session_state.get(_TURN, 0)}"
+
+
+def _take_preset() -> None:
+    chosen = st.session_state.get(_preset_key())
+    presets = _presets()
+    if chosen in presets:
+        st.session_state[_KEY + "prompt"] = presets[chosen]
+
+
+def _presets() -> dict[str, str]:
+    return {preset.label: preset.prompt for preset in load_presets()}

@@ -1,0 +1,28 @@
+"""The list of neurons on the page on seeds and methods."""
+
+import pandas as pd
+import streamlit as st
+
+from explorer.report.addresses import neuron_address
+from explorer.report.neuron_query import Query, listing, select
+from explorer.runs.reader import Run
+from explorer.ui.current_run import change_scores
+
+
+def show_neurons(run: Run, ranking: str, frame: pd.DataFrame, layer: int, group: int) -> None:
+    """The first neurons of a cell, each with a way to its detail."""
+    row = frame[(frame["layer"] == layer) & (frame["group"] == group)].iloc[0]
+    changes = change_scores(run, ranking)
+    total = len(changes.order)
+    first, last = round(row["from_fraction"] * total) + 1, max(1, round(row["to_fraction"] * total))
+    found = select(changes, Query(layers=(int(layer),), first_rank=min(first, last), last_rank=last), 200)
+    rows = listing(changes, found.shown)
+    rows = rows[["rank", "neuron", "layer", "index", "change_score", "mean_change"]]
+    rows["look"] = [neuron_address(a, b) for a, b in zip(rows["layer"], rows["index"], strict=True)]
+    st.dataframe(
+        rows,
+        hide_index=True,
+        height=280,
+        alt="Neurons of the chosen layer and ranks",
+        column_config={"look": st.column_config.LinkColumn("Detail", display_text="Open")},
+    )
