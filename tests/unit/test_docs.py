@@ -1,13 +1,19 @@
-"""`docs/run_format.md` against the run that ships: what is documented is there, and what is there is documented."""
+"""What is written for people against what it is about.
+
+`docs/run_format.md` against the run that ships: what is documented is there, and what is there is documented. Links
+lead to files, and the citation names this version.
+"""
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from safetensors import safe_open
 
 from explorer.paths import PROJECT
@@ -134,3 +140,27 @@ def test_the_keys_of_the_manifest_are_the_documented_ones():
     missing = [pattern for pattern, always in documented if always and not any(fits(path, pattern) for path in there)]
     assert unknown == []
     assert missing == []
+
+
+# -- links and versions ----------------------------------------------------------------------------
+
+PAGES = sorted(
+    path.relative_to(PROJECT).as_posix() for folder in (PROJECT, PROJECT / "docs") for path in folder.glob("*.md")
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files(page):
+    file = PROJECT / page
+    links = re.findall(r"\]\(([^)\s]+)\)", file.read_text(encoding="utf-8"))
+    places = [link.partition("#")[0] for link in links if "://" not in link and not link.startswith("#")]
+    assert [place for place in places if not (file.parent / place).exists()] == []
+
+
+def test_the_citation_names_this_version():
+    with (PROJECT / "pyproject.toml").open("rb") as opened:
+        version = tomllib.load(opened)["project"]["version"]
+    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == version
+    assert citation["license"] == "MIT"
+    assert f"## [{version}]" in (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
