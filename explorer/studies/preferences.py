@@ -13,6 +13,7 @@ import torch
 
 from explorer.data.preferences import Preference
 from explorer.errors import ExplorerError
+from explorer.models.padding import padded
 from explorer.models.pair import Pair
 from explorer.models.prompting import encode_answer, encode_dialogue
 from explorer.progress import Progress, part_of
@@ -80,12 +81,9 @@ def log_probs(model: "PreTrainedModel", texts: Sequence[Text], progress: Progres
 
 
 def _batch_log_probs(model: "PreTrainedModel", texts: list[Text]) -> np.ndarray:
-    """Right-padded: with causal attention no real token sees the padding."""
-    longest = max(len(prompt) + len(answer) for prompt, answer in texts)
-    ids = torch.zeros(len(texts), longest, dtype=torch.long)
-    predicts = torch.zeros(len(texts), longest, dtype=torch.bool)  # positions that predict an answer's token
+    ids = padded([prompt + answer for prompt, answer in texts])
+    predicts = torch.zeros(ids.shape, dtype=torch.bool)  # positions that predict an answer's token
     for row, (prompt, answer) in enumerate(texts):
-        ids[row, : len(prompt) + len(answer)] = torch.tensor(prompt + answer)
         predicts[row, len(prompt) - 1 : len(prompt) + len(answer) - 1] = True
     with torch.inference_mode():
         hidden = model.base_model(input_ids=ids.to(model.device), use_cache=False).last_hidden_state
