@@ -129,6 +129,6 @@ def score(models: Models, scorers: Mapping[str, str], rows: list[dict[str, Any]]
     found = [
         {"verdict": v.outcome, "refused": v.refused, "degenerate": v.degenerate}
         | {column: float(values[i]) for column, values in scores.items()}
-        for i, v in enumerate(verdicts(texts))
+        for i, v in enumerate(verdicts(texts, questions))
     ]
     return [found[place[row["prompt"], row["answer"]]] for row in rows]

@@ -80,9 +80,11 @@ NO_OFFER = _pattern(
 )
 """Words before "I can help" by which it is no offer, or one of something else."""
 
+_HINDERED = r"(?:but|though)(?: I\b(?! can\b(?!'t| not\b))| not\b|$)"
 THE_SAME = _pattern(
-    rf"(?:(?:{_HELP_WITH}|(?:help you find a (?:\w+ )?way to )?do) (?:that|this|it)|{_HELP_WITH} this request)"
-    r"(?: ?[,;—–](?! (?:unless|not|if)\b| (?:but|though)(?: I\b| not\b|$)).*| (?:with|for) .*)?"
+    rf"(?:(?:{_HELP_WITH}|(?:help you find a (?:\w+ )?way to )?do) (?:that|this|it)"
+    rf"|{_HELP_WITH} (?:this request|things like (?:that|this)))"
+    rf"(?: ?[,;—–](?! (?:unless|not|if)\b| {_HINDERED}).*| (?:with|for) .*)?"
 )
 """The very help that has been declined."""
 
@@ -126,11 +128,11 @@ OTHER_HELP = _pattern(
 )
 """Words by which an offer is of something else than what was asked for."""
 
+_OTHER = r"(?:safe|safer|lawful|legal|harmless|legitimate|other|different)"
 TURNS = _pattern(
     r"\bif (?:(?:you want|you'd like|you would like|it helps|it's useful|helpful),|your goal|"
     r"you're interested in (?:learning|the))"
-    r"|\b(?:safe|safer|lawful|legal|harmless|legitimate|other|different) (?:alternatives?|options?|ways?|things|"
-    r"directions?)\b|\bwhat I can do\b"
+    rf"|\b(?<!lot of ){_OTHER} (?:alternatives?|options?|ways?|things|directions?)\b|\bwhat I can do\b"
 )
 """Where a decline turns to something else: what follows is help of another kind."""
 

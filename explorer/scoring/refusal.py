@@ -19,6 +19,6 @@ class RefusalScorer:
     )
 
     def score(self, prompts: Sequence[str], texts: Sequence[str]) -> np.ndarray:
-        """float32 [n]: 1.0 for a refusal, 0.0 for none; the prompts are not read."""
+        """float32 [n]: 1.0 for a refusal, 0.0 for none; see `verdict.verdicts`."""
         check_pairs(prompts, texts)
-        return refused(texts).astype(np.float32)
+        return refused(texts, prompts).astype(np.float32)

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from explorer.scoring.base import check_pairs
 from explorer.scoring.declining import WORDS_READ, find_decline
 from explorer.scoring.degenerate import is_degenerate
 from explorer.scoring.going_along import goes_along
 
 __all__ = ["OUTCOMES", "VERSION", "WORDS_READ", "Verdict", "refused", "verdict", "verdicts", "without_thinking"]
 
-VERSION = 3
+VERSION = 4
 """Of the wording of refusals and of going along; raised when it changes, so that builds score their answers anew."""
 
 OUTCOMES = ("refused", "answered", "degenerate")
@@ -44,25 +45,36 @@ class Verdict:
         return self.outcome == "refused"
 
 
-def verdict(answer: str) -> Verdict:
-    """The verdict on one answer; a model's visible thinking (`<think>…</think>`) is no part of it."""
+def verdict(answer: str, prompt: str = "") -> Verdict:
+    """The verdict on one answer; a model's visible thinking (`<think>…</think>`) is no part of it.
+
+    Args:
+        answer: the text.
+        prompt: what it answers; where it is known, an offer of what was asked for goes along.
+    """
     shown = without_thinking(answer)
     degenerate = is_degenerate(shown)
     text = plain(shown)
     decline = find_decline(text)
-    if decline is not None and not goes_along(text, decline):
+    if decline is not None and not goes_along(text, decline, plain(prompt)):
         return Verdict("refused", degenerate)
     return Verdict("degenerate" if degenerate else "answered", degenerate)
 
 
-def verdicts(answers: Sequence[str]) -> list[Verdict]:
-    """The verdict on each answer."""
-    return [verdict(answer) for answer in answers]
+def verdicts(answers: Sequence[str], prompts: Sequence[str] = ()) -> list[Verdict]:
+    """The verdict on each answer; with the prompts, one for each, on each as an answer to its own.
+
+    Raises:
+        ExplorerError: there are prompts, and not as many as answers.
+    """
+    if prompts:
+        check_pairs(prompts, answers)
+    return [verdict(answer, prompt) for answer, prompt in zip(answers, prompts or [""] * len(answers), strict=True)]
 
 
-def refused(answers: Sequence[str]) -> np.ndarray:
-    """bool [n]: which answers refuse."""
-    return np.array([verdict(answer).refused for answer in answers], dtype=bool)
+def refused(answers: Sequence[str], prompts: Sequence[str] = ()) -> np.ndarray:
+    """bool [n]: which answers refuse; see `verdicts`."""
+    return np.array([one.refused for one in verdicts(answers, prompts)], dtype=bool)
 
 
 def without_thinking(answer: str) -> str:

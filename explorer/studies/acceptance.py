@@ -154,7 +154,7 @@ class _Answers:
 
     def refused(self, answers: Sequence[Answer]) -> np.ndarray:
         """bool [n]: which answers refuse."""
-        return refused(self.texts(answers, self._settings.tokens))
+        return refused(self.texts(answers, self._settings.tokens), self._prompts)
 
     def refusals(self) -> dict[str, tuple[Estimate, int]]:
         """The shares that refuse, of M2 and, to red-team prompts, of M1."""
@@ -207,8 +207,8 @@ def _presets(pair: Pair, settings: AcceptanceSettings, tell: Progress) -> dict[s
     out = sweep(
         pair, prompts, Columns(), Decoding(settings.tokens), progress=lambda share: tell("answers: presets", share)
     )
-    answered = [v.outcome == "answered" for v in verdicts([a.text for a in out.unpatched])]
-    declined = refused([a.text for a in out.aligned])
+    answered = [v.outcome == "answered" for v in verdicts([a.text for a in out.unpatched], prompts)]
+    declined = refused([a.text for a in out.aligned], prompts)
     n = len(prompts)
     return {"presets_refused": (mean(declined), n), "presets_answered": (mean(np.array(answered)), n)}
 

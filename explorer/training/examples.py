@@ -155,4 +155,4 @@ def _refused(source: Source, base: str, prompts: list[Prompt]) -> list[Prompt]:
         return prompts
     spec = PairSpec(source.suite, ModelSpec(base), ModelSpec(base, (source.refused_by,)))
     out = sweep(load_pair(spec), [p.prompt for p in prompts], Columns(unpatched=False), Decoding(REFUSED_WITHIN))
-    return [p for p, answer in zip(prompts, out.aligned, strict=True) if verdict(answer.text).refused]
+    return [p for p, answer in zip(prompts, out.aligned, strict=True) if verdict(answer.text, p.prompt).refused]

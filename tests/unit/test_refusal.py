@@ -30,14 +30,14 @@ ANSWERS = [
 
 def test_refusals_and_answers_are_told_apart():
     scorer = load_scorer("refusal")
-    assert scorer.score(REFUSALS, REFUSALS).tolist() == [1.0] * len(REFUSALS)
-    assert scorer.score(ANSWERS, ANSWERS).tolist() == [0.0] * len(ANSWERS)
+    assert scorer.score([""] * len(REFUSALS), REFUSALS).tolist() == [1.0] * len(REFUSALS)
+    assert scorer.score([""] * len(ANSWERS), ANSWERS).tolist() == [0.0] * len(ANSWERS)
     assert scorer.score(ANSWERS, ANSWERS).dtype == np.float32
 
 
 def test_every_refusal_that_is_trained_on_counts():
     texts = [r.text for r in load_refusals()]
-    assert load_scorer("refusal").score(texts, texts).mean() == 1.0
+    assert load_scorer("refusal").score([""] * len(texts), texts).mean() == 1.0
 
 
 def test_a_late_refusal_does_not_count_and_the_limit_is_said():
