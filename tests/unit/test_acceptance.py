@@ -65,7 +65,7 @@ def pair(place, monkeypatch):
 
 
 def test_every_criterion_is_measured(place, pair, monkeypatch):
-    monkeypatch.setattr(study, "refused", lambda texts: np.array([len(text) % 2 == 0 for text in texts]))
+    monkeypatch.setattr(study, "refused", lambda texts, prompts: np.array([len(text) % 2 == 0 for text in texts]))
     told = set()
     seeds = [read_pair_file(place / name) for name in ("second", "third")]
     found = acceptance(pair, seeds, SETTINGS, lambda what, _share: told.add(what))
