@@ -82,7 +82,8 @@ def _spoken(turns: list[tuple[str, str]] | None) -> list[tuple[str, str]]:
         raise TypeError("no turns")
     for role, _ in turns:
         if role not in ROLES.values():
-            raise ExplorerError(f"has a turn of “{role[:40]}”; those who speak are user, assistant and system.")
+            shown = " ".join(role.split())[:40]  # one line, whatever a file calls a role
+            raise ExplorerError(f"has a turn of “{shown}”; those who speak are user, assistant and system.")
     return turns
 
 
