@@ -30,7 +30,9 @@ GROUPS = ("generation", "contrast", "attribution", "sweep", "pages", "start", "m
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dtype", choices=DTYPES, default="auto", help="of all models (auto: bfloat16 where native)")
-    parser.add_argument("--only", choices=GROUPS, nargs="+", default=GROUPS[:-1], help="groups to measure (all but large)")
+    parser.add_argument(
+        "--only", choices=GROUPS, nargs="+", default=GROUPS[:-1], help="groups to measure (all but large)"
+    )
     parser.add_argument(
         "--peers", metavar="PYTHON", help="the interpreter of the peers' environment: measure them only"
     )
