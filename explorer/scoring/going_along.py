@@ -18,50 +18,20 @@ HAND_OVER_READ = 45
 CLAUSE_READ = 80
 """So many characters after the decline are read for what is declined."""
 
-_GENERAL = frozenset(
-    [
-        *("provide", "offer", "share", "create", "write", "assist", "assistance", "support"),
-        *("information", "general", "services", "instructions", "request", "requests", "question", "questions"),
-    ]
-)
-_COMMON = frozenset(
-    [
-        *("about", "could", "would", "there", "their", "these", "those", "which"),
-        *("something", "anything", "people", "other", "others"),
-        *(
-            "that",
-            "this",
-            "with",
-            "your",
-            "them",
-            "they",
-            "what",
-            "when",
-            "where",
-            "from",
-            "into",
-            "have",
-            "help",
-            "give",
-        ),
-        *(
-            "some",
-            "make",
-            "like",
-            "want",
-            "need",
-            "tell",
-            "more",
-            "most",
-            "very",
-            "without",
-            "someone",
-            "while",
-            "only",
-        ),
-    ]
-)
 
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_GENERAL = _words(
+    "provide offer share create write assist assistance support information general services instructions request "
+    "requests question questions"
+)
+_COMMON = _words(
+    "about could would there their these those which something anything people other others that this with your them "
+    "they what when where from into have help give some make like want need tell more most very without someone while "
+    "only"
+)
 
 STEM = 6
 """So many letters of two words make them one: "glorify", "glorifies"."""
@@ -101,11 +71,13 @@ def goes_along(text: str, decline: Decline, prompt: str = "") -> bool:
         return True
     clause = text[decline.start : decline.end + CLAUSE_READ]
     partial = decline.partial and again < 0
-    return any(
-        _is_of_the_kind(offer, partial, decline.deed)
-        or (offer.start() >= after and (_echoes(_offered(offer), clause) or _is_asked_for(_offered(offer), prompt)))
-        for offer in offers
-    )
+    for offer in offers:
+        what = _offered(offer)
+        if _is_of_the_kind(what, offer, partial, decline.deed):
+            return True
+        if offer.start() >= after and (_echoes(what, clause) or _is_asked_for(what, prompt)):
+            return True
+    return False
 
 
 def _is_asked_for(what: str, prompt: str) -> bool:
@@ -152,14 +124,13 @@ def _offered(offer: re.Match[str]) -> str:
     return what + offer.string[offer.end() :][:HAND_OVER_READ] if what.rstrip().endswith(":") else what
 
 
-def _is_of_the_kind(offer: re.Match[str], partial: bool, deed: bool) -> bool:
+def _is_of_the_kind(what: str, offer: re.Match[str], partial: bool, deed: bool) -> bool:
     """Whether what is offered is of the kind that was asked for.
 
     After a plain decline ("I can't help with that") an offer is taken for something else unless it is guidance, tips
     or an overview of some subject, and of no other; after a partial one ("I can't give legal advice") for the same
     unless it is said to be something else.
     """
-    what = _offered(offer)
     if wording.OTHER_HELP.search(what) or wording.NOTHING.fullmatch(what):
         return False
     if wording.BARE.fullmatch(what) and not wording.SUBJECT.match(offer.string, offer.end()):
