@@ -10,6 +10,8 @@ from explorer.report.facts import fractions_of, main_suite, nearest
 from explorer.report.paper import PAPER_EFFECTS
 from explorer.report.ranking_names import default_fraction
 from explorer.report.results import directions_of
+from explorer.studies.capability import capability_sentence
+from explorer.studies.words import score_words
 from explorer.ui.current_run import current_run, table
 from explorer.ui.result_controls import choose_results
 from explorer.ui.study_page import has_table, missing, pick, show_matrix, show_prompts
@@ -34,7 +36,7 @@ if not suites or not scores:
     st.info("The two models are not distinguishable on any suite of this run, so there is no gap to restore.")
     st.stop()
 with st.container(horizontal=True):
-    score = pick("Measured by", scores, "score", sentences.score_words)
+    score = pick("Measured by", scores, "score", score_words)
     suite = pick("Prompts", suites, "prompts", suite_label, default=main_suite(run.manifest, effect, answers))
     fractions = fractions_of(effect, suite)
     if "patched" in st.session_state and st.session_state["patched"] not in fractions:  # of another suite
@@ -63,7 +65,7 @@ curve = f"{suite_label(suite)}: the curve beside its controls"
 st.subheader(curve[0].upper() + curve[1:])
 lines = effect_frame(causal.curves(effect), models, suite, measure)
 if lines.empty:
-    st.info(f"The two models' {sentences.score_words(score)} are not distinguishable on {suite_label(suite)}.")
+    st.info(f"The two models' {score_words(score)} are not distinguishable on {suite_label(suite)}.")
 else:
     show_chart(
         effect_chart(lines, reference_frame(models, suite, measure), measure, causal.series(by)),
@@ -108,7 +110,7 @@ ability = causal.ability_of(table(run, "capability"), results.ranking)
 if ability.empty:
     missing(run, f"a measurement of general capability by {by.words}", f'[[capability]] ranking = "{results.ranking}"')
 else:
-    st.markdown(sentences.capability_sentence(ability))
+    st.markdown(capability_sentence(ability))
     change = causal.capability_frame(ability)
     show_chart(
         interval_chart(change, "Change from M1 (accuracy, or relative change of perplexity)", share=True),

@@ -13,11 +13,12 @@ from explorer.charts.effect import (
     turned,
 )
 from explorer.charts.labels import suite_label
-from explorer.report import fewest, sentences
+from explorer.report import fewest
 from explorer.report.by import DIRECTIONS, By
 from explorer.report.facts import main_suite
 from explorer.report.results import patched_rankings, table_of, titles
 from explorer.studies.fewest import SCORES
+from explorer.studies.words import score_words
 from explorer.ui.current_run import current_run, table
 from explorer.ui.result_controls import choose, follow_address
 from explorer.ui.study_page import study_table
@@ -40,7 +41,7 @@ with st.container(horizontal=True):
     suites = dict(sorted(suites.items(), key=lambda item: item[0] != headline))
     follow_address("prompts", suites, "Rankings were compared on no prompts")
     suite = choose("prompts", "Prompts", suites)
-    scores = {s: sentences.score_words(s) for s in SCORES if (mine["score"] == s).any()}
+    scores = {s: score_words(s) for s in SCORES if (mine["score"] == s).any()}
     follow_address("score", scores, "Rankings were compared by no judge")
     score = choose("score", "Judged by", scores)
 rankings = run.manifest["rankings"]
@@ -52,7 +53,7 @@ names = titles(run, patched_rankings(run, direction))
 main = next(iter(names))
 lines = rankings_frame(effect, models, suite, measure, main)
 if lines.empty:
-    st.info(f"The two models' {sentences.score_words(score)} are not distinguishable on {suite_label(suite)}.")
+    st.info(f"The two models' {score_words(score)} are not distinguishable on {suite_label(suite)}.")
 else:
     show_chart(
         effect_chart(

@@ -4,10 +4,11 @@ import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label, rate, suite_label
 from explorer.charts.matrix import curve_chart, matrix_chart
-from explorer.report import safeguard, sentences
+from explorer.report import safeguard
 from explorer.report.facts import nearest
 from explorer.report.other_method import safeguard_beside
-from explorer.report.ranking_names import method_words, spoken
+from explorer.studies.safeguard import safeguard_sentence
+from explorer.studies.words import method_words, spoken
 from explorer.ui.current_run import current_run
 from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.study_page import pick, show_matrix, study_table
@@ -23,7 +24,7 @@ with st.container(horizontal=True):
     sizes = sorted(frame["k"].unique().tolist())
     k = pick("Neurons read", sizes, "neurons", lambda n: f"{n:,}", 200, nearest(sizes, 150))
     measure = pick("Measure", list(safeguard.MEASURES), "measure", safeguard.MEASURES.__getitem__)
-st.markdown(spoken(chosen.method, sentences.safeguard_sentence(frame, k)))
+st.markdown(spoken(chosen.method, safeguard_sentence(frame, k)))
 for method, rows in chosen.others.items():
     st.markdown(safeguard_beside((chosen.method, frame), (method, rows), k))
 

@@ -5,10 +5,12 @@ import streamlit as st
 from explorer.charts.labels import percent, ranking_label
 from explorer.charts.matrix import curve_chart, interval_chart, matrix_chart
 from explorer.report import seeds_and_methods as methods
-from explorer.report import sentences
 from explorer.report.other_method import identification_beside
-from explorer.report.ranking_names import method_words, spoken, usual_fraction
 from explorer.runs.columns import method_of
+from explorer.studies.identification import identification_sentence
+from explorer.studies.place import sparsity_sentence
+from explorer.studies.seeds import seeds_sentence
+from explorer.studies.words import method_words, spoken, usual_fraction
 from explorer.ui.current_run import current_run, table
 from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.seeds_and_methods import show_neurons
@@ -27,7 +29,7 @@ if with_seeds.open:
             chosen = choose_method(run, seeds)
             for method, rows in {chosen.method: chosen.rows, **chosen.others}.items():
                 near = methods.near(rows, usual_fraction(method))
-                st.markdown(spoken(method, sentences.seeds_sentence(rows, near)))
+                st.markdown(spoken(method, seeds_sentence(rows, near)))
             column = pick("Measure", list(methods.LIKENESS), "likeness", methods.LIKENESS.__getitem__)
             show_chart(
                 curve_chart(
@@ -48,7 +50,7 @@ if free.open:
             every = table(run, "identification")
             chosen = choose_method(run, every)
             found = narrowed(chosen.rows, "reference", "Compared with", ranking_label)
-            st.markdown(spoken(chosen.method, methods.identification_sentence(found)))
+            st.markdown(spoken(chosen.method, identification_sentence(found)))
             for method, rows in chosen.others.items():
                 st.markdown(identification_beside((method, rows)))
             show_chart(
@@ -77,7 +79,7 @@ if spread.open:
             ranking = pick("Ranking", names, "ranking", ranking_label)
             method = method_of(run.manifest["rankings"].get(ranking, {}))
             alike = [n for n in names if method_of(run.manifest["rankings"].get(n, {})) == method]
-            st.markdown(spoken(method, methods.sparsity_sentence(sparsity, ranking, method_words(method))))
+            st.markdown(spoken(method, sparsity_sentence(sparsity, ranking, method_words(method))))
             show_chart(
                 curve_chart(
                     methods.energy(sparsity[sparsity["ranking"].isin(alike)]),

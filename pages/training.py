@@ -6,8 +6,8 @@ from explorer.charts.checkpoints import likeness_chart, refusal_chart
 from explorer.charts.labels import percent
 from explorer.report.facts import nearest
 from explorer.report.other_method import series_beside
-from explorer.report.ranking_names import method_words, spoken, usual_fraction
 from explorer.studies.series import series_sentence
+from explorer.studies.words import method_words, spoken, usual_fraction
 from explorer.ui.current_run import current_run, table
 from explorer.ui.method_choice import choose_method
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart

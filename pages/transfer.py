@@ -6,7 +6,9 @@ from explorer.charts.labels import percent, span
 from explorer.charts.matrix import matrix_chart
 from explorer.report import sentences, transfer
 from explorer.report.other_method import transfer_beside
-from explorer.report.ranking_names import method_words, of_method, spoken
+from explorer.report.ranking_names import of_method
+from explorer.studies.transfer import transfer_sentence
+from explorer.studies.words import method_words, score_words, spoken
 from explorer.ui.current_run import current_run, table
 from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.study_page import has_table, pick, show_matrix, show_prompts, study_table
@@ -23,8 +25,8 @@ with st.container(horizontal=True):
     chosen = choose_method(run, every)
     frame = narrowed(chosen.rows, "fraction", "Neurons patched", percent)
     scores = sentences.scores_in(frame, "effect_") or ["refusal"]
-    score = pick("Measured by", scores, "score", sentences.score_words)
-st.markdown(spoken(chosen.method, sentences.transfer_sentence(frame, score)))
+    score = pick("Measured by", scores, "score", score_words)
+st.markdown(spoken(chosen.method, transfer_sentence(frame, score)))
 for method, rows in chosen.others.items():
     st.markdown(transfer_beside((chosen.method, frame), (method, rows), score))
 

@@ -8,6 +8,7 @@ from explorer.charts.labels import percent, suite_label
 from explorer.charts.matrix import Matrix
 from explorer.report import sentences
 from explorer.report.by import UNSAID, By
+from explorer.studies.capability import TASKS
 
 IN_CURVE = ("safety", "random", "anywhere")
 
@@ -138,7 +139,7 @@ def capability_frame(capability: pd.DataFrame) -> pd.DataFrame:
     ]
     return pd.DataFrame(
         {
-            "row": rows["task"].map(sentences.TASKS).fillna(rows["task"]),
+            "row": rows["task"].map(TASKS).fillna(rows["task"]),
             "series": series,
             "value": rows["change"] - shift,
             "low": rows["change_low"] - shift,

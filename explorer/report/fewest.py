@@ -11,8 +11,8 @@ from explorer.charts.labels import percent, rate, span, suite_label
 from explorer.report.addresses import lab_address
 from explorer.report.by import BREAK, By
 from explorer.report.ranking_names import RANDOM, ranking_title
-from explorer.report.sentences import score_words
 from explorer.studies.fewest import SCORES, fewest_sentence
+from explorer.studies.words import score_words
 
 DASH = "–"
 

@@ -9,10 +9,13 @@ from collections.abc import Callable
 import pandas as pd
 
 from explorer.charts.labels import interval, percent, rate, suite_label
-from explorer.report import sentences
-from explorer.report.ranking_names import compared, method_words, spoken
+from explorer.report.ranking_names import compared
+from explorer.studies.safeguard import safeguard_accuracy, safeguard_sentence
 from explorer.studies.series import restored_words
 from explorer.studies.statistics import Estimate
+from explorer.studies.tax import tax_sentence
+from explorer.studies.transfer import transfer_of
+from explorer.studies.words import mean_of, method_words, score_words, spoken
 
 Rows = tuple[str, pd.DataFrame]
 """A method, and the rows of its rankings."""
@@ -28,9 +31,9 @@ def transfer_beside(shown: Rows, other: Rows, score: str) -> str:
     (first, mine), (second, theirs) = shown, other
     column = f"effect_{score}"
     if column not in theirs or theirs.empty:
-        return spoken(second, f"The run holds no {sentences.score_words(score)} here.")
-    text = spoken(second, sentences.transfer_of(theirs, score))
-    means = [sentences.mean_of(_own(rows).dropna(subset=[column]), column) for rows in (mine, theirs)]
+        return spoken(second, f"The run holds no {score_words(score)} here.")
+    text = spoken(second, transfer_of(theirs, score))
+    means = [mean_of(_own(rows).dropna(subset=[column]), column) for rows in (mine, theirs)]
     sizes = " and ".join(f"{percent(rows['fraction'].iloc[0])} by {method_words(m)}" for m, rows in (shown, other))
     verdict = compared(means[0], means[1], (first, second), f"restored on the prompts themselves ({sizes})")
     return f"{text} {verdict}".strip()
@@ -59,7 +62,7 @@ def tax_beside(shown: Rows, other: Rows, score: str, label: Callable[[str], str]
         return f"The run did no such swap between {names} by {method_words(second)}."
     size = theirs["fraction"].iloc[0]
     theirs = theirs[theirs["fraction"] == size]
-    text = sentences.tax_sentence(theirs, score, label)
+    text = tax_sentence(theirs, score, label)
     if not text:
         return ""
     k, fraction = int(theirs["k"].iloc[0]), percent(size)
@@ -108,8 +111,8 @@ def safeguard_beside(shown: Rows, other: Rows, k: int) -> str:
     if theirs.empty:
         return ""
     size = int(min(theirs["k"].unique(), key=lambda n: abs(n - k)))
-    text = spoken(second, sentences.safeguard_sentence(theirs, size))
-    means = [sentences.safeguard_accuracy(rows, n) for rows, n in ((mine, k), (theirs, size))]
+    text = spoken(second, safeguard_sentence(theirs, size))
+    means = [safeguard_accuracy(rows, n) for rows, n in ((mine, k), (theirs, size))]
     if means[0] is None or means[1] is None:
         return text
     return f"{text} {compared(means[0], means[1], (first, second), 'predicted correctly (accuracy)')}".strip()

@@ -17,11 +17,8 @@ from explorer.charts.labels import BY_ATTRIBUTION, ranking_label
 from explorer.runs.columns import BY_CHANGE, MAIN, method_of
 from explorer.runs.reader import Run
 from explorer.studies.statistics import Estimate
-from explorer.studies.words import ATTRIBUTION, METHODS
+from explorer.studies.words import ATTRIBUTION, METHODS, method_words
 from explorer.studies.words import known_method as _known
-from explorer.studies.words import method_words as method_words
-from explorer.studies.words import spoken as spoken
-from explorer.studies.words import usual_fraction as usual_fraction
 
 RANDOM = "random"
 """What tables call random neurons where they stand among rankings."""

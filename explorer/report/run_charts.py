@@ -29,10 +29,11 @@ from explorer.report import (
 )
 from explorer.report.by import BREAK, RESTORE
 from explorer.report.first_choices import FirstResults, first_results, holds, main_rows
-from explorer.report.ranking_names import main_method, model_label, rankings_by_method, usual_fraction
+from explorer.report.ranking_names import main_method, model_label, rankings_by_method
 from explorer.report.ranking_pairs import pairs_of, sizes
 from explorer.report.results import patched_rankings, table_of, titles
 from explorer.runs.reader import Run
+from explorer.studies.words import score_words, usual_fraction
 
 Chart = alt.Chart | Layered
 """What Altair draws."""
@@ -157,14 +158,14 @@ def _tax(run: Run) -> Chart:
     rows = main_rows(run, "tax", "a", "b", "fraction")
     score = "cost" if (rows["score"] == "cost").any() else str(rows["score"].iloc[0])
     frame = tax.swap_frame(rows[rows["score"] == score], partial(model_label, run))
-    return matrix.interval_chart(frame, f"Change of {sentences.score_words(score)}", share=score in tax.SHARES)
+    return matrix.interval_chart(frame, f"Change of {score_words(score)}", share=score in tax.SHARES)
 
 
 def _ablation(run: Run) -> Chart:
     rows = main_rows(run, "ablation", "a", "b", "fraction", "score", "suite")
     score = str(rows["score"].iloc[0])
     frame = tax.ablation_frame(rows, partial(model_label, run))
-    return matrix.interval_chart(frame, f"Change of {sentences.score_words(score)}", share=score in tax.SHARES)
+    return matrix.interval_chart(frame, f"Change of {score_words(score)}", share=score in tax.SHARES)
 
 
 def _safeguard(run: Run) -> Chart:

@@ -9,17 +9,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from explorer.report import claims, facts, fewest, judges, overview, seeds_and_methods, single_neurons
+from explorer.report import claims, facts, fewest, judges, overview, seeds_and_methods
 from explorer.report import sentences as said
 from explorer.report.by import RESTORE
 from explorer.report.causal import ability_of
 from explorer.report.first_choices import first_results, holds, main_rows
-from explorer.report.ranking_names import method_words, model_label, spoken, usual_fraction
+from explorer.report.ranking_names import model_label
 from explorer.runs.columns import method_of
 from explorer.runs.reader import Run
 from explorer.studies import STUDIES
 from explorer.studies.ablation import ablation_sentence
+from explorer.studies.capability import capability_sentence
+from explorer.studies.identification import identification_sentence
+from explorer.studies.place import sparsity_sentence
+from explorer.studies.safeguard import safeguard_sentence
+from explorer.studies.seeds import seeds_sentence
 from explorer.studies.series import series_sentence
+from explorer.studies.single_neurons import summary
+from explorer.studies.tax import tax_sentence
+from explorer.studies.transfer import transfer_sentence
+from explorer.studies.words import method_words, spoken, usual_fraction
 
 
 @dataclass(frozen=True)
@@ -101,14 +110,14 @@ def _fewest(run: Run) -> str:
 def _transferred(run: Run, table: str) -> str:
     rows = main_rows(run, table, "fraction")
     score = next(iter(said.scores_in(rows, "effect_")), "refusal")
-    return spoken(str(rows["method"].iloc[0]), said.transfer_sentence(rows, score))
+    return spoken(str(rows["method"].iloc[0]), transfer_sentence(rows, score))
 
 
 def _tax(run: Run) -> str:
     rows = main_rows(run, "tax", "a", "b", "fraction")
     known = list(dict.fromkeys(rows.loc[rows["delta"].notna(), "score"]))
     scores = said.BOTH_SIDES if set(said.BOTH_SIDES) <= set(known) else known[:1]
-    parts = [said.tax_sentence(rows, score, partial(model_label, run)) for score in scores]
+    parts = [tax_sentence(rows, score, partial(model_label, run)) for score in scores]
     return spoken(str(rows["method"].iloc[0]), " ".join(part for part in parts if part))
 
 
@@ -123,18 +132,18 @@ def _ablation(run: Run) -> str:
 def _safeguard(run: Run) -> str:
     rows = main_rows(run, "safeguard", "ranking")
     k = int(facts.nearest(sorted(rows["k"].unique().tolist()), 150))
-    return spoken(str(rows["method"].iloc[0]), said.safeguard_sentence(rows, k))
+    return spoken(str(rows["method"].iloc[0]), safeguard_sentence(rows, k))
 
 
 def _seeds(run: Run) -> str:
     rows = main_rows(run, "seeds")
     method = str(rows["method"].iloc[0])
-    return spoken(method, said.seeds_sentence(rows, seeds_and_methods.near(rows, usual_fraction(method))))
+    return spoken(method, seeds_sentence(rows, seeds_and_methods.near(rows, usual_fraction(method))))
 
 
 def _identification(run: Run) -> str:
     rows = main_rows(run, "identification", "reference")
-    return spoken(str(rows["method"].iloc[0]), seeds_and_methods.identification_sentence(rows))
+    return spoken(str(rows["method"].iloc[0]), identification_sentence(rows))
 
 
 def _sparsity(run: Run) -> str:
@@ -142,17 +151,17 @@ def _sparsity(run: Run) -> str:
     names = list(dict.fromkeys(table["ranking"]))
     name = run.main_ranking if run.main_ranking in names else names[0]
     method = method_of(run.manifest["rankings"].get(name, {}))
-    return spoken(method, seeds_and_methods.sparsity_sentence(table, name, method_words(method)))
+    return spoken(method, sparsity_sentence(table, name, method_words(method)))
 
 
 def _capability(run: Run) -> str:
     table = run.whole_table("capability")
     mine = ability_of(table, run.main_ranking)
-    return said.capability_sentence(table if mine.empty else mine)
+    return capability_sentence(table if mine.empty else mine)
 
 
 def _single_neurons(run: Run) -> str:
-    return single_neurons.summary(main_rows(run, "single_neurons", "ranking"))
+    return summary(main_rows(run, "single_neurons", "ranking"))
 
 
 def _series(run: Run) -> str:

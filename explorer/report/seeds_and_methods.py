@@ -4,9 +4,8 @@ import pandas as pd
 
 from explorer.charts.labels import percent, ranking_label
 from explorer.charts.matrix import Matrix
-from explorer.report.sentences import BOTH_SIDES, score_words
-from explorer.studies.identification import identification_sentence as identification_sentence
-from explorer.studies.place import sparsity_sentence as sparsity_sentence
+from explorer.report.sentences import BOTH_SIDES
+from explorer.studies.words import score_words
 
 LIKENESS = {"overlap": "Overlap (share of k)", "spearman": "Spearman ρ of the shared"}
 

@@ -1,4 +1,4 @@
-"""Sentences about the effect of patching, and those of the studies, which are theirs (`explorer.studies`)."""
+"""Sentences about the effect of patching; those of a study are in its file (`explorer.studies`)."""
 
 import math
 from collections.abc import Sequence
@@ -8,16 +8,7 @@ import pandas as pd
 from explorer.charts.labels import interval, percent, rate, suite_label
 from explorer.report import claims
 from explorer.report.by import UNSAID, By
-from explorer.studies.capability import TASKS as TASKS
-from explorer.studies.capability import capability_sentence as capability_sentence
-from explorer.studies.safeguard import safeguard_accuracy as safeguard_accuracy
-from explorer.studies.safeguard import safeguard_sentence as safeguard_sentence
-from explorer.studies.seeds import seeds_sentence as seeds_sentence
-from explorer.studies.tax import tax_sentence as tax_sentence
-from explorer.studies.transfer import transfer_of as transfer_of
-from explorer.studies.transfer import transfer_sentence as transfer_sentence
-from explorer.studies.words import mean_of as mean_of
-from explorer.studies.words import score_words as score_words
+from explorer.studies.words import score_words
 
 BOTH_SIDES = ("cost", "reward")
 """What an alignment tax sets against each other: safety and helpfulness."""

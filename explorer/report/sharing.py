@@ -11,16 +11,10 @@ from typing import Any
 import pandas as pd
 
 from explorer.charts.labels import percent, ranking_label
-from explorer.report.ranking_names import (
-    ATTRIBUTION,
-    main_method,
-    method_words,
-    model_label,
-    model_of,
-    rankings_by_method,
-)
+from explorer.report.ranking_names import ATTRIBUTION, main_method, model_label, model_of, rankings_by_method
 from explorer.runs.columns import BY_CHANGE
 from explorer.runs.reader import Run
+from explorer.studies.words import method_words
 
 Cells = dict[tuple[str, str], dict[Any, Any]]
 """The likeness of two rankings, by their names."""

@@ -7,7 +7,6 @@ import pandas as pd
 from explorer.charts.labels import interval, rate, suite_label
 from explorer.neurons.tables import neuron_label
 from explorer.studies.single_neurons import margin_words
-from explorer.studies.single_neurons import summary as summary
 
 SERIES = {
     "restore": "restore: M2's activation into M1",

@@ -8,6 +8,7 @@ from explorer.neurons.scores import ChangeScores
 from explorer.report import single_neurons
 from explorer.report.ranking_names import counterpart, ranking_title
 from explorer.runs.reader import open_run
+from explorer.studies.single_neurons import summary
 from tests.app.small_run import write_small_run
 
 NEURONS = "pages/neurons.py"
@@ -115,7 +116,7 @@ def test_a_large_model_is_thinned() -> None:
 
 def test_single_neurons_are_told_in_words(cause) -> None:
     table = cause.whole_table("single_neurons")
-    text = single_neurons.summary(table)
+    text = summary(table)
     assert "patched into M1 alone, **2 of 3** raise" in text
     assert "taken from M2 alone, **2 of 3** lower" in text
     assert "(**−1.00** nats a prompt, −1.40 to −0.60)" in text

@@ -4,8 +4,11 @@ import pandas as pd
 import pytest
 
 from explorer.report.claims import JudgedShare, claim_sentence, effect_sentence, onset_sentence
-from explorer.report.sentences import capability_sentence, mean_of, safeguard_sentence, transfer_sentence
+from explorer.studies.capability import capability_sentence
+from explorer.studies.safeguard import safeguard_sentence
 from explorer.studies.statistics import UNDEFINED, Estimate
+from explorer.studies.transfer import transfer_sentence
+from explorer.studies.words import mean_of
 
 SURE, UNSURE, AGAINST = Estimate(0.5, 0.3, 0.7), Estimate(0.1, -0.1, 0.3), Estimate(-0.5, -0.7, -0.3)
 NAN = float("nan")

@@ -10,6 +10,7 @@ from explorer.report.facts import nearest
 from explorer.report.ranking_names import counterpart, main_first, ranking_title
 from explorer.report.ranking_pairs import sizes
 from explorer.runs.reader import Run
+from explorer.studies.single_neurons import summary
 from explorer.ui.current_run import explained, table
 from explorer.ui.derived import layer_shares_of, rank_points_of
 from explorer.ui.neurons.ranked_list import NEURON
@@ -78,7 +79,7 @@ def show_one_by_one(run: Run) -> None:
     with right:
         held = singles.measures_of(rows)
         measure = pick("What changes", held, "single_measure", lambda name: singles.MEASURES[name].label)
-    st.markdown(singles.summary(rows))
+    st.markdown(summary(rows))
     frame, said = singles.change_frame(rows, measure), singles.MEASURES[measure]
     chart = interval_chart(frame, said.axis, share=said.share).properties(height=60 + 30 * frame["row"].nunique())
     show_chart(chart, "What each of the top neurons changes when it alone is patched, in both directions")

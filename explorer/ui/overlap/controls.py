@@ -9,7 +9,7 @@ import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label
 from explorer.charts.overlap import CELL, LIKENESSES, matrix_chart
-from explorer.report.ranking_names import method_words
+from explorer.studies.words import method_words
 from explorer.ui.widgets import Unchecked, caption_and_csv
 
 A, B, MATRIX = "a", "b", "matrix"

@@ -7,11 +7,12 @@ from explorer.charts import overlap as charts
 from explorer.charts.labels import percent, ranking_label
 from explorer.charts.scores import layer_heatmap
 from explorer.report.facts import likeness_sentence, nearest
-from explorer.report.ranking_names import ATTRIBUTION, main_method, rankings_by_method, usual_fraction
+from explorer.report.ranking_names import ATTRIBUTION, main_method, rankings_by_method
 from explorer.report.ranking_pairs import sizes
 from explorer.report.sharing import default_rankings, groups_of, same_model_rows, sharing_sentence
 from explorer.runs.columns import BY_CHANGE
 from explorer.runs.reader import Run
+from explorer.studies.words import usual_fraction
 from explorer.ui import derived
 from explorer.ui.current_run import table
 from explorer.ui.method_choice import choose_among

@@ -9,10 +9,12 @@ from explorer.charts.labels import percent, ranking_label, suite_label
 from explorer.charts.matrix import interval_chart, scatter_chart
 from explorer.report import sentences
 from explorer.report.other_method import tax_beside
-from explorer.report.ranking_names import method_words, model_label, spoken
+from explorer.report.ranking_names import model_label
 from explorer.report.tax import SHARES, ablated_sets, ablation_frame, swap_frame
 from explorer.runs.reader import Run
 from explorer.studies.ablation import ablation_sentence
+from explorer.studies.tax import tax_sentence
+from explorer.studies.words import method_words, score_words, spoken
 from explorer.ui import derived
 from explorer.ui.current_run import table
 from explorer.ui.method_choice import choose_method, narrowed
@@ -35,10 +37,10 @@ def show_tax(run: Run) -> None:
     with st.container(horizontal=True):
         names = {" / ".join(map(label, pair)): pair for pair in pairs}
         a, b = names[pick("Models", list(names), "models")]
-        chosen = pick("Measured by", sentences.tax_choices(scores), "score", sentences.score_words)
+        chosen = pick("Measured by", sentences.tax_choices(scores), "score", score_words)
         mine = narrowed(tax[(tax["a"] == a) & (tax["b"] == b)], "fraction", "Top sets", percent)
     for score in sentences.BOTH_SIDES if chosen == sentences.BOTH else (chosen,):
-        st.markdown(spoken(method.method, sentences.tax_sentence(mine, score, label)))
+        st.markdown(spoken(method.method, tax_sentence(mine, score, label)))
         for other, theirs in method.others.items():
             st.markdown(tax_beside((method.method, mine), (other, theirs), score, label))
         frame = swap_frame(mine[mine["score"] == score], label)
@@ -68,7 +70,7 @@ def show_ablation(run: Run) -> None:
     ablation, label = _one_pair(chosen.rows), partial(model_label, run)
     scores = list(dict.fromkeys(ablation.loc[ablation["delta"].notna(), "score"]))
     with st.container(horizontal=True):
-        score = pick("Change of", scores, "ablated_score", sentences.score_words)
+        score = pick("Change of", scores, "ablated_score", score_words)
         suite = pick("On", list(dict.fromkeys(ablation["suite"])), "ablated_suite", suite_label)
     rows = ablation[(ablation["score"] == score) & (ablation["suite"] == suite)]
     st.markdown(spoken(chosen.method, ablation_sentence(rows, score, label)))
@@ -151,5 +153,5 @@ def _show_shared(run: Run, a: str, b: str, fraction: float) -> None:
 
 def _show_changes(frame: pd.DataFrame, score: str, when: str) -> None:
     """Changes of a score with their intervals, one row each, coloured by the set of neurons."""
-    words = sentences.score_words(score)
+    words = score_words(score)
     show_chart(interval_chart(frame, f"Change of {words}", share=score in SHARES), f"Change of {words} when {when}")
