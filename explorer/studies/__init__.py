@@ -12,6 +12,7 @@ from explorer.studies.categories import Categories
 from explorer.studies.causal import Causal
 from explorer.studies.detail import Detail
 from explorer.studies.fewest import Fewest
+from explorer.studies.first_tokens import FirstTokens
 from explorer.studies.identification import Identification
 from explorer.studies.likeness import Overlap
 from explorer.studies.place import Place
@@ -40,6 +41,7 @@ STUDIES: dict[str, Study[Any]] = {
         Series(),
         Fewest(),
         SingleNeurons(),
+        FirstTokens(),
         Detail(),
     )
 }

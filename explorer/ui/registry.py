@@ -62,6 +62,13 @@ PAGES = (
         "The fraction that each way to rank neurons needs, both ways, and what it costs.",
     ),
     PageEntry(
+        "pages/mechanism.py",
+        "Mechanism",
+        ":material/account_tree:",
+        "mechanism",
+        "How the neurons act: where and how deep, by which paths, on which tokens.",
+    ),
+    PageEntry(
         "pages/transfer.py",
         "Transfer",
         ":material/swap_horiz:",

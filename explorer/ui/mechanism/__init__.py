@@ -1,0 +1,1 @@
+"""The Mechanism page: a file for each of its parts."""

@@ -1,0 +1,19 @@
+"""How safety neurons act: where and how deep, by which paths, on which tokens, along which direction."""
+
+import streamlit as st
+
+from explorer.ui.current_run import current_run
+from explorer.ui.mechanism.sections import SECTIONS
+from explorer.ui.result_controls import choose, follow_address
+from explorer.ui.study_page import has_table, missing
+
+run = current_run()
+st.title("How do safety neurons act?")
+held = {section.table: section for section in SECTIONS if has_table(run, section.table)}
+if not held:
+    missing(run, "a study of the mechanism", "[depth]")
+    st.stop()
+
+titles = {name: section.title for name, section in held.items()}
+follow_address("part", titles, f"The run {run.name} has no part")
+held[choose("part", "Question", titles)].show(run)
