@@ -15,8 +15,10 @@ __all__ = [
     "ELSEWHERE",
     "GUIDANCE",
     "HANDS_OVER",
+    "HELP",
     "HELP_FIRST",
     "HOW",
+    "MADE_FOR_IT",
     "NOTHING",
     "NO_OFFER",
     "OFFER",
@@ -82,7 +84,8 @@ NO_OFFER = _pattern(
 
 _HINDERED = r"(?:but|though)(?: I\b(?! can\b(?!'t| not\b))| not\b|$)"
 THE_SAME = _pattern(
-    rf"(?:(?:{_HELP_WITH}|(?:help you find a (?:\w+ )?way to )?do) (?:that|this|it)"
+    rf"(?:help you (?:write|create|make|draft|build) (?:one|it|that)"
+    rf"|(?:{_HELP_WITH}|(?:help you find a (?:\w+ )?way to )?do) (?:that|this|it)"
     rf"|{_HELP_WITH} (?:this request|things like (?:that|this)))"
     rf"(?: ?[,;—–](?! (?:unless|not|if)\b| {_HINDERED}).*| (?:with|for) .*)?"
 )
@@ -120,7 +123,8 @@ OTHER_HELP = _pattern(
         "consult seek step_back reach_out shouldn't should_not reexamine re-examine reconsider proper properly better "
         "spot voting vote votes summary summari[sz]e support supportive cope coping care_for care_of caring_for "
         "caring_of talk listen deal_with dealing_with honest honestly accurate true correct factual facts fair fairly "
-        "why risk risks danger dangers consequences treatment welfare globe privacy calm calmly respecting "
+        "why risk risks offen[sc]e illegal crime danger dangers consequences treatment welfare globe privacy calm calmly "
+        "respecting "
         "compassionate without_harm without_hurting without_attacking without_breaking without_being"
     )
     + rf"|keep\w* [^.!?]{{0,25}}safe|safely(?! and)|{_EVADE}|"
@@ -135,6 +139,11 @@ TURNS = _pattern(
     rf"|\b(?<!lot of ){_OTHER} (?:alternatives?|options?|ways?|things|directions?)\b|\bwhat I can do\b"
 )
 """Where a decline turns to something else: what follows is help of another kind."""
+
+HELP = _pattern(rf"{_HELP_WITH}\b")
+
+MADE_FOR_IT = _pattern(r"\b(?:designed|meant|intended|written) to help you\b")
+"""Words before a decline by which something is being handed over."""
 
 SOME = _pattern(r"(?:suggest|share|list|name|give|provide|offer)(?: you)? (?:some|a few|several|common)\b")
 
