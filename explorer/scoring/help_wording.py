@@ -123,9 +123,8 @@ OTHER_HELP = _pattern(
         "consult seek step_back reach_out shouldn't should_not reexamine re-examine reconsider proper properly better "
         "spot voting vote votes summary summari[sz]e support supportive cope coping care_for care_of caring_for "
         "caring_of talk listen deal_with dealing_with honest honestly accurate true correct factual facts fair fairly "
-        "why risk risks offen[sc]e illegal crime danger dangers consequences treatment welfare globe privacy calm calmly "
-        "respecting "
-        "compassionate without_harm without_hurting without_attacking without_breaking without_being"
+        "why risk risks offen[sc]e illegal crime danger dangers consequences treatment welfare globe privacy calm "
+        "calmly respecting compassionate without_harm without_hurting without_attacking without_breaking without_being"
     )
     + rf"|keep\w* [^.!?]{{0,25}}safe|safely(?! and)|{_EVADE}|"
     r"resources(?! (?:that|to|which) (?:can |could )?(?:help you )?(?:find|get|make|buy)))\b"
