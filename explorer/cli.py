@@ -474,6 +474,23 @@ def audit(
     print(sample.assign(label="").to_csv(index=False) if csv else to_text(sample), end="")
 
 
+@app.command()
+def figure(
+    name: Annotated[str, typer.Argument(help="Chart: effect, refusals, break, fewest, …; “list” names all.")],
+    file: Annotated[Path, typer.Argument(help="File that ends with .svg, .pdf or .png.")] = Path("figure.svg"),
+    run: Annotated[str, typer.Option(help="Run: its name in the runs folder.")] = "demo",
+) -> None:
+    """Write a chart of a run as a figure, on white, with what was found as its caption."""
+    from explorer.report.run import open_run
+    from explorer.runs.reader import find_run
+
+    opened = open_run(find_run(run).path)
+    if name == "list":
+        print("\n".join(opened.charts()))
+        return
+    print(opened.figure(name, file))
+
+
 @app.command("fit-heads")
 def fit_heads(
     heads: Annotated[str, typer.Option(help="cost, reward or both.")] = "both",

@@ -41,6 +41,16 @@ class ReportedRun(Run):
 
         return chart(self, name)
 
+    def figure(self, name: str, file: str | Path) -> Path:
+        """Write one chart as SVG, PDF or PNG, on white, with what was found as its caption; see `report.figures`.
+
+        Raises:
+            ExplorerError: there is no such chart, or the file cannot be written.
+        """
+        from explorer.report.figures import save_figure
+
+        return save_figure(self, name, file)
+
 
 def open_run(path: str | Path) -> ReportedRun:
     """Open the run in a folder, see `runs.reader.open_run`.

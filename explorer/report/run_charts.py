@@ -77,6 +77,11 @@ def chart(run: Run, name: str) -> Chart:
     return _FIGURES[name].draw(run)
 
 
+def source_table(name: str) -> str:
+    """The table that a chart's numbers come from; "" where they are the rankings'."""
+    return next(iter(_FIGURES[name].tables), "") if name in _FIGURES else ""
+
+
 # -- what patching does ------------------------------------------------------------------------------
 
 
