@@ -20,6 +20,7 @@ from explorer.report.results import patched_rankings, results_of
 from explorer.ui.current_run import current_run
 from explorer.ui.overview.example_answers import show_examples
 from explorer.ui.overview.method_steps import show_method
+from explorer.ui.overview.neuron_map import show_map
 from explorer.ui.overview.origins import show_origins
 from explorer.ui.widgets import caption_and_csv, choose_fraction, rate_card, show_chart, show_random
 
@@ -51,14 +52,20 @@ fraction = choose_fraction(
     "How many of the top-ranked neurons are patched. Everything on this page follows.",
 )
 found = facts.headline((run.n_layers, run.n_neurons), models, effect, main, fraction)
-said = [found.sentence(by), claims.effect_sentence(effect, main, fraction, by)]
-said += [beside.papers_words(run, main), beside.breaking_words(run, main, fraction)]
-sentence.markdown("\n\n".join(part for part in said if part))
+sentence.markdown(found.sentence(by))
+show_map(run, ranking, fraction)
 with st.grid(4):
     rate_card("M1, unpatched", found.unpatched)
     rate_card(f"{percent(fraction)} safety neurons patched", found.patched)
     show_random(facts.random_near(effect, main, fraction), fraction)
     rate_card("M2, aligned", found.aligned)
+with st.container(horizontal=True, vertical_alignment="center", gap="large"):
+    st.page_link("pages/patch_lab.py", label="**Try it now**: patch them yourself", icon=":material/science:")
+    st.page_link("pages/mechanism.py", label="How they act", icon=":material/account_tree:")
+said = [claims.effect_sentence(effect, main, fraction, by), beside.papers_words(run, main)]
+said += [beside.breaking_words(run, main, fraction)]
+with st.expander("By both judges, the paper's ranking, and the other way round", icon=":material/balance:"):
+    st.markdown("\n\n".join(part for part in said if part))
 
 st.subheader("How much is restored, with how many neurons?")
 with st.container(horizontal=True, vertical_alignment="bottom"):
