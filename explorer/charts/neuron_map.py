@@ -41,7 +41,7 @@ def shades(ranking: Ranking) -> np.ndarray:
 
 
 def neuron_map(ranking: Ranking, lit: NeuronSet) -> "go.Figure":
-    """Every neuron, darker the higher it ranks, and the lit ones as points.
+    """Every neuron, the more shaded the higher it ranks, and the lit ones as points.
 
     Args:
         ranking: of the model.
@@ -70,13 +70,18 @@ def neuron_map(ranking: Ranking, lit: NeuronSet) -> "go.Figure":
                 y=lit.layers[shown].astype(np.int16),
                 customdata=places.astype(np.int32),
                 mode="markers",
-                marker={"color": palette.PATCHED, "size": 6 if len(shown) < 1_000 else 3, "opacity": 0.85},
+                marker={
+                    "color": palette.PATCHED,
+                    "size": 6 if len(shown) < 1_000 else 3,
+                    "opacity": 0.95,
+                    "line": {"width": 0.5, "color": "rgba(255,255,255,0.6)"},
+                },
                 hovertemplate="L%{customdata[0]:d}.%{customdata[1]:d}, rank %{customdata[2]:,d}<extra></extra>",
             ),
         ]
     )
     figure.update_layout(
-        height=max(200, min(360, 8 * layers + 60)),
+        height=max(180, min(340, 5 * layers + 55)),
         margin={"l": 10, "r": 10, "t": 6, "b": 10},
         showlegend=False,
         xaxis={
@@ -93,6 +98,6 @@ def neuron_map(ranking: Ranking, lit: NeuronSet) -> "go.Figure":
 
 def map_caption(ranking: Ranking, lit: NeuronSet) -> str:
     """What the map shows, in words."""
-    of = f"All {ranking.scores.size:,} neurons, darker the higher they rank"
+    of = f"All {ranking.scores.size:,} neurons, the more shaded the higher they rank"
     drawn = "" if len(lit) <= MOST_LIT else f" (the first {MOST_LIT:,} are drawn)"
     return f"{of}; the {len(lit):,} that are patched light up{drawn}."
