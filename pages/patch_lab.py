@@ -6,7 +6,7 @@ from explorer.errors import ExplorerError
 from explorer.report.ranking_names import main_first
 from explorer.serve.pairs import pair_name, why_not_installed
 from explorer.ui.current_run import change_scores, current_run, has_rankings
-from explorer.ui.patch_lab import controls
+from explorer.ui.patch_lab import controls, trace_view
 from explorer.ui.patch_lab import generation_view as view
 from explorer.ui.patch_lab.answer_cards import scores_about
 from explorer.ui.patch_lab.cached_view import show_cached, show_known
@@ -60,6 +60,10 @@ for sentence in (missing, "" if chosen.unfinished and not pressed else problem):
 
 if missing:
     show_cached(run, chosen)
-elif generation is not None or not show_known(run, chosen):
-    view.show_generation(service, generation, scores_about(run.manifest), chosen.direction)
+else:
+    known = None if generation is not None else show_known(run, chosen)
+    if known is None:
+        view.show_generation(service, generation, scores_about(run.manifest), chosen.direction)
+    answers = trace_view.of_generation(generation) or trace_view.of_run(run, known, neurons)
+    trace_view.show_trace(service, run, answers)
 view.show_history()

@@ -135,7 +135,7 @@ class DirectPath:
 
         def unembedded(_module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
             if out:  # T5 scales between its norm and its unembedding
-                got, made = picked(args[0]).float(), out[0].float()
+                got, made = picked(args[0]).float(), out.pop().float()
                 self._scale = float((got * made).sum() / made.square().sum())
 
         try:

@@ -11,7 +11,6 @@ from explorer.engine.reading import TokenText, inputs_of
 from explorer.engine.writing import DirectPath, contributions, freeze
 from explorer.errors import ExplorerError
 from explorer.models.families import FAMILIES, blocks_of, family_of, find
-from explorer.models.hooks import neuron_hooks
 from explorer.models.layers import neuron_layers
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
@@ -41,15 +40,14 @@ def by_hand(norm: nn.Module, x: torch.Tensor, held: torch.Tensor) -> torch.Tenso
     return x / (held.square().mean(-1, keepdim=True) + eps).sqrt() * weight
 
 
-def frozen_logits(model, ns: NeuronSet, change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits [positions, vocabulary] of a reading, and with the set's activations changed while all else is held.
+def held_logits(
+    model, ns: NeuronSet, change: torch.Tensor, text: TokenText = TEXT
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits [positions, vocabulary] of a text, and with the set's activations changed while all else is held.
 
     Every block adds what it added before, and what the changed neurons write more; every norm divides as before.
     """
-    inputs, layers = inputs_of(model, [TEXT]), neuron_layers(model)
-    seen: dict[int, torch.Tensor] = {}
-    with neuron_hooks(model, lambda layer, h: seen.__setitem__(layer, h.clone())):
-        model(**inputs, use_cache=False)
+    inputs, layers = inputs_of(model, [text]), neuron_layers(model)
     inside, outs, streams = {}, {}, {}
     blocks = blocks_of(model)
     with ExitStack() as held:
@@ -110,7 +108,7 @@ def test_contributions_add_up_to_what_changes_while_all_else_is_held(kind) -> No
     positions = 1 + len(TEXT.answer) if encoder else len(TEXT)
     change = torch.randn(len(ns), positions, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
-        plain, changed = frozen_logits(model, ns, change)
+        plain, changed = held_logits(model, ns, change)
         path, at = DirectPath(model), torch.arange(positions)
         with path.watched(at):
             model(**inputs_of(model, [TEXT]), use_cache=False)
