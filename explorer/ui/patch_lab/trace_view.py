@@ -169,7 +169,7 @@ def margin_weights(run: Run) -> Weights | None:
         return None
     tokens = table(run, "first_tokens")
     tokens = tokens[tokens["weight"] != 0]
-    return Weights(tokens["token"].to_numpy(np.int64), tokens["weight"].to_numpy(np.float64))
+    return Weights(tokens["token"].to_numpy(np.int64, copy=True), tokens["weight"].to_numpy(np.float64, copy=True))
 
 
 def _show_status(service: PairService, tracing: Tracing) -> None:
@@ -235,7 +235,7 @@ def _show_charts(
         st.altair_chart(
             cast(alt.Chart, Unchecked(chart)),
             key=at,
-            on_select=lambda at=at: _take_place(at, key),  # type: ignore[misc]
+            on_select=lambda at=at: _take_place(at, key),
             selection_mode=PLACE,
             width="stretch",
             alt=alt_text,
