@@ -90,7 +90,7 @@ def trace_chart(
         # On top, so that a click and the pointer find the token and not a line.
         alt.Chart(frame).mark_rect(opacity=0, cursor="pointer").encode(x=x, tooltip=tooltip, **whole).add_params(click),
     ]
-    return alt.layer(*layers).properties(height=230)
+    return alt.layer(*layers).properties(height=290)
 
 
 def _lookup(frame: pd.DataFrame) -> str:

@@ -179,11 +179,21 @@ class _Read:
     model: "PreTrainedModel"
     hidden: torch.Tensor
 
+    @property
+    def unembedding(self) -> Any:
+        return self.model.get_output_embeddings()
+
     def raw(self, places: slice) -> torch.Tensor:
         """float32 [places, vocabulary]: what the unembedding gives."""
-        unembedding: Any = self.model.get_output_embeddings()
-        logits: torch.Tensor = unembedding(self.hidden[places]).float()
+        logits: torch.Tensor = self.unembedding(self.hidden[places]).float()
         return logits
+
+    def margin(self, margin: TokenMargin, places: slice) -> torch.Tensor:
+        """float32 [places]: the margin of what the unembedding gives."""
+        bias = getattr(self.unembedding, "bias", None)
+        level = 0.0 if bias is None else margin.of(bias)
+        found: torch.Tensor = self.hidden[places].float() @ margin.direction(self.unembedding.weight) + level
+        return found
 
     def finished(self, raw: torch.Tensor) -> torch.Tensor:
         """The model's own logits: what some families do behind the unembedding."""
@@ -232,6 +242,7 @@ class _Words:
     answer: Sequence[int]
     margin: TokenMargin | None
     found: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    rows: list[torch.Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for start in range(0, len(self.answer), PLACES):
@@ -239,11 +250,7 @@ class _Words:
 
     def difference(self) -> torch.Tensor:
         """float32 [t, hidden]: the unembedding's row of the chosen token less that of the other."""
-        unembedding: Any = self.pair.backbone1.get_output_embeddings()
-        chosen, other = (
-            torch.from_numpy(self._all(name)).to(unembedding.weight.device) for name in ("chosen", "other")
-        )
-        return unembedding.weight[chosen].float() - unembedding.weight[other].float()
+        return torch.cat(self.rows)
 
     def trace(self, ns: NeuronSet, added: np.ndarray, reached: np.ndarray, kept: int) -> Trace:
         """All of it; what each of the set's neurons adds is [k, t]."""
@@ -284,8 +291,9 @@ class _Words:
         best = logs.topk(min(TOP, size), dim=-1)
         chosen, own = best.indices[_PATCHED, :, 0], best.indices[_M1]
         other = torch.where(own[:, 0] == chosen, own[:, 1], own[:, 0])
-        pairs = torch.stack([chosen, other], dim=-1)
-        apart = [(r.gather(1, pairs) @ r.new_tensor([1.0, -1.0])) for r in (raw[_PATCHED], raw[_M1])]
+        weight: torch.Tensor = self.reads[_M1].unembedding.weight
+        self.rows.append(weight[chosen.to(weight.device)].float() - weight[other.to(weight.device)].float())
+        more = self.reads[_PATCHED].hidden[places].float() - self.reads[_M1].hidden[places].float()
         p = logs[_PATCHED].exp()
         tokens = torch.tensor(self.answer[places], device=device)
         self._put("top", best.indices)
@@ -295,9 +303,10 @@ class _Words:
             self._put(name, (p * (logs[_PATCHED] - logs[number])).nan_to_num(0.0).sum(-1).clamp(min=0))
         self._put("chosen", chosen)
         self._put("other", other)
-        self._put("moved", apart[0] - apart[1])
+        # From the hidden states, which half precision rounds less than their logits: those are larger by far.
+        self._put("moved", (more.to(weight.device) * self.rows[-1]).sum(-1))
         if self.margin is not None:
-            self._put("margin", torch.stack([self.margin.of(r) for r in raw]))
+            self._put("margin", torch.stack([one.margin(self.margin, places).to(device) for one in self.reads]))
 
     def _put(self, name: str, values: torch.Tensor) -> None:
         self.found.setdefault(name, []).append(values.cpu().numpy())

@@ -48,7 +48,7 @@ def trace_frame(trace: "Trace") -> pd.DataFrame:
         frame[f"margin_{reader}"] = float("nan") if trace.margin is None else trace.margin[row]
         frame[f"own_{reader}"] = trace.own[row]
         frame[f"likeliest_{reader}"] = [
-            " · ".join(f"{texts[int(i)]} {100 * p:.0f}{NBSP}%" for i, p in zip(ids, shares, strict=True))
+            ", ".join(f"{texts[int(i)]} {100 * p:.0f}{NBSP}%" for i, p in zip(ids, shares, strict=True))
             for ids, shares in zip(trace.top[row], trace.shares[row], strict=True)
         ]
     return frame
@@ -91,10 +91,12 @@ def moved_sentence(trace: "Trace", place: int, neurons: int, direction: str = "r
     by = trace.moved_by(place)
     chosen, other = (visible(trace.texts[i]) for i in (by.chosen, by.other))
     differs = int(trace.choices[0][place]) == by.other
-    where = f"{first} “{other}”" if differs else f"{first}, too, with “{other}” second"
+    would = f"{patched} would write “{chosen}”, {first} “{other}”"
+    if not differs:
+        would = f"{patched} and {first} would both write “{chosen}”, {first} with “{other}” second"
     sentence = (
-        f"Token {place + 1}: {patched} would write “{chosen}”, {where}. Patching raises the logit of “{chosen}” "
-        f"over that of “{other}” by {_logits(by.moved)}"
+        f"Token {place + 1}: {would}. Patching moves the logit of “{chosen}” over that of “{other}” by "
+        f"{_logits(by.moved)}"
     )
     if not by.reached:
         return f"{sentence}; the patch does not reach this position, so all of it comes from earlier ones."

@@ -68,7 +68,7 @@ def test_a_generated_answer_is_traced_and_forgotten_with_it(tiny_run, open_page)
     assert not says(app, "is left out")
     place = next(box for box in app.selectbox if "trace-place" in str(box.key))
     place.set_value(3).run()
-    assert says(app, "Token 4: patched M1 would write")
+    assert says(app, "Token 4: patched M1 ")
     assert says(app, "patched neurons that move this choice most")
     assert app.button(key="trace-start").disabled
     app.segmented_control(key="trace-whose").set_value("aligned").run()
@@ -102,7 +102,7 @@ def test_frames_sentences_and_charts() -> None:
     frame = trace_frame(found)
     assert frame["number"].tolist() == [1, 2, 3, 4]
     assert frame["margin_patched"].isna().all()
-    assert frame["likeliest_aligned"].str.count(" · ").tolist() == [4] * 4
+    assert frame["likeliest_aligned"].str.count("\u00a0%").tolist() == [5] * 4
     assert np.array_equal(frame["kl_to_m1"], found.kl_to_m1)
     place = found.parts(0)
     assert place is not None

@@ -77,7 +77,7 @@ def of_run(run: Run, shown: Shown | None, neurons: NeuronSet | None) -> Answers 
     """Answers that come with a run, patched as in the paper; None where none are shown."""
     if shown is None or neurons is None:
         return None
-    which = (run.path, shown.prompt, shown.direction, neurons.label, len(neurons))
+    which = (run.path, shown.prompt, shown.direction, hash(neurons.flat().tobytes()))
     return Answers(repr(which), shown.prompt, shown.columns, Patch(neurons), shown.direction)
 
 
@@ -194,10 +194,12 @@ def _show(trace: "Trace", tracing: Tracing, run: Run, answers: Answers, whose: s
     frame = trace_frame(trace)
     _show_charts(trace, frame, places, key, direction)
     about = (
-        "A place of the axis is where that token is predicted. KL(patched ‖ other) of the next token, in nats: 0 where "
-        "both would go on alike. Dashed: where the other models' answers part from this one. Click a token for the "
-        "neurons that moved it."
+        "Each token stands where it is predicted. KL(patched ‖ other) of the next token, in nats: 0 where both would "
+        "go on alike. Dashed: where the other models' answers part from this one. Click a token for the neurons that "
+        "moved it."
     )
+    if trace.margin is not None:
+        about = f"Margin: tokens that begin refusals over tokens that begin compliance, as chosen by the run. {about}"
     caption_and_csv(about, f"{run.name}-trace-{whose}.csv", lambda: frame, "trace_csv")
     if trace.margin is None:
         st.caption(_NO_MARGIN)
@@ -228,7 +230,7 @@ def _show_charts(
     drawn = {"KL, nats": (kls, "How far the patched model is from the other two at every token, as KL divergence")}
     if trace.margin is not None:
         said = "The margin of refusal over compliance at every token, in M1, patched and M2"
-        drawn = {"Refusal over compliance, logits": (margins, said), **drawn}
+        drawn = {"Margin, logits": (margins, said), **drawn}
     for number, (title, (lines, alt_text)) in enumerate(drawn.items()):
         chart = trace_chart(frame, lines, title, hover, parts, st.session_state[key])
         at = f"{key}-chart-{number}"
