@@ -30,6 +30,7 @@ from explorer.serve.generation import (
 )
 from explorer.serve.job import Began, Ended, Job, Loading, Phase
 from explorer.serve.loading import SharedPair
+from explorer.serve.strip import Grew, Strip, write_strip
 from explorer.serve.tracing import Reading, Traced, TraceRequest, Tracing, trace_request
 
 if TYPE_CHECKING:
@@ -182,6 +183,8 @@ class Worker:
             return self._trace(pair, job)
         if isinstance(job, Generation):
             return self._generate(pair, job)
+        if isinstance(job, Strip):
+            return self._film(pair, job)
         raise TypeError(f"a worker knows no job of type {type(job).__name__}")
 
     def _trace(self, pair: "Pair", tracing: Tracing) -> Ended:
@@ -196,6 +199,17 @@ class Worker:
             tracing.tell(Traced(self._follow(pair, tracing.request, tell)))
         except _Left:
             return Ended(notice=tracing.why_left())
+        return Ended()
+
+    def _film(self, pair: "Pair", strip: Strip) -> Ended:
+        strip.tell(Began(Phase.WRITING))
+        _leave_a_core()
+        start = time.monotonic()
+        for pieces in write_strip(pair, strip.request):
+            if not strip.tell(Grew(pieces)) or strip.halted:
+                return Ended(notice=strip.why_left())
+            if time.monotonic() - start > strip.limits.running:
+                return Ended(notice=f"The answers were cut after {strip.limits.running:.0f} s; ask for fewer tokens.")
         return Ended()
 
     def _generate(self, pair: "Pair", generation: Generation) -> Ended:
