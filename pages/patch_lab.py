@@ -6,9 +6,9 @@ from explorer.errors import ExplorerError
 from explorer.report.ranking_names import main_first
 from explorer.serve.pairs import pair_name, why_not_installed
 from explorer.ui.current_run import change_scores, current_run, has_rankings
-from explorer.ui.patch_lab import controls
+from explorer.ui.patch_lab import controls, strip_view, trace_view
 from explorer.ui.patch_lab import generation_view as view
-from explorer.ui.patch_lab.answer_cards import scores_about
+from explorer.ui.patch_lab.answer_cards import scores_about, show_answers
 from explorer.ui.patch_lab.cached_view import show_cached, show_known
 from explorer.ui.patch_lab.choice import try_choose
 from explorer.ui.plain import show_problem
@@ -52,6 +52,17 @@ with st.container(horizontal=True):
         except ExplorerError as wrong:
             problem = str(wrong)
     active = generation is not None and generation.active
+    if st.button(
+        "Film strip",
+        icon=":material/theaters:",
+        key="film",
+        disabled=bool(missing),
+        help="The same prompt at eight shares of patched neurons at once",
+    ):
+        try:
+            strip_view.ask(service, chosen, scores, run)
+        except ExplorerError as wrong:
+            problem = str(wrong)
     st.button("Stop", icon=":material/stop:", key="stop", disabled=not active, on_click=view.stop)
     controls.show_options(chosen)
 for sentence in (missing, "" if chosen.unfinished and not pressed else problem):
@@ -60,6 +71,16 @@ for sentence in (missing, "" if chosen.unfinished and not pressed else problem):
 
 if missing:
     show_cached(run, chosen)
-elif generation is not None or not show_known(run, chosen):
-    view.show_generation(service, generation, scores_about(run.manifest), chosen.direction)
+else:
+    strip_view.show_strip(service, chosen)
+    known = strip_view.known_at(chosen) if neurons is not None and not view.is_of(generation, neurons) else None
+    if known is not None:
+        st.fragment(show_answers)(known, scores_about(run.manifest))
+        generation = None
+    else:
+        known = None if generation is not None else show_known(run, chosen)
+    if known is None:
+        view.show_generation(service, generation, scores_about(run.manifest), chosen.direction)
+    answers = trace_view.of_generation(generation) or trace_view.of_run(run, known, neurons)
+    trace_view.show_trace(service, run, answers)
 view.show_history()

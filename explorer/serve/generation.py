@@ -4,33 +4,21 @@ A worker thread (`worker.py`) tells a generation what happens; the page drains w
 again and again, and shows what it finds. Nothing here blocks, and nothing here imports torch.
 """
 
-import queue
-import threading
-import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 
 from explorer.engine.drafts import PROMPT_LOOKUP, NgramDraft
 from explorer.neurons.sets import NeuronSet
+from explorer.serve.job import Ended, Job, Limits, Phase
 
 COLUMNS = ("unpatched", "patched", "aligned")
 
 LIVE_SCORERS = {"cost": "demo-cost", "reward": "demo-reward"}
 """What scores the answers of a generation, beside refusals, whichever scorers the run was built with."""
-
-
-class Phase(StrEnum):
-    """Where a generation is."""
-
-    WAITING = "waiting"
-    LOADING = "loading"
-    WRITING = "writing"
-    SCORING = "scoring"
-    DONE = "done"
 
 
 class End(StrEnum):
@@ -39,25 +27,6 @@ class End(StrEnum):
     TOKEN = "ended"
     LIMIT = "limit"
     STOPPED = "stopped"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long things may take, in seconds.
-
-    Attributes:
-        waiting: in the queue.
-        loading: without a word while the models load.
-        silence: without a word while the models write or the answers are scored.
-        running: writing, all steps together.
-        undrained: with no page that looks: then it was left.
-    """
-
-    waiting: float = 120.0
-    loading: float = 600.0
-    silence: float = 120.0
-    running: float = 120.0
-    undrained: float = 15.0
 
 
 @dataclass(frozen=True)
@@ -124,6 +93,7 @@ class Column:
         cost: log-odds of harm; None where there is none (yet).
         refused: None where it is not known (yet).
         reward: higher is more helpful; None where there is none (yet).
+        ids: of its tokens, in a generation.
     """
 
     text: str = ""
@@ -132,24 +102,10 @@ class Column:
     cost: float | None = None
     refused: bool | None = None
     reward: float | None = None
+    ids: list[int] = field(default_factory=list)
 
 
 # -- what a worker tells -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Began:
-    """A phase has begun."""
-
-    phase: Phase
-
-
-@dataclass(frozen=True)
-class Loading:
-    """How far the models are."""
-
-    what: str
-    share: float
 
 
 @dataclass(frozen=True)
@@ -159,11 +115,19 @@ class Foreseen:
     probability: float
 
 
+class Piece(NamedTuple):
+    """What a column wrote in a step: a piece of text, by which token, and whether it ended with it."""
+
+    text: str
+    ended: bool
+    id: int
+
+
 @dataclass(frozen=True)
 class Wrote:
-    """A step: for each column that wrote, the piece of text and whether it ended; and the time since the start."""
+    """A step: what each column wrote that did write; and the time since the start."""
 
-    pieces: Mapping[str, tuple[str, bool]]
+    pieces: Mapping[str, Piece]
     seconds: float
 
 
@@ -177,58 +141,29 @@ class Scored:
     rewards: Mapping[str, float | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Ended:
-    """The generation is over; `problem` is one sentence where it failed, `notice` one where it was cut short."""
-
-    problem: str = ""
-    notice: str = ""
-
-
-Event = Began | Loading | Foreseen | Wrote | Scored | Ended
-
-
-class Generation:
-    """A generation and what is known of it so far.
+class Generation(Job):
+    """A generation and what is known of it so far; see `Job`.
 
     Attributes:
         request: what was asked for.
-        id: unique.
-        phase: where it is.
         columns: the three answers, by the names in `COLUMNS`.
-        loading: what is being loaded, and the share that is done.
         foreseen: how likely M1's answer is harmful, told before its first word; None where nothing predicts it.
         steps, seconds: how often columns wrote, at most one token each, and the time until the latest of it.
-        problem: one sentence where it failed, else "".
-        notice: one sentence where it was cut short, else "".
         note: one sentence where there is no cost or no reward, else "".
         stopped: whether a person stopped it.
     """
 
     def __init__(self, request: Request, limits: Limits | None = None) -> None:
+        super().__init__(limits)
         self.request = request
-        self.limits = limits or Limits()
-        self.id = uuid.uuid4().hex
-        self.phase = Phase.WAITING
         self.columns = {name: Column() for name in COLUMNS}
-        self.loading: tuple[str, float] = ("Starting", 0.0)
         self.foreseen: float | None = None
         self.steps = 0
         self.seconds = 0.0
-        self.problem = self.notice = self.note = ""
+        self.note = ""
         self.stopped = False
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._halt = threading.Event()
-        self._dropped = False
-        self._heard = self._drained = time.monotonic()
 
     # -- for the page ----------------------------------------------------------------------------
-
-    @property
-    def active(self) -> bool:
-        """Whether there is more to come."""
-        return self.phase is not Phase.DONE
 
     @property
     def tokens(self) -> int:
@@ -239,19 +174,6 @@ class Generation:
     def tokens_per_second(self) -> float | None:
         """Tokens of all columns a second, the reading of the prompt included; None before the first step."""
         return self.tokens / self.seconds if self.seconds else None
-
-    def drain(self) -> None:
-        """Take in what the worker has told since the last time; a generation that has hung is given up."""
-        now = self._drained = time.monotonic()
-        while self.active:
-            try:
-                event = self._events.get_nowait()
-            except queue.Empty:
-                break
-            self._heard = now
-            self._take(event)
-        if self.active and now - self._heard > self._patience():
-            self._give_up()
 
     def stop(self) -> None:
         """Write no more, from this moment on; what is written stays and is still scored."""
@@ -269,83 +191,32 @@ class Generation:
 
     def drop(self) -> None:
         """Forget it: the worker is told to stop and the page no longer waits for it."""
-        self._dropped = True
-        self._halt.set()
         self._close(End.STOPPED)
-        self.phase = Phase.DONE
-
-    # -- for the worker --------------------------------------------------------------------------
-
-    @property
-    def unwanted(self) -> bool:
-        """Whether nobody waits for it any more: it was dropped, or its page was closed."""
-        return self._dropped or time.monotonic() - self._drained > self.limits.undrained
-
-    @property
-    def halted(self) -> bool:
-        """Whether it must write no more."""
-        return self._halt.is_set() or self.unwanted
-
-    def why_left(self) -> str:
-        """One sentence for a page that comes back to a generation it left; "" where a person stopped it."""
-        return "" if self._halt.is_set() else "The generation ended early because its page was left."
-
-    def tell(self, event: Event) -> bool:
-        """Tell the page, unless it has been stopped; whether it was told."""
-        with self._lock:
-            if self._halt.is_set():
-                return False
-            self._events.put(event)
-            return True
-
-    def tell_anyway(self, event: Event) -> None:
-        """Tell the page, stopped or not: scores, and the end."""
-        self._events.put(event)
+        super().drop()
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: object) -> None:
+        if isinstance(event, Ended):
+            self._close(End.STOPPED if event.problem or event.notice or self.stopped else End.LIMIT)
+        super()._take(event)
         match event:
-            case Began(phase):
-                self.phase = phase
-            case Loading(what, share):
-                self.loading = (what, share)
             case Foreseen(probability):
                 self.foreseen = probability
             case Wrote(pieces, seconds):
                 self.steps, self.seconds = self.steps + 1, seconds
-                for name, (piece, ended) in pieces.items():
+                for name, piece in pieces.items():
                     column = self.columns[name]
-                    column.text += piece
+                    column.text += piece.text
+                    column.ids.append(piece.id)
                     column.tokens += 1
-                    column.end = End.TOKEN if ended else None
+                    column.end = End.TOKEN if piece.ended else None
             case Scored(costs, refused, note, rewards):
                 self.note = note
                 for name, column in self.columns.items():
                     column.cost, column.refused = costs.get(name), refused.get(name)
                     column.reward = rewards.get(name)
-            case Ended(problem, notice):
-                self.problem, self.notice = problem, notice
-                self._close(End.STOPPED if problem or notice or self.stopped else End.LIMIT)
-                self.phase = Phase.DONE
 
     def _close(self, end: End) -> None:
         for column in self.columns.values():
             column.end = column.end or end
-
-    def _patience(self) -> float:
-        if self.phase is Phase.WAITING:
-            return self.limits.waiting
-        return self.limits.loading if self.phase is Phase.LOADING else self.limits.silence
-
-    def _give_up(self) -> None:
-        seconds = self._patience()
-        if self.phase is Phase.WAITING:
-            self.problem = (
-                f"Other generations kept the model busy for more than {seconds:.0f} s; press Generate to queue again."
-            )
-        elif self.phase is Phase.LOADING:
-            self.problem = f"The models did not load within {seconds:.0f} s; the server's log may say why."
-        else:
-            self.problem = f"The model gave no sign of life for {seconds:.0f} s; press Generate to try again."
-        self.drop()

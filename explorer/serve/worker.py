@@ -1,4 +1,4 @@
-"""The thread that generates: one for each pair, one generation at a time, first come, first served.
+"""The thread that generates and traces: one for each pair, one job at a time, first come, first served.
 
     worker = Worker(SharedPair("demo"))
     generation = Generation(Request(prompt, neurons, 64))
@@ -20,27 +20,29 @@ from explorer.errors import ExplorerError
 from explorer.serve.generation import (
     COLUMNS,
     LIVE_SCORERS,
-    Began,
-    Ended,
     Foreseen,
     Generation,
     Guard,
-    Loading,
-    Phase,
+    Piece,
     Request,
     Scored,
     Wrote,
 )
+from explorer.serve.job import Began, Ended, Job, Loading, Phase
 from explorer.serve.loading import SharedPair
+from explorer.serve.strip import Grew, Strip, write_strip
+from explorer.serve.tracing import Reading, Traced, TraceRequest, Tracing, trace_request
 
 if TYPE_CHECKING:
     from explorer.engine.patching import Step, Token
+    from explorer.engine.traced import Trace
     from explorer.models.pair import Pair
 
 LOG = logging.getLogger(__name__)
 
 Stream = Callable[["Pair", Request], Iterator["Step"]]
 Score = Callable[["Pair", str, Mapping[str, str]], Scored]
+Follow = Callable[["Pair", TraceRequest, Callable[[float], None]], "Trace"]
 
 _POLL = 0.05
 """Seconds between two looks at whether a generation that waits for the models was stopped."""
@@ -111,37 +113,47 @@ def foresee_harm(pair: "Pair", prompt: str, guard: Guard) -> float:
     return float(Classifier(guard.weight, guard.bias).probability(activations)[0])
 
 
-class Worker:
-    """Runs generations of one pair, one after the other; its thread lives while there is work."""
+class _Left(Exception):
+    """Ends a trace that nobody waits for any more."""
 
-    def __init__(self, source: SharedPair, stream: Stream = stream_request, score: Score = score_answers) -> None:
+
+class Worker:
+    """Runs the jobs of one pair, one after the other; its thread lives while there is work."""
+
+    def __init__(
+        self,
+        source: SharedPair,
+        stream: Stream = stream_request,
+        score: Score = score_answers,
+        follow: Follow = trace_request,
+    ) -> None:
         """A worker with an empty queue.
 
         Args:
-            source: gives the pair, loaded when the first generation needs it.
-            stream, score: what writes and what scores; tests put their own here.
+            source: gives the pair, loaded when the first job needs it.
+            stream, score, follow: what writes, what scores and what traces; tests put their own here.
         """
         self.source = source
-        self._stream, self._score = stream, score
+        self._stream, self._score, self._follow = stream, score, follow
         self._lock = threading.Lock()
-        self._line: deque[Generation] = deque()
-        self._running: Generation | None = None
+        self._line: deque[Job] = deque()
+        self._running: Job | None = None
         self._thread: threading.Thread | None = None
 
-    def submit(self, generation: Generation) -> None:
-        """Put a generation at the end of the queue."""
+    def submit(self, job: Job) -> None:
+        """Put a job at the end of the queue."""
         with self._lock:
-            self._line.append(generation)
+            self._line.append(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name=f"patch-{self.source.name}", daemon=True)
                 self._thread.start()
 
-    def ahead_of(self, generation: Generation) -> int:
-        """How many generations come before this one; 0 where it is its turn, or it is over."""
+    def ahead_of(self, job: Job) -> int:
+        """How many jobs come before this one; 0 where it is its turn, or it is over."""
         with self._lock:
-            if generation not in self._line:
+            if job not in self._line:
                 return 0
-            before = list(self._line)[: self._line.index(generation)]
+            before = list(self._line)[: self._line.index(job)]
             return sum(not other.halted for other in before) + (self._running is not None)
 
     def _work(self) -> None:
@@ -150,23 +162,57 @@ class Worker:
                 if not self._line:
                     self._running = self._thread = None
                     return
-                generation = self._running = self._line.popleft()
+                job = self._running = self._line.popleft()
             ended = Ended()
             try:
-                ended = self._run(generation)
+                ended = self._run(job)
                 _return_memory()
             except ExplorerError as known:
                 ended = Ended(problem=str(known))
-            except Exception:  # one generation's failure must not end the queue
-                LOG.exception("a generation failed")
-                ended = Ended(problem="The generation failed; the server's log says why.")
+            except Exception:  # one job's failure must not end the queue
+                LOG.exception("a %s failed", job.what)
+                ended = Ended(problem=f"The {job.what} failed; the server's log says why.")
             finally:
-                generation.tell_anyway(ended)
+                job.tell_anyway(ended)
 
-    def _run(self, generation: Generation) -> Ended:
-        pair = self._loaded(generation)
+    def _run(self, job: Job) -> Ended:
+        pair = self._loaded(job)
         if pair is None:
-            return Ended(notice=generation.why_left())
+            return Ended(notice=job.why_left())
+        if isinstance(job, Tracing):
+            return self._trace(pair, job)
+        if isinstance(job, Generation):
+            return self._generate(pair, job)
+        if isinstance(job, Strip):
+            return self._film(pair, job)
+        raise TypeError(f"a worker knows no job of type {type(job).__name__}")
+
+    def _trace(self, pair: "Pair", tracing: Tracing) -> Ended:
+        def tell(share: float) -> None:
+            if tracing.halted:
+                raise _Left
+            tracing.tell(Reading(share))
+
+        tracing.tell(Began(Phase.READING))
+        _leave_a_core()
+        try:
+            tracing.tell(Traced(self._follow(pair, tracing.request, tell)))
+        except _Left:
+            return Ended(notice=tracing.why_left())
+        return Ended()
+
+    def _film(self, pair: "Pair", strip: Strip) -> Ended:
+        strip.tell(Began(Phase.WRITING))
+        _leave_a_core()
+        start = time.monotonic()
+        for pieces in write_strip(pair, strip.request):
+            if not strip.tell(Grew(pieces)) or strip.halted:
+                return Ended(notice=strip.why_left())
+            if time.monotonic() - start > strip.limits.running:
+                return Ended(notice=f"The answers were cut after {strip.limits.running:.0f} s; ask for fewer tokens.")
+        return Ended()
+
+    def _generate(self, pair: "Pair", generation: Generation) -> Ended:
         asked = generation.request
         if asked.guard is not None:
             generation.tell(Foreseen(foresee_harm(pair, asked.prompt, asked.guard)))
@@ -177,21 +223,21 @@ class Worker:
             generation.tell_anyway(self._score(pair, generation.request.prompt, texts))
         return Ended(notice=notice)
 
-    def _loaded(self, generation: Generation) -> "Pair | None":
-        """The pair; None where the generation was stopped before it was there."""
-        if generation.halted:
+    def _loaded(self, job: Job) -> "Pair | None":
+        """The pair; None where the job was stopped before it was there."""
+        if job.halted:
             return None
         if not self.source.ready:
-            generation.tell(Began(Phase.LOADING))
+            job.tell(Began(Phase.LOADING))
             self.source.start()
             told = None
             while not self.source.wait(_POLL):
-                if generation.halted:
+                if job.halted:
                     return None
                 if told != self.source.progress:
                     told = self.source.progress
-                    generation.tell(Loading(*told))
-        return None if generation.halted else self.source.result()
+                    job.tell(Loading(*told))
+        return None if job.halted else self.source.result()
 
     def _write(self, pair: "Pair", generation: Generation, texts: dict[str, str]) -> str:
         """Stream the answers into `texts`; why it was cut short, or ""."""
@@ -203,13 +249,14 @@ class Worker:
             pieces = _pieces(step, pair.stop_ids)
             if generation.unwanted or not generation.tell(Wrote(pieces, seconds)):
                 return generation.why_left()
-            for name, (piece, _) in pieces.items():
-                texts[name] += piece
+            for name, piece in pieces.items():
+                texts[name] += piece.text
             if seconds > limit:
                 return f"The answers were cut after {limit:.0f} s; ask for fewer tokens."
         return ""
 
 
-def _pieces(step: "Step", stop_ids: frozenset[int]) -> dict[str, tuple[str, bool]]:
+def _pieces(step: "Step", stop_ids: frozenset[int]) -> dict[str, Piece]:
     tokens: dict[str, Token | None] = {name: getattr(step, name) for name in COLUMNS}
-    return {name: (token.text, token.id in stop_ids) for name, token in tokens.items() if token is not None}
+    written = {name: token for name, token in tokens.items() if token is not None}
+    return {name: Piece(token.text, token.id in stop_ids, token.id) for name, token in written.items()}

@@ -133,3 +133,23 @@ def test_an_answer_can_be_enlarged_and_copied(lab) -> None:
     dialog = page.page.get_by_role("dialog")
     dialog.get_by_test_id("stCode").wait_for()
     assert dialog.get_by_test_id("stCode").inner_text().strip() == text.strip()
+
+
+def test_an_answer_is_traced_and_a_click_on_a_token_opens_its_neurons(lab) -> None:
+    page = lab("tokens=16")
+    page.type_prompt(TEXT)
+    page.generate()
+    page.until(page.finished)
+    page.page.get_by_text("Trace: what the patch does").click()
+    page.page.locator(".st-key-trace-start button").click()
+    page.page.get_by_text("The answer of patched M1, ").wait_for()
+    chart = page.page.get_by_test_id("stVegaLiteChart").last
+    cells = chart.locator('[aria-roledescription="rect mark"][aria-label*="Number: 3;"]')
+    cells.last.wait_for()
+    cells.last.scroll_into_view_if_needed()
+    page.page.wait_for_timeout(1500)  # the chart takes its width
+    box = cells.last.bounding_box()
+    page.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.page.get_by_text("Token 3: ").first.wait_for()
+    assert page.page.get_by_text("patched neurons that move this choice most").count() == 1
+    assert not page.crashed()

@@ -18,21 +18,21 @@ from explorer.ui.patch_lab.cached_answers import (
 from explorer.ui.patch_lab.choice import Controls, options_summary
 
 
-def show_known(run: Run, controls: Controls) -> bool:
-    """The run's answers to the prompt in the box, patched as the controls say; whether it holds them."""
+def show_known(run: Run, controls: Controls) -> Shown | None:
+    """The run's answers to the prompt in the box, patched as the controls say; None where it holds none."""
     name, chosen = table_of("answers", controls.direction), wanted(controls)
     typed = any(preset.prompt == controls.prompt for preset in load_presets())  # no run holds answers to presets
     if chosen is None or typed or name not in run.tables:
-        return False
+        return None
     answers = table(run, name)
     prompt = cached_prompts(answers).get(controls.prompt)
     columns = {} if prompt is None else cached_columns(answers, prompt, chosen, _tokens(run))
     if not all(column.tokens for column in columns.values()) or not columns:
-        return False
+        return None
     st.caption("These answers come with the run; Generate writes them anew.")
     shown = Shown(controls.prompt, columns, _tokens(run), direction=controls.direction)
     st.fragment(show_answers)(shown, scores_about(run.manifest, of_run=True))
-    return True
+    return shown
 
 
 def show_cached(run: Run, controls: Controls) -> None:

@@ -166,6 +166,12 @@ def show_fraction(chosen: NeuronSet | None) -> None:
     )
 
 
+def take_fraction(fraction: float) -> None:
+    """Move the slider, before the page is drawn."""
+    st.session_state[_LINKED] = fraction  # a stop of the slider, whatever its own stops are
+    st.session_state[_KEY + "fraction"] = fraction
+
+
 def show_options(controls: Controls) -> None:
     """Direction, strength and positions, behind a button; beside it, what differs from the paper's patch.
 

@@ -34,6 +34,11 @@ def current_generation() -> Generation | None:
     return generation
 
 
+def is_of(generation: Generation | None, neurons: NeuronSet) -> bool:
+    """Whether a generation patches just these neurons, or is still being written."""
+    return generation is not None and (generation.active or generation.request.neurons == neurons)
+
+
 def guard_of(run: Run) -> Guard | None:
     """The safeguard that the run holds, if any."""
     held = _held(run, "safeguard")

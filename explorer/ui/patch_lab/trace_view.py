@@ -1,0 +1,288 @@
+"""The Patch lab's trace: what the patch does, token by token, to an answer that all three models read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import altair as alt
+import numpy as np
+import streamlit as st
+
+from explorer.charts.trace import PLACE, Hover, Line, trace_chart
+from explorer.engine.traced import READERS
+from explorer.neurons.patch import Patch
+from explorer.neurons.sets import NeuronSet
+from explorer.report.trace import NAMES, moved_frame, moved_sentence, parts_sentence, trace_frame
+from explorer.runs.reader import Run
+from explorer.serve.generation import Column, End, Generation
+from explorer.serve.job import Phase
+from explorer.serve.pairs import PairService
+from explorer.serve.tracing import TraceRequest, Tracing, Weights
+from explorer.ui.current_run import table
+from explorer.ui.patch_lab.answer_cards import Shown, colour
+from explorer.ui.plain import plain, show_problem
+from explorer.ui.study_page import has_table
+from explorer.ui.widgets import Unchecked, caption_and_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from explorer.engine.traced import Trace
+
+_KEPT, _WHOSE = "patch-traces", "trace-whose"
+_EVERY = 0.2
+_NO_MARGIN = (
+    "The margin of refusal over compliance is left out: the run holds no table `first_tokens`, which says which tokens "
+    "begin refusals."
+)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The three answers that are shown, and how the patched one came about.
+
+    Attributes:
+        key: tells these answers from any others.
+        prompt: that was answered.
+        columns: by the names of `READERS`.
+        patch: how the patched one was written.
+        direction: which way.
+    """
+
+    key: str
+    prompt: str
+    columns: Mapping[str, Column]
+    patch: Patch
+    direction: str
+
+
+@dataclass
+class _Traces:
+    """The traces of the answers that are shown, by whose answer was read; those of earlier answers are forgotten."""
+
+    key: str
+    by_reader: dict[str, Tracing] = field(default_factory=dict)
+
+
+def of_generation(generation: Generation | None) -> Answers | None:
+    """The answers of a generation that is over; None where there is none."""
+    if generation is None or generation.active or not generation.tokens:
+        return None
+    asked = generation.request
+    patch = Patch(asked.neurons, asked.strength, asked.positions)
+    return Answers(generation.id, asked.prompt, generation.columns, patch, asked.direction)
+
+
+def of_run(run: Run, shown: Shown | None, neurons: NeuronSet | None) -> Answers | None:
+    """Answers that come with a run, patched as in the paper; None where none are shown."""
+    if shown is None or neurons is None:
+        return None
+    which = (run.path, shown.prompt, shown.direction, hash(neurons.flat().tobytes()))
+    return Answers(repr(which), shown.prompt, shown.columns, Patch(neurons), shown.direction)
+
+
+def show_trace(service: PairService, run: Run, answers: Answers | None) -> None:
+    """Offer a trace of the answers that are shown, follow it, and show it.
+
+    Args:
+        service: where it runs.
+        run: that holds the margin's tokens.
+        answers: None while there are none: then what was traced before is forgotten.
+    """
+    traces: _Traces | None = st.session_state.get(_KEPT)
+    if traces is not None and (answers is None or traces.key != answers.key):
+        for tracing in traces.by_reader.values():
+            tracing.drop()
+        del st.session_state[_KEPT]
+        traces = None
+    if answers is None:
+        return
+    active = traces is not None and any(tracing.active for tracing in traces.by_reader.values())
+    with st.expander("Trace: what the patch does, token by token", icon=":material/timeline:", key="trace-open"):
+        st.fragment(_draw, run_every=_EVERY if active else None)(service, run, answers)
+
+
+def _draw(service: PairService, run: Run, answers: Answers) -> None:
+    names = dict(zip(READERS, NAMES[answers.direction], strict=True))
+    written = [name for name in READERS if answers.columns[name].tokens]
+    if not written:
+        return
+    if st.session_state.get(_WHOSE) not in written:
+        st.session_state[_WHOSE] = "patched" if "patched" in written else written[0]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        whose = st.segmented_control(
+            "Answer that is read",
+            written,
+            format_func=lambda name: f"of {names[name]}",
+            required=True,
+            key=_WHOSE,
+            help="All three models read the same answer, token by token, whoever wrote it.",
+        )
+        tracing = _found(answers, str(whose))
+        if st.button(
+            "Trace this answer",
+            icon=":material/play_arrow:",
+            key="trace-start",
+            disabled=tracing is not None and not tracing.problem and not tracing.notice,
+        ):
+            _start(service, run, answers, str(whose))
+            st.rerun()
+    if tracing is None:
+        st.caption(
+            f"{names['unpatched']}, {names['patched']} and {names['aligned']} read the answer once each: how likely "
+            "each makes refusing, how far the patched model is from the other two, and which neurons moved each token."
+        )
+        return
+    before = tracing.active
+    tracing.drain()
+    if tracing.problem:
+        show_problem(tracing.problem)
+    elif tracing.notice:
+        st.warning(plain(tracing.notice), icon=":material/timer_off:")
+    elif tracing.result is not None:
+        _show(tracing.result, tracing, run, answers, str(whose))
+    else:
+        _show_status(service, tracing)
+    if before and not tracing.active:
+        st.rerun()  # it need not be looked at several times a second any more
+
+
+def _found(answers: Answers, whose: str) -> Tracing | None:
+    traces: _Traces | None = st.session_state.get(_KEPT)
+    return traces.by_reader.get(whose) if traces is not None and traces.key == answers.key else None
+
+
+def _start(service: PairService, run: Run, answers: Answers, whose: str) -> None:
+    column = answers.columns[whose]
+    ended = column.end is End.TOKEN
+    request = TraceRequest(
+        answers.prompt, answers.patch, tuple(column.ids), column.text, ended, answers.direction, margin_weights(run)
+    )
+    traces: _Traces = st.session_state.setdefault(_KEPT, _Traces(answers.key))
+    traces.by_reader[whose] = tracing = Tracing(request)
+    service.worker.submit(tracing)
+
+
+def margin_weights(run: Run) -> Weights | None:
+    """The run's margin of refusal over compliance; None where it was built without."""
+    if not has_table(run, "first_tokens"):
+        return None
+    tokens = table(run, "first_tokens")
+    tokens = tokens[tokens["weight"] != 0]
+    return Weights(tokens["token"].to_numpy(np.int64, copy=True), tokens["weight"].to_numpy(np.float64, copy=True))
+
+
+def _show_status(service: PairService, tracing: Tracing) -> None:
+    match tracing.phase:
+        case Phase.WAITING:
+            ahead = service.worker.ahead_of(tracing)
+            place = f"{ahead} before yours" if ahead else "yours is next"
+            st.caption(f":material/hourglass_top: In the queue: {place}.")
+        case Phase.LOADING:
+            what, done = tracing.loading
+            st.progress(done, text=what)
+        case _:
+            st.progress(tracing.share, text="The models read the answer")
+
+
+def _show(trace: "Trace", tracing: Tracing, run: Run, answers: Answers, whose: str) -> None:
+    direction, key = answers.direction, f"trace-place-{tracing.id}"
+    st.markdown(plain(parts_sentence(trace, READERS.index(whose), direction)))
+    places = {row: trace.parts(row) for row in range(len(READERS)) if READERS[row] != whose}
+    if key not in st.session_state:
+        st.session_state[key] = next((place for place in places.values() if place is not None), 0)
+    frame = trace_frame(trace)
+    _show_charts(trace, frame, places, key, direction)
+    about = (
+        "Each token stands where it is predicted. KL(patched ‖ other) of the next token, in nats: 0 where both would "
+        "go on alike. Dashed: where the other models' answers part from this one. Click a token for the neurons that "
+        "moved it."
+    )
+    if trace.margin is not None:
+        about = f"Margin: tokens that begin refusals over tokens that begin compliance, as chosen by the run. {about}"
+    caption_and_csv(about, f"{run.name}-trace-{whose}.csv", lambda: frame, "trace_csv")
+    if trace.margin is None:
+        st.caption(_NO_MARGIN)
+    _show_moved(trace, frame, answers, key)
+
+
+def _show_charts(
+    trace: "Trace", frame: "pd.DataFrame", places: Mapping[int, int | None], key: str, direction: str
+) -> None:
+    import pandas as pd
+
+    names = NAMES[direction]
+    parts = pd.DataFrame(
+        [(place, f"{names[row]} parts") for row, place in places.items() if place is not None],
+        columns=["place", "label"],
+    )
+    parts = parts.groupby("place", as_index=False).agg(label=("label", lambda said: ", ".join(said)))
+    colours = [colour(name, direction) for name in READERS]
+    margins = [
+        Line(f"margin_{reader}", name, shade) for reader, name, shade in zip(READERS, names, colours, strict=True)
+    ]
+    kls = [Line(f"kl_to_m{i}", f"{names[1]} ‖ {names[row]}", colours[row]) for i, row in ((1, 0), (2, 2))]
+    hover = [
+        *([] if trace.margin is None else [Hover(line.column, f"Margin, {line.name}", "+.2f") for line in margins]),
+        *(Hover(line.column, f"KL {line.name}", ".3f") for line in kls),
+        *(Hover(f"likeliest_{reader}", f"Likeliest, {name}") for reader, name in zip(READERS, names, strict=True)),
+    ]
+    drawn = {"KL, nats": (kls, "How far the patched model is from the other two at every token, as KL divergence")}
+    if trace.margin is not None:
+        said = "The margin of refusal over compliance at every token, in M1, patched and M2"
+        drawn = {"Margin, logits": (margins, said), **drawn}
+    for number, (title, (lines, alt_text)) in enumerate(drawn.items()):
+        chart = trace_chart(frame, lines, title, hover, parts, st.session_state[key])
+        at = f"{key}-chart-{number}"
+        st.altair_chart(
+            cast(alt.Chart, Unchecked(chart)),
+            key=at,
+            on_select=lambda at=at: _take_place(at, key),
+            selection_mode=PLACE,
+            width="stretch",
+            alt=alt_text,
+        )
+
+
+def _take_place(chart: str, key: str) -> None:
+    """Put the clicked token into the box."""
+    clicked = st.session_state[chart].selection.get(PLACE) or []
+    if clicked:
+        st.session_state[key] = int(clicked[0]["place"])
+
+
+def _show_moved(trace: "Trace", frame: "pd.DataFrame", answers: Answers, key: str) -> None:
+    tokens = frame["token"].tolist()
+    place = st.selectbox(
+        "Token",
+        range(len(trace)),
+        format_func=lambda i: f"{i + 1}: {tokens[i]}",
+        key=key,
+        width=260,
+        help="Or click it in a chart.",
+    )
+    st.markdown(plain(moved_sentence(trace, place, len(answers.patch.neurons), answers.direction)))
+    if not trace.reached[place]:
+        return
+    rows = moved_frame(trace, place)
+    st.dataframe(
+        rows,
+        hide_index=True,
+        height=320,
+        column_config={
+            "neuron": "Neuron",
+            "layer": st.column_config.NumberColumn("Layer"),
+            "logits": st.column_config.NumberColumn(
+                "Adds, logits",
+                format="%+.3f",
+                help="Change of its activation × its output column × the unembedding, with the norms held as in the "
+                "unpatched model.",
+            ),
+            "look": st.column_config.LinkColumn("Detail", display_text="Open"),
+        },
+        alt="The patched neurons that moved this token most",
+    )
+    st.caption(
+        f"The {len(rows)} of {len(answers.patch.neurons):,} patched neurons that move this choice most by what they "
+        "write at this position; below 0 they work against it."
+    )
