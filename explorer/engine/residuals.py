@@ -83,13 +83,21 @@ class Reader:
     module: "PreTrainedModel"
     neurons: Callable[[int, torch.Tensor], torch.Tensor]
 
-    def read(self, inputs: Inputs, residual: ResidualVisit | None = None, neurons: LayerVisit | None = None) -> None:
+    def read(
+        self,
+        inputs: Inputs,
+        residual: ResidualVisit | None = None,
+        neurons: LayerVisit | None = None,
+        *,
+        logits: bool = False,
+    ) -> None:
         """Read a batch of texts; the caller holds the pair's lock, in inference mode.
 
         Args:
             inputs: of `reading.inputs_of`.
             residual: sees the residual stream, and may replace it.
             neurons: sees each layer's activations as `down_proj` is to receive them, and may replace them.
+            logits: whether the unembedding takes part, for who hooks it.
         """
 
         def visit(layer: int, h: torch.Tensor) -> torch.Tensor:
@@ -101,7 +109,11 @@ class Reader:
             held.enter_context(neuron_hooks(self.module, visit))
             if residual is not None:
                 held.enter_context(residual_hooks(self.module, residual))
-            read(self.module, {name: value.to(self.module.device) for name, value in inputs.items()})
+            here = {name: value.to(self.module.device) for name, value in inputs.items()}
+            if logits:
+                self.module(**here, use_cache=False)
+            else:
+                read(self.module, here)
 
 
 def readers(pair: Pair, sets: Sequence[NeuronSet]) -> Iterator[Reader]:
