@@ -83,13 +83,16 @@ def attribute_margin(
     layers, rows, n = pair.parts["decoder"], len(sets) + 1, len(prompts)
     by_layer = (rows, len(layers), n)
     found = MarginParts(
-        np.zeros(n),
-        np.zeros((rows, n)),
-        *(np.zeros(by_layer) for _ in range(3)),
-        *(np.zeros((rows, n)) for _ in range(2)),
-        [np.zeros((len(ns), n), np.float32) for ns in sets],
-        [np.zeros((len(ns), n), np.float32) for ns in sets],
-        layers,
+        before=np.zeros(n),
+        total=np.zeros((rows, n)),
+        direct=np.zeros(by_layer),
+        neurons=np.zeros(by_layer),
+        attention=np.zeros(by_layer),
+        embedding=np.zeros((rows, n)),
+        readout=np.zeros((rows, n)),
+        by_neuron=[np.zeros((len(ns), n), np.float32) for ns in sets],
+        change=[np.zeros((len(ns), n), np.float32) for ns in sets],
+        layers=layers,
     )
     reading = _Reading(pair, margin, sets, found)
     for _, batch in batches([_Numbered(ids, (), number) for number, ids in enumerate(prompts)], BATCH):

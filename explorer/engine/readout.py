@@ -1,4 +1,4 @@
-"""The refusal margin of a residual stream: through the final norm and the unembedding, as the model itself reads it out.
+"""The refusal margin of a residual stream: through final norm and unembedding, as the model reads it out.
 
 readout = Readout(model, margin)
 readout.margins(residual)            # the logit lens, at any layer
