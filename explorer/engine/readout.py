@@ -8,6 +8,8 @@ The margin is one of the unembedding's logits: before Gemma 2 caps them, which c
 """
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -52,17 +54,23 @@ class Readout:
             float32 [positions, hidden]; their products with changes of the residual stream are changes of the margin.
         """
         with torch.inference_mode():
-            x, held = residual.to(self._device).float(), []
+            x = residual.to(self._device).float()
+            back: list[Callable[[torch.Tensor], torch.Tensor]] = []
             for part in self._parts:
-                part = part.to(self._device)
-                held.append(part if isinstance(part, nn.Linear) else freeze(part, x))
-                x = part(x)
+                module = part.to(self._device)
+                back.append(partial(_before, module) if isinstance(module, nn.Linear) else freeze(module, x).back)
+                x = module(x)
             read = self._direction.expand(len(residual), -1)
-            for part in reversed(held):
-                read = read @ part.weight if isinstance(part, nn.Linear) else part.back(read)
+            for step in reversed(back):
+                read = step(read)
             return read
 
 
 def _parts_of(norm: nn.Module) -> list[nn.Module]:
     """The norm, and OPT's projection behind it; a model may lack either."""
     return list(norm) if isinstance(norm, nn.Sequential) else [norm]
+
+
+def _before(project: nn.Linear, direction: torch.Tensor) -> torch.Tensor:
+    """The direction before a projection that is read where one after it is."""
+    return direction @ project.weight

@@ -48,13 +48,15 @@ def residual_hooks(model: "PreTrainedModel", visit: ResidualVisit) -> Iterator[N
     if family.kind == "encoder":
         raise ExplorerError("This model is a classifier, which writes no text; its residual stream leads to no token.")
 
-    def enter(_block: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+    def enter(
+        _block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         changed = visit(0, args[0] if args else kwargs["hidden_states"])
         if changed is None:
             return None
         return ((changed, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": changed})
 
-    def leave(layer: int, _block: Any, _args: tuple, out: Any) -> Any:
+    def leave(layer: int, _block: Any, _args: Any, out: Any) -> Any:
         several = isinstance(out, tuple)  # Falcon's and T5's blocks hand on attention weights and biases, too
         changed = visit(layer, out[0] if several else out)
         if changed is None:

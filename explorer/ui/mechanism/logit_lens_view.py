@@ -40,7 +40,7 @@ def _show_tokens(run: Run, tokens: pd.DataFrame) -> None:
     with st.container(horizontal=True):
         prompt = pick("Prompt", list(prompts), "lens_prompt", format_func=lambda i: str(prompts[i]), width=560)
         model = choose("lens_model", "Model", models)
-    frame = heat_frame(tokens, prompt, model)
+    frame = heat_frame(tokens, str(prompt), model)
     less = " − " in model
     title = f"{MARGIN_AXIS[:14]}{' less M1’s' if less else ''} (logits)"
     show_chart(token_heatmap(frame, title, 6.0), f"The refusal margin at every token and layer; {models[model]}")
