@@ -15,8 +15,9 @@ import torch
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
 from explorer.engine.reading import TokenText, inputs_of, read, start_token
+from explorer.engine.writing import AFTER_MLP
 from explorer.errors import ExplorerError
-from explorer.models.families import final_norm
+from explorer.models.families import blocks_of, final_norm
 from explorer.models.hooks import neuron_hooks
 from explorer.models.layers import neuron_layers
 from explorer.models.pair import Pair, scale_in_place
@@ -114,6 +115,31 @@ def project(pair: Pair, ns: NeuronSet, top: int = 10, batch: int = 128) -> pd.Da
                 frames.append(_projection_rows(pair, layers, neurons, direction, best.indices, sign * best.values))
     table = pd.concat(frames, ignore_index=True)
     return table.sort_values(["layer", "neuron", "direction", "place"], ignore_index=True)
+
+
+def moved_tokens(pair: Pair, layer: int, neuron: int, sign: float = 1.0, top: int = 5) -> tuple[list[str], list[str]]:
+    """The tokens that a neuron raises most and lowers most by writing its column with a sign.
+
+    Read through the norm of the MLP's output (where there is one) and the final norm, whose biases do not count, by
+    logits less their mean over the vocabulary.
+
+    Args:
+        pair: the models; M1's column is read.
+        layer, neuron: which.
+        sign: 1 or −1: whether its activation rises or falls.
+        top: how many of each.
+    """
+    model = pair.m1
+    norm, unembed = final_norm(model), model.get_output_embeddings()
+    after = next((getattr(blocks_of(model)[layer], n) for n in AFTER_MLP if hasattr(blocks_of(model)[layer], n)), None)
+    with torch.inference_mode():
+        column = sign * neuron_layers(model)[layer].columns([neuron])[0].to(unembed.weight)
+        column = column if after is None else after(column[None])[0]
+        logits = torch.nn.functional.linear(norm(column[None]) - norm(0 * column[None]), unembed.weight)[0].float()
+        logits = logits - logits.mean()
+    sides = ((side * logits).topk(top).indices.tolist() for side in (1, -1))
+    up, down = ([str(pair.tokenizer.decode([i])) for i in ids] for ids in sides)
+    return up, down
 
 
 def _projection_rows(

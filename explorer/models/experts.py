@@ -66,6 +66,11 @@ class ExpertLayer:
         """See `neuron_layer.NeuronLayer.attach`."""
         return _Attached(self, self._block, visit)
 
+    def write(self, neurons: torch.Tensor) -> torch.Tensor:
+        """See `neuron_layer.NeuronLayer.write`."""
+        flat = neurons.reshape(-1, self.width).to(self._experts.down_proj.dtype)
+        return self._write(flat).view(*neurons.shape[:-1], -1)
+
     def columns(self, neurons: Sequence[int]) -> torch.Tensor:
         """See `neuron_layer.NeuronLayer.columns`."""
         index = torch.as_tensor(neurons, device=self.device)

@@ -58,6 +58,12 @@ class DenseLayer:
             self.down.register_forward_pre_hook(_pre_hook(visit_by_row)),
         )
 
+    def write(self, neurons: torch.Tensor) -> torch.Tensor:
+        """See `NeuronLayer.write`."""
+        weight: Any = self.down.weight
+        written: torch.Tensor = self.down(neurons.to(weight.dtype) if weight.is_floating_point() else neurons)
+        return written
+
     def columns(self, neurons: Sequence[int]) -> torch.Tensor:
         """See `NeuronLayer.columns`."""
         weight: Any = self.down.weight

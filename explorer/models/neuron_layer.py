@@ -36,3 +36,7 @@ class NeuronLayer(Protocol):
     def columns(self, neurons: Sequence[int]) -> torch.Tensor:
         """What these neurons write to the residual stream at activation 1, [neurons, hidden]."""
         ...
+
+    def write(self, neurons: torch.Tensor) -> torch.Tensor:
+        """What the layer makes of activations [..., width]: [..., hidden], before any norm of the block; unhooked."""
+        ...

@@ -18,6 +18,7 @@ from explorer.neurons.overlap import layer_share
 from explorer.report import (
     causal,
     facts,
+    logits,
     overview,
     ranking_scores,
     safeguard,
@@ -209,6 +210,14 @@ def _single_neurons(run: Run) -> Chart:
     return matrix.interval_chart(frame, about.axis, share=about.share)
 
 
+def _logit_attribution(run: Run) -> Chart:
+    return logits.direct_chart(run.whole_table("logit_attribution"))
+
+
+def _logit_lens(run: Run) -> Chart:
+    return logits.lens_lines(run.whole_table("logit_lens"), "change")
+
+
 def _series(run: Run, draw: Callable[[pd.DataFrame], Chart]) -> Chart:
     rows = main_rows(run, "series")
     wanted = usual_fraction(str(rows["method"].iloc[0]))
@@ -259,6 +268,8 @@ _FIGURES = {
     "sparsity": _Figure(("sparsity",), _sparsity),
     "place": _Figure(("place",), _place),
     "single_neurons": _Figure(("single_neurons",), _single_neurons),
+    "logit_attribution": _Figure(("logit_attribution",), _logit_attribution),
+    "logit_lens": _Figure(("logit_lens",), _logit_lens),
     "checkpoints": _Figure(("series",), partial(_series, draw=likeness_chart)),
     "checkpoint_refusals": _Figure(("series",), partial(_series, draw=refusal_chart)),
     "scores": _Figure((), _scores),

@@ -15,6 +15,8 @@ from explorer.studies.fewest import Fewest
 from explorer.studies.first_tokens import FirstTokens
 from explorer.studies.identification import Identification
 from explorer.studies.likeness import Overlap
+from explorer.studies.logit_attribution import LogitAttribution
+from explorer.studies.logit_lens import LogitLens
 from explorer.studies.place import Place
 from explorer.studies.safeguard import Safeguard
 from explorer.studies.seeds import Seeds
@@ -42,6 +44,8 @@ STUDIES: dict[str, Study[Any]] = {
         Fewest(),
         SingleNeurons(),
         FirstTokens(),
+        LogitAttribution(),
+        LogitLens(),
         Detail(),
     )
 }

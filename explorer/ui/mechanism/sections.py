@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from explorer.runs.reader import Run
+from explorer.ui.mechanism.logit_attribution_view import show_first_tokens, show_logit_attribution
+from explorer.ui.mechanism.logit_lens_view import show_logit_lens
 
 
 @dataclass(frozen=True)
@@ -21,4 +23,8 @@ class Section:
     show: Callable[[Run], None]
 
 
-SECTIONS: tuple[Section, ...] = ()
+SECTIONS: tuple[Section, ...] = (
+    Section("first_tokens", "Which tokens begin a refusal?", show_first_tokens),
+    Section("logit_attribution", "How much is written straight to the logits?", show_logit_attribution),
+    Section("logit_lens", "From which layer on does refusal lead?", show_logit_lens),
+)
