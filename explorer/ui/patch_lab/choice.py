@@ -303,7 +303,10 @@ def _strength(text: str) -> float:
 def _positions(text: str) -> str | int:
     if text.isdecimal():
         return _whole(text, "number of first answer tokens", 1, MAX_FIRST_TOKENS)
-    return check_positions(text[:40])
+    positions = check_positions(text[:40])
+    if positions not in POSITIONS:  # the engine knows more places than this page has words for
+        raise ExplorerError(f"The Patch lab cannot patch “{text[:40]}”; choose one of {', '.join(POSITIONS)}.")
+    return positions
 
 
 def _lower(sentence: str) -> str:
