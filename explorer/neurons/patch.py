@@ -124,7 +124,7 @@ def check_positions(positions: object) -> str | int:
 
 
 def _sliced(positions: str) -> str:
-    """Positions with a number in them in their shortest form, which another check takes or refuses; else as they are."""
+    """Positions with a number in them in their shortest form, for another check to take or refuse; else as they are."""
     found = _SLICE.fullmatch(positions)
     if not found:
         return positions

@@ -17,7 +17,10 @@ from explorer.errors import ExplorerError
 from explorer.neurons.overlap import layer_share
 from explorer.report import (
     causal,
+    depth,
+    dose,
     facts,
+    leave_out,
     overview,
     ranking_scores,
     safeguard,
@@ -204,6 +207,22 @@ def _single_neurons(run: Run) -> Chart:
     return matrix.interval_chart(frame, about.axis, share=about.share)
 
 
+def _depth(run: Run) -> Chart:
+    frame, measure = depth.curve_frame(run.whole_table("depth"), "refusal"), depth.MEASURES["refusal"]
+    return matrix.curve_chart(frame, "k, first tokens of the answer", measure.axis, share=False, log=False)
+
+
+def _dose(run: Run) -> Chart:
+    frame, measure = dose.curve_frame(run.whole_table("dose"), "refusal"), dose.MEASURES["refusal"]
+    return matrix.curve_chart(frame, "Strength of the patch", measure.axis, share=False, log=False)
+
+
+def _leave_out(run: Run) -> Chart:
+    alone = run.whole_table("single_neurons") if holds(run, "single_neurons") else None
+    frame = leave_out.change_frame(run.whole_table("leave_out"), alone)
+    return matrix.interval_chart(frame, "Margin of M2's answer over M1's, nats a prompt", share=False)
+
+
 def _series(run: Run, draw: Callable[[pd.DataFrame], Chart]) -> Chart:
     rows = main_rows(run, "series")
     wanted = usual_fraction(str(rows["method"].iloc[0]))
@@ -254,6 +273,9 @@ _FIGURES = {
     "sparsity": _Figure(("sparsity",), _sparsity),
     "place": _Figure(("place",), _place),
     "single_neurons": _Figure(("single_neurons",), _single_neurons),
+    "depth": _Figure(("depth",), _depth),
+    "dose": _Figure(("dose",), _dose),
+    "leave_out": _Figure(("leave_out",), _leave_out),
     "checkpoints": _Figure(("series",), partial(_series, draw=likeness_chart)),
     "checkpoint_refusals": _Figure(("series",), partial(_series, draw=refusal_chart)),
     "scores": _Figure((), _scores),

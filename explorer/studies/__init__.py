@@ -10,10 +10,13 @@ from explorer.studies.ablation import Ablation
 from explorer.studies.capability import Capability
 from explorer.studies.categories import Categories
 from explorer.studies.causal import Causal
+from explorer.studies.depth import Depth
 from explorer.studies.detail import Detail
+from explorer.studies.dose import Dose
 from explorer.studies.fewest import Fewest
 from explorer.studies.first_tokens import FirstTokens
 from explorer.studies.identification import Identification
+from explorer.studies.leave_out import LeaveOut
 from explorer.studies.likeness import Overlap
 from explorer.studies.place import Place
 from explorer.studies.safeguard import Safeguard
@@ -42,6 +45,9 @@ STUDIES: dict[str, Study[Any]] = {
         Fewest(),
         SingleNeurons(),
         FirstTokens(),
+        Depth(),
+        Dose(),
+        LeaveOut(),
         Detail(),
     )
 }

@@ -237,7 +237,15 @@ def test_a_wrong_strength_is_one_clear_sentence(wrong):
     assert "\n" not in str(caught.value)
 
 
-SLICED_WRONG = ("prompt[-0]", "prompt[-x]", "answer[-2:]", "prompt+answer[2:]", "prompt[-2:]", "answer[2]", "answer[:0]")
+SLICED_WRONG = (
+    "prompt[-0]",
+    "prompt[-x]",
+    "answer[-2:]",
+    "prompt+answer[2:]",
+    "prompt[-2:]",
+    "answer[2]",
+    "answer[:0]",
+)
 
 
 @pytest.mark.parametrize(

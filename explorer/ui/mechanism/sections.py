@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from explorer.runs.reader import Run
+from explorer.ui.mechanism import depth_view, dose_view, leave_out_view
 
 
 @dataclass(frozen=True)
@@ -21,4 +22,8 @@ class Section:
     show: Callable[[Run], None]
 
 
-SECTIONS: tuple[Section, ...] = ()
+SECTIONS: tuple[Section, ...] = (
+    Section("depth", "Where, and how deep?", depth_view.show),
+    Section("dose", "How strongly?", dose_view.show),
+    Section("leave_out", "Is a single neuron necessary?", leave_out_view.show),
+)
