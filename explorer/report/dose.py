@@ -37,7 +37,8 @@ def curve_frame(table: pd.DataFrame, measure: str, comparison: str = SIZES) -> p
     ends = [min(0.0, float(patched["strength"].min())), float(patched["strength"].max())]
     frames = []
     for (name, k), rows in shown.groupby(["set", "k"], sort=False):
-        words = f"{int(k):,} neuron{'s' * (k != 1)}" if comparison == SIZES else set_words(str(name))
+        size = int(str(k))
+        words = f"{size:,} neuron{'s' * (size != 1)}" if comparison == SIZES else set_words(str(name))
         through = pd.concat([rows, models["m1"].assign(strength=0.0)]).sort_values("strength")
         frames.append(_points(through, measure, words))
     for name, rows in models.items():

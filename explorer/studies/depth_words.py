@@ -134,7 +134,7 @@ def _along(kl: pd.DataFrame) -> str:
         return ""
     part = float((early["kl"] * early["n"]).sum()) / whole
     even = float(early["n"].sum()) / float(m1["n"].sum())
-    top = m1.loc[m1["kl"].idxmax()]
+    top = m1.iloc[int(m1["kl"].to_numpy().argmax())]
     return (
         f"Along M2's own answers the first {EARLY} tokens hold {percent(part)} of KL(M2 ‖ M1) ({percent(even)} of the "
         f"tokens; {early['kl'].mean():.2f} nats a token there, {late['kl'].mean():.2f} behind them); it is largest at "

@@ -159,7 +159,7 @@ def leave_out_sentence(table: pd.DataFrame) -> str:
         )
     dead = each[each["margin_low"] <= 0]
     sure = int(((each["p_holm"] < 0.05) & (each["loss"] > 0)).sum())
-    worst = each.loc[each["loss"].idxmax()]
+    worst = each.iloc[int(each["loss"].to_numpy().argmax())]
     name = neuron_label(int(worst["layer"]), int(worst["neuron"]))
     lead = (
         f"**{len(dead)} of {k}** neurons are necessary" if len(dead) else f"**No single one of the {k}** is necessary"
@@ -173,7 +173,7 @@ def leave_out_sentence(table: pd.DataFrame) -> str:
     if not whole["answered"]:
         return text
     moved = int(((each["refusal_change_low"] > 0) | (each["refusal_change_high"] < 0)).sum())
-    low = each.loc[each["refusal"].idxmin()]
+    low = each.iloc[int(each["refusal"].to_numpy().argmin())]
     return (
         f"{text} Refusals are {rate(whole['refusal'])} with the whole set and at least {rate(low['refusal'])} (95 % "
         f"interval {interval(low['refusal_low'], low['refusal_high'])}) without one; {moved} of {k} change them "
