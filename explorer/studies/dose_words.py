@@ -21,7 +21,7 @@ def dose_sentence(table: pd.DataFrame) -> str:
     mine = patched[patched["set"] == name]
     m1, m2 = (table[table["set"] == model].iloc[0] for model in ("m1", "m2"))
     low, high = float(mine["strength"].min()), float(mine["strength"].max())
-    sizes = sorted(mine["k"].unique())
+    sizes = sorted(set(mine["k"].tolist()))
     lines = [_line(_at(mine, k), k) for k in sizes]
     texts = [
         f"Refusals of {suite_label(str(m1['suite']))} by strength ({_strengths(mine)}), top neurons by "

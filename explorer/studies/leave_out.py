@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from annotated_types import Interval
 
-from explorer.charts.labels import interval, percent, rate, suite_label
+from explorer.charts.labels import interval, rate, suite_label
 from explorer.neurons.sets import NeuronSet
 from explorer.neurons.tables import neuron_label
 from explorer.progress import Progress as Tell
@@ -167,7 +167,7 @@ def leave_out_sentence(table: pd.DataFrame) -> str:
     text = (
         f"{lead}: together they raise the margin of M2's answer over M1's by {margin.value:+.2f} nats a prompt (95 % "
         f"interval {margin.low:+.2f} to {margin.high:+.2f}), and leaving out {name}, the one that counts most, takes "
-        f"away {percent(worst['loss'] / margin.value)} of it ({worst['loss']:+.2f} nats, {worst['loss_low']:+.2f} to "
+        f"away {rate(worst['loss'] / margin.value)} of it ({worst['loss']:+.2f} nats, {worst['loss_low']:+.2f} to "
         f"{worst['loss_high']:+.2f}); {sure} of {k} take away something after Holm's correction ({where})."
     ).replace("-", "−")
     if not whole["answered"]:

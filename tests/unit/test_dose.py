@@ -155,7 +155,7 @@ def test_overdriving_may_do_more_and_has_a_price():
     assert "raises refusals beyond those at strength 1 with 1 and 100 neurons (most with 1 neuron: +28 points" in text
     assert "Reversed (−1) the patch lowers M1's refusals with 100 neurons." in text
     assert "100 neurons at strength 2: 20 % degenerate answers" in text
-    assert "1.65 times M1's perplexity (1.65 to 1.65, n = 4 stretches)" in text
+    assert "1.65 times M1's perplexity (1.29 to 2.11, n = 4 stretches)" in text
 
 
 def test_overdriving_may_do_nothing():
@@ -186,7 +186,7 @@ def left_out(losses: list[float], n: int = 30) -> pd.DataFrame:
 def test_no_single_neuron_may_be_necessary():
     text = leave_out_sentence(left_out([1.0, 0.0, 0.02])).replace("\u00a0", " ")
     assert text.startswith("**No single one of the 3** is necessary: together")
-    assert "the one that counts most, takes away 1" in text
+    assert "the one that counts most, takes away 10 % of it" in text
     assert "1 of 3 take away something" in text
     assert "Refusals are 67 % with the whole set and at least 60 %" in text
 
