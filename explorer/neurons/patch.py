@@ -119,7 +119,7 @@ def check_positions(positions: object) -> str | int:
         return positions
     raise ExplorerError(
         f"Positions must be one of {', '.join(POSITIONS)}, or how many first tokens of the answer (1 or more), or "
-        f"{', '.join(SLICES)} with a whole number for k, not “{str(positions)[:60]}”."
+        f"{', '.join(SLICES)}, not “{str(positions)[:60]}”."
     )
 
 
