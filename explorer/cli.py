@@ -134,7 +134,8 @@ def patch(
     positions: Annotated[
         str,
         typer.Option(
-            help="Positions that are patched: all, prompt, last_prompt, answer, or how many first tokens of the answer."
+            help="Positions that are patched: all, prompt, last_prompt, answer, how many first tokens of the answer, "
+            "or prompt[-k], prompt+answer[:k], answer[k:] with a number for k."
         ),
     ] = "all",
     max_new_tokens: TokensOption = 64,

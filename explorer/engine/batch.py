@@ -61,6 +61,7 @@ class DecodeBatch:
         columns: Sequence[int],
         how: Decoding | None = None,
         prefix: SharedPrefix | None = None,
+        openings: Sequence[Sequence[int]] = (),
     ) -> None:
         """
         Args:
@@ -70,8 +71,11 @@ class DecodeBatch:
             columns: which have rows of their own, ascending; the others are read off these (`writers_of`).
             how: how they are decoded; None for prompts that are read and not answered.
             prefix: what the prompts begin with, if it has been read.
+            openings: token ids that each prompt's answers begin with, whatever the models would write; none where left
+                out.
         """
         self.pair, self.prompts = pair, prompts
+        self.openings = openings or [()] * len(prompts)
         self.limit = how.max_new_tokens if how else 0
         self.draft: Draft = how.draft if how else PROMPT_LOOKUP
         everything = range(len(prompts))
@@ -120,7 +124,7 @@ class DecodeBatch:
         n1, width = len(self.first), 1 + self.drafted
         read = [*self.pending[:n1], *(self.pending[n1 + i] for i in self.aligned_at)]
         for number, (row, tokens) in enumerate(zip(self.rows, read, strict=True)):
-            choices = best[number * width : (number + 1) * width]
+            choices = self._as_given(row, best[number * width : (number + 1) * width])
             before = len(row.written)
             for token in accepted(choices, tokens[1:] if self.drafted else []):
                 row.written = (*row.written, token)
@@ -128,6 +132,11 @@ class DecodeBatch:
                     break
             row.fresh = len(row.written) - before
         return self.rows
+
+    def _as_given(self, row: Row, choices: Sequence[int]) -> Sequence[int]:
+        """A row's next tokens, with what is still to come of its opening in place of its own choices."""
+        rest = self.openings[row.prompt][len(row.written) :]
+        return [*rest[: len(choices)], *choices[len(rest) :]] if rest else choices
 
     def read(self) -> None:
         """Run everything over its pending tokens; nothing is written."""
@@ -206,7 +215,8 @@ class DecodeBatch:
     def _forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Final hidden states of the last position and the draft, [rows, 1 + drafted, hidden]: of M1, and of M2."""
         # A shared prefix, which writes nothing, ends before its prompts do.
-        self.replacing.begin([len(row.written) + self.drafted if self.limit else -1 for row in self.patched])
+        ends = [len(row.written) + self.drafted if self.limit else -self.replacing.reach for row in self.patched]
+        self.replacing.begin(ends)
         return self._shared_pass() if self.pair.shared else self._lockstep_pass()
 
     def _shared_pass(self) -> tuple[torch.Tensor, torch.Tensor]:

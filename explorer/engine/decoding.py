@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from explorer.engine.batch import DecodeBatch, SharedPrefix, writers_of
 from explorer.engine.options import Columns, Decoding
+from explorer.engine.replacing import reach_of
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
 
@@ -44,6 +45,7 @@ def decode(
     what: Columns,
     how: Decoding,
     prefix: SharedPrefix | None = None,
+    openings: Sequence[Sequence[int]] = (),
 ) -> Iterator[list[Emitted]]:
     """Decode greedily, one list of new tokens a step, until every column has ended.
 
@@ -53,6 +55,7 @@ def decode(
         what: which columns to emit.
         how: how they are decoded.
         prefix: of `read_shared_prefix`, for these columns and prompts that begin so.
+        openings: token ids that the answers to each prompt begin with; they are emitted too, and count.
 
     Yields:
         The tokens of one step; several of one (column, prompt), in their order, where draft tokens were accepted.
@@ -72,7 +75,7 @@ def decode(
     readers: dict[int, list[int]] = {}
     for column, writer in writers_of(what, pair).items():
         readers.setdefault(writer, []).append(column)
-    batch = DecodeBatch(pair, prompts, patches, sorted(readers), how, prefix)
+    batch = DecodeBatch(pair, prompts, patches, sorted(readers), how, prefix, openings)
     while batch.rows:
         emitted = []
         for row in batch.step():
@@ -93,7 +96,8 @@ def read_shared_prefix(pair: Pair, prompts: Sequence[list[int]], what: Columns) 
         return None
     first, last = min(prompts), max(prompts)  # what these two share, all share
     common = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-    common = min(common, len(first) - 1)  # every prompt has something left to read
+    # Every prompt has something left to read, and all that a patch tells from the tokens before it.
+    common = min(common, min(map(len, prompts)) - reach_of(what.as_patches))
     if common < 1:
         return None
     batch = DecodeBatch(pair, [first[:common]], what.as_patches, sorted(set(writers_of(what, pair).values())))

@@ -18,6 +18,7 @@ from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
 from explorer.models.padding import padded
 from explorer.models.pair import Pair, apply_scale, scale_in_place
+from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 
 
@@ -62,7 +63,7 @@ class LogProbs:
 
 
 def token_log_probs(
-    pair: Pair, texts: Sequence[list[int]], sets: Sequence[NeuronSet], candidates: Sequence[int] = ()
+    pair: Pair, texts: Sequence[list[int]], sets: Sequence[NeuronSet | Patch], candidates: Sequence[int] = ()
 ) -> LogProbs:
     """Log-probabilities of each text's own tokens in M1, in M1 patched with each set, and in M2.
 
@@ -71,18 +72,21 @@ def token_log_probs(
     Args:
         pair: the models.
         texts: token ids, at least two each; they are read as one batch.
-        sets: the sets to patch from M2 into M1.
+        sets: the sets to patch from M2 into M1, at every position; a `Patch` says how strongly.
         candidates: tokens that might come next.
 
     Raises:
-        ExplorerError: the pair is not of decoders.
+        ExplorerError: the pair is not of decoders, or a patch is of some positions alone.
     """
     if pair.kind != "decoder":
         raise ExplorerError(f"Log-probabilities of a text need a decoder; this pair's models are of kind {pair.kind}.")
+    patches = [one if isinstance(one, Patch) else Patch(one) for one in sets]
+    if any(one.positions != "all" for one in patches):
+        raise ExplorerError("A text without a prompt is patched at all its positions; leave positions at “all”.")
     batch = padded(texts, pair.backbone1.device)
     last = torch.tensor([len(text) - 1 for text in texts], device=batch.device)
     wanted = torch.tensor(list(candidates), dtype=torch.long, device=batch.device)
-    masks = [torch.from_numpy(ns.mask()) for ns in sets]
+    masks = [(torch.from_numpy(one.neurons.mask()), one.strength) for one in patches]
     seen: list[torch.Tensor] = []
 
     def watch(layer: int, h: torch.Tensor) -> torch.Tensor:
@@ -90,18 +94,22 @@ def token_log_probs(
         seen.append(changed)
         return changed
 
-    def patch(mask: torch.Tensor | None, layer: int, h: torch.Tensor) -> torch.Tensor:
+    def patch(how: tuple[torch.Tensor, float] | None, layer: int, h: torch.Tensor) -> torch.Tensor:
         own = h if pair.scale1 is None else apply_scale(h, pair.scale1[layer])
-        if mask is None:
+        if how is None:
             return own
-        return torch.where(mask[layer].to(h.device), seen[layer].to(own), own)
+        mask, strength = how
+        a2 = seen[layer].to(own)
+        if strength != 1:
+            a2 = torch.lerp(own.float(), a2.float(), strength).to(own.dtype)
+        return torch.where(mask[layer].to(h.device), a2, own)
 
     with torch.inference_mode(), pair.lock:
         with neuron_hooks(pair.backbone2, watch):
             second = _log_probs(pair.backbone2(input_ids=batch, use_cache=False).logits, batch, last, wanted)
         columns = []
-        for mask in (None, *masks):
-            with neuron_hooks(pair.backbone1, partial(patch, mask)):
+        for how in (None, *masks):
+            with neuron_hooks(pair.backbone1, partial(patch, how)):
                 columns.append(_log_probs(pair.backbone1(input_ids=batch, use_cache=False).logits, batch, last, wanted))
     for model, (logs, _) in (("M2", second), ("M1", columns[0])):
         if np.isnan(logs).any():

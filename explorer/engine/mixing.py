@@ -84,7 +84,20 @@ def mixed_gradients(
 def token_log_probs_at(
     model: "PreTrainedModel", inputs: Inputs, at: torch.Tensor, tokens: torch.Tensor
 ) -> torch.Tensor:
-    """float32 [answer tokens]: log-probabilities of tokens after some positions alone, as the model itself gives them.
+    """float32 [answer tokens]: log-probabilities of tokens after some positions alone, see `logits_at`.
+
+    Args:
+        model: a model of a known family.
+        inputs: a batch of texts, see `reading.inputs_of`.
+        at: int64 [answer tokens], in the flattened [rows, positions].
+        tokens: int64 [answer tokens].
+    """
+    logits = logits_at(model, inputs, at)
+    return -functional.cross_entropy(logits, tokens.to(logits.device), reduction="none")
+
+
+def logits_at(model: "PreTrainedModel", inputs: Inputs, at: torch.Tensor) -> torch.Tensor:
+    """float32 [picked, vocabulary]: logits at some positions alone, as the model itself gives them.
 
     What the unembedding receives is cut down to those positions, so that whatever a family does to its logits (Gemma 2
     caps them, T5 scales them) is done by its own forward.
@@ -92,8 +105,7 @@ def token_log_probs_at(
     Args:
         model: a model of a known family.
         inputs: a batch of texts, see `reading.inputs_of`.
-        at: int64 [answer tokens], in the flattened [rows, positions].
-        tokens: int64 [answer tokens].
+        at: int64 [picked], in the flattened [rows, positions].
     """
 
     def pick(_module: Any, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
@@ -103,10 +115,10 @@ def token_log_probs_at(
     unembedding: Any = model.get_output_embeddings()
     handle = unembedding.register_forward_pre_hook(pick)
     try:
-        logits = model(**inputs, use_cache=False).logits[0].float()
+        logits: torch.Tensor = model(**inputs, use_cache=False).logits[0].float()
     finally:
         handle.remove()
-    return -functional.cross_entropy(logits, tokens.to(logits.device), reduction="none")
+    return logits
 
 
 class _Mix(torch.autograd.Function):

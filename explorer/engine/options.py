@@ -53,6 +53,7 @@ class Decoding:
         max_rows: rows of a forward pass, about; a prompt takes one for each column, and one for M2's guide.
         draft: of earlier answers of these models; the more an answer resembles them, the sooner it is there. It changes
             no answer.
+        opening: what every answer begins with, whoever writes it ("Sure, here is"); its tokens count.
 
     Raises:
         ExplorerError: the limit is none.
@@ -61,6 +62,7 @@ class Decoding:
     max_new_tokens: int = 64
     max_rows: int = 64
     draft: Draft = PROMPT_LOOKUP
+    opening: str = ""
 
     def __post_init__(self) -> None:
         check_new_tokens(self.max_new_tokens)

@@ -15,8 +15,9 @@ from typing import NamedTuple
 from explorer.engine.decoding import Emitted, decode, read_shared_prefix
 from explorer.engine.drafts import PROMPT_LOOKUP, Draft
 from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
+from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
-from explorer.models.prompting import TextStream
+from explorer.models.prompting import TextStream, continuation
 from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.progress import Progress
@@ -96,7 +97,8 @@ def generate(
         ns: the neurons to patch from M2 into M1.
         max_new_tokens: the limit per answer.
         strength: 1 is the paper's patch, 0 none; above 1 overdrives, below 0 reverses (−1 to 2).
-        positions: which are patched: one of `patch.POSITIONS`, or how many of the answer's first tokens.
+        positions: which are patched: one of `patch.POSITIONS` or `patch.SLICES`, or how many of the answer's first
+            tokens.
         max_rows: rows of a forward pass; a prompt takes three, and a fourth once its answers differ.
         draft: see `options.Decoding`.
 
@@ -126,9 +128,10 @@ def sweep(
         progress: progress callback, fraction of the prompts in [0, 1].
 
     Raises:
-        ExplorerError: a prompt or a set is not usable.
+        ExplorerError: a prompt or a set is not usable, or the opening leaves no token to write.
     """
     ids = [pair.encode(prompt, how.max_new_tokens) for prompt in prompts]
+    openings = [opening_of(pair, prompt, how) for prompt in prompts] if how.opening else [[] for _ in prompts]
     texts: dict[int, list[list[int]]] = {column: [[] for _ in ids] for column in what.numbers}
     rows_a_prompt = what.unpatched + len(what.patches) + 1  # and what M2's guides come to when their rows part
     # Prompts of like length share a batch: little of it is padding.
@@ -137,7 +140,7 @@ def sweep(
     prefix = read_shared_prefix(pair, ids, what)
     for start in range(0, len(order), size):
         chunk = order[start : start + size]
-        for step in decode(pair, [ids[i] for i in chunk], what, how, prefix):
+        for step in decode(pair, [ids[i] for i in chunk], what, how, prefix, [openings[i] for i in chunk]):
             for token in step:
                 texts[token.column][chunk[token.prompt]].append(token.token)
         if progress:
@@ -147,6 +150,21 @@ def sweep(
         return [Answer(pair.decode(tokens), tuple(tokens)) for tokens in texts.get(column, [])]
 
     return Sweep(answers(UNPATCHED), answers(ALIGNED), [answers(i) for i in range(len(what.patches))])
+
+
+def opening_of(pair: Pair, prompt: str, how: Decoding) -> list[int]:
+    """Token ids of the opening of answers, as they follow a prompt.
+
+    Raises:
+        ExplorerError: it leaves no token to write.
+    """
+    ids = continuation(pair.tokenizer, [("user", prompt)], how.opening)
+    if len(ids) >= how.max_new_tokens:
+        raise ExplorerError(
+            f"The opening “{how.opening[:40]}” has {len(ids)} tokens, so answers of up to {how.max_new_tokens} tokens "
+            "have no room behind it; raise the length."
+        )
+    return ids
 
 
 def stream(

@@ -5,6 +5,7 @@ full forward of M1 on the same text with the chosen neurons replaced. Slow on pu
 know what the fast form means.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ def naive_patched(
     max_new_tokens: int,
     strength: float = 1.0,
     positions: str | int = "all",
+    opening: Sequence[int] = (),
 ) -> list[int]:
     """Token ids of M1's patched greedy answer to the prompt `ids`, the end token included.
 
@@ -46,15 +48,21 @@ def naive_patched(
         ns: the neurons to patch.
         max_new_tokens: the limit.
         strength, positions: see `patching.generate`.
+        opening: what the answer begins with.
     """
     return _greedy(
-        pair, max_new_tokens, lambda answer: _patched_logits(pair, TokenText(ids, answer), ns, strength, positions)
+        pair,
+        max_new_tokens,
+        lambda answer: _patched_logits(pair, TokenText(ids, answer), ns, strength, positions),
+        opening,
     )
 
 
-def naive_greedy(pair: Pair, model: "PreTrainedModel", ids: list[int], max_new_tokens: int) -> list[int]:
+def naive_greedy(
+    pair: Pair, model: "PreTrainedModel", ids: list[int], max_new_tokens: int, opening: Sequence[int] = ()
+) -> list[int]:
     """Token ids of a plain greedy answer, by full forward passes."""
-    return _greedy(pair, max_new_tokens, lambda answer: _logits(model, TokenText(ids, answer)))
+    return _greedy(pair, max_new_tokens, lambda answer: _logits(model, TokenText(ids, answer)), opening)
 
 
 def naive_mixed_log_prob(pair: Pair, ids: list[int], answer: Sequence[int], mask: torch.Tensor) -> float:
@@ -102,6 +110,12 @@ def _is_patched(kind: str, part: str, text: TokenText, positions: str | int) -> 
         prompt, answer = (prompt, 0) if part == "encoder" else (1, answer)
     if isinstance(positions, int):
         return [False] * prompt + [number < positions for number in range(answer)]
+    if found := re.fullmatch(r"prompt\[-(\d+)\]", positions):
+        return [number == prompt - int(found[1]) for number in range(prompt)] + [False] * answer
+    if found := re.fullmatch(r"prompt\+answer\[:(\d+)\]", positions):
+        return [True] * prompt + [number < int(found[1]) for number in range(answer)]
+    if found := re.fullmatch(r"answer\[(\d+):\]", positions):
+        return [False] * prompt + [number >= int(found[1]) for number in range(answer)]
     return {
         "all": [True] * (prompt + answer),
         "prompt": [True] * prompt + [False] * answer,
@@ -110,8 +124,10 @@ def _is_patched(kind: str, part: str, text: TokenText, positions: str | int) -> 
     }[positions]
 
 
-def _greedy(pair: Pair, max_new_tokens: int, logits_of: Callable[[list[int]], torch.Tensor]) -> list[int]:
-    answer: list[int] = []
+def _greedy(
+    pair: Pair, max_new_tokens: int, logits_of: Callable[[list[int]], torch.Tensor], opening: Sequence[int] = ()
+) -> list[int]:
+    answer = list(opening)
     with torch.inference_mode():
         while len(answer) < max_new_tokens:
             answer.append(int(logits_of(answer).float().argmax()))

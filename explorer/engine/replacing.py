@@ -14,6 +14,7 @@ class Replacing:
 
     Attributes:
         used: for each layer, whether any patch reaches neurons of it.
+        reach: so many of a prompt's last tokens must be told from those before them; at least the last one.
     """
 
     def __init__(self, patches: Sequence[Patch], pair: Pair) -> None:
@@ -25,6 +26,7 @@ class Replacing:
         self.patches = patches
         self._masks = _layer_masks(patches, pair)
         self.used = [bool(mask.any()) for mask in self._masks]
+        self.reach = reach_of(patches)
         self._columns: list[int] = []
         self._chosen: list[torch.Tensor] = []  # bool [rows, 1, n_neurons] for each layer
         self._strengths: torch.Tensor | None = None  # float32 [rows, 1, 1]; None where all are 1
@@ -47,7 +49,7 @@ class Replacing:
     def begin(self, read: Sequence[int]) -> None:
         """A forward pass begins, by whose end each patched row will have read so many tokens behind its prompt.
 
-        Where prompts are read in two parts, the first part ends with −1.
+        Where prompts are read in two parts, the first part ends with −`reach`, for it is none of these last tokens.
         """
         self._read, self._known = read, {}
 
@@ -81,6 +83,11 @@ class Replacing:
             self._known[width] = found.pop() if len(found) == 1 else torch.tensor(rows, device=device)[:, :, None]
         known = self._known[width]
         return known.to(device) if isinstance(known, torch.Tensor) else known
+
+
+def reach_of(patches: Sequence[Patch]) -> int:
+    """How many of a prompt's last tokens any of these patches tells from those before them; at least the last one."""
+    return max([1, *(patch.reach for patch in patches)])
 
 
 def _layer_masks(patches: Sequence[Patch], pair: Pair) -> list[torch.Tensor]:

@@ -125,6 +125,25 @@ def continuation(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[Turn], te
     return whole[len(prompt) :] if whole[: len(prompt)] == prompt else encode_plain(tokenizer, text)
 
 
+def tokens_behind(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> int | None:
+    """How many tokens the chat template puts behind the last token of what a person wrote; 0 without a template.
+
+    The prompt is encoded up to there and whole. None where the first is not the beginning of the second: there the
+    tokeniser makes one token of the prompt's last characters and the template's first, so that no token is the
+    instruction's last one.
+
+    Raises:
+        ExplorerError: the prompt is empty or too long.
+    """
+    begin = template_of(tokenizer, "The model") is None
+    asked = _asked(tokenizer, prompt)
+    end = max(i for i, (_, typed) in enumerate(asked) if typed)
+    whole, lead = encode_pieces(tokenizer, asked, begin), encode_pieces(tokenizer, asked[: end + 1], begin)
+    if begin:  # some tokenisers put an end behind every text
+        return int(len(lead) > 1 and lead[-1] == tokenizer.eos_token_id)
+    return len(whole) - len(lead) if whole[: len(lead)] == lead else None
+
+
 def encode_text(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     """Token ids of running text, control tokens as plain characters, behind the tokeniser's own beginning.
 

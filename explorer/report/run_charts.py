@@ -17,8 +17,11 @@ from explorer.errors import ExplorerError
 from explorer.neurons.overlap import layer_share
 from explorer.report import (
     causal,
+    depth,
+    dose,
     facts,
     logits,
+    leave_out,
     overview,
     ranking_scores,
     safeguard,
@@ -216,6 +219,20 @@ def _logit_attribution(run: Run) -> Chart:
 
 def _logit_lens(run: Run) -> Chart:
     return logits.lens_lines(run.whole_table("logit_lens"), "change")
+def _depth(run: Run) -> Chart:
+    frame, measure = depth.curve_frame(run.whole_table("depth"), "refusal"), depth.MEASURES["refusal"]
+    return matrix.curve_chart(frame, "k, first tokens of the answer", measure.axis, share=False, log=False)
+
+
+def _dose(run: Run) -> Chart:
+    frame, measure = dose.curve_frame(run.whole_table("dose"), "refusal"), dose.MEASURES["refusal"]
+    return matrix.curve_chart(frame, "Strength of the patch", measure.axis, share=False, log=False)
+
+
+def _leave_out(run: Run) -> Chart:
+    alone = run.whole_table("single_neurons") if holds(run, "single_neurons") else None
+    frame = leave_out.change_frame(run.whole_table("leave_out"), alone)
+    return matrix.interval_chart(frame, "Margin of M2's answer over M1's, nats a prompt", share=False)
 
 
 def _series(run: Run, draw: Callable[[pd.DataFrame], Chart]) -> Chart:
@@ -270,6 +287,9 @@ _FIGURES = {
     "single_neurons": _Figure(("single_neurons",), _single_neurons),
     "logit_attribution": _Figure(("logit_attribution",), _logit_attribution),
     "logit_lens": _Figure(("logit_lens",), _logit_lens),
+    "depth": _Figure(("depth",), _depth),
+    "dose": _Figure(("dose",), _dose),
+    "leave_out": _Figure(("leave_out",), _leave_out),
     "checkpoints": _Figure(("series",), partial(_series, draw=likeness_chart)),
     "checkpoint_refusals": _Figure(("series",), partial(_series, draw=refusal_chart)),
     "scores": _Figure((), _scores),

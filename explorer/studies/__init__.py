@@ -10,10 +10,13 @@ from explorer.studies.ablation import Ablation
 from explorer.studies.capability import Capability
 from explorer.studies.categories import Categories
 from explorer.studies.causal import Causal
+from explorer.studies.depth import Depth
 from explorer.studies.detail import Detail
+from explorer.studies.dose import Dose
 from explorer.studies.fewest import Fewest
 from explorer.studies.first_tokens import FirstTokens
 from explorer.studies.identification import Identification
+from explorer.studies.leave_out import LeaveOut
 from explorer.studies.likeness import Overlap
 from explorer.studies.logit_attribution import LogitAttribution
 from explorer.studies.logit_lens import LogitLens
@@ -46,6 +49,9 @@ STUDIES: dict[str, Study[Any]] = {
         FirstTokens(),
         LogitAttribution(),
         LogitLens(),
+        Depth(),
+        Dose(),
+        LeaveOut(),
         Detail(),
     )
 }

@@ -15,6 +15,7 @@ from explorer.text_file import open_text
 
 if TYPE_CHECKING:
     from explorer.models.pair import Pair
+    from explorer.neurons.patch import Patch
     from explorer.neurons.sets import NeuronSet
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
@@ -104,7 +105,7 @@ def solves(answer: str, solution: str) -> bool:
     return bool(numbers) and float(numbers[-1].replace(",", "")) == float(solution.replace(",", ""))
 
 
-def window_losses(pair: "Pair", window: Item, sets: "Sequence[NeuronSet]" = ()) -> np.ndarray:
+def window_losses(pair: "Pair", window: Item, sets: "Sequence[NeuronSet | Patch]" = ()) -> np.ndarray:
     """float32 [2 + sets]: mean loss of a stretch of text, nats a token, in M1, in M1 patched with each set, in M2.
 
     The text is read behind the tokeniser's own beginning (BOS), where it has one.

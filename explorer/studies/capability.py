@@ -15,6 +15,7 @@ from annotated_types import Interval
 from explorer.charts.labels import NBSP, interval, percent
 from explorer.data.suites_io import Prompt
 from explorer.digests import digest
+from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.paths import fill_path
 from explorer.progress import Progress as Tell
@@ -154,9 +155,9 @@ def _solutions(
 
 @dataclass(frozen=True)
 class Scoring:
-    """Sets whose effect on reading is measured, from M2 into M1."""
+    """Sets whose effect on reading is measured, from M2 into M1; a `Patch` says how strongly."""
 
-    sets: tuple[NeuronSet, ...]
+    sets: tuple[NeuronSet | Patch, ...]
 
 
 def score_items(models: LoadedModels, how: Scoring, items: list[Item]) -> list[dict[str, Any]]:

@@ -129,11 +129,13 @@ class Margins:
         tokens: length limit of the answers.
         second: name of the aligned model.
         sets: what is patched, from either model into the other.
+        directions: which ways.
     """
 
     tokens: int
     second: str
     sets: tuple[NeuronSet, ...]
+    directions: tuple[str, ...] = DIRECTIONS
 
 
 def read_margins(models: LoadedModels, how: Margins, prompts: list[str]) -> dict[str, np.ndarray]:
@@ -146,7 +148,7 @@ def read_margins(models: LoadedModels, how: Margins, prompts: list[str]) -> dict
     out = sweep(pair, prompts, Columns(), Decoding(how.tokens))
     ids = [pair.encode(prompt, how.tokens) for prompt in prompts]
     first, second = ([answer.token_ids for answer in answers] for answers in (out.unpatched, out.aligned))
-    ways = {DIRECTIONS[0]: pair, DIRECTIONS[1]: pair.reversed()}
+    ways = {name: pair if name == DIRECTIONS[0] else pair.reversed() for name in how.directions}
     return {name: answer_margins(way, ids, second, first, how.sets) for name, way in ways.items()}
 
 

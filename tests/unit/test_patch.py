@@ -5,9 +5,10 @@ import pytest
 import explorer
 from explorer.engine.batch import DecodeBatch
 from explorer.engine.options import UNPATCHED, Columns, Decoding
-from explorer.engine.patching import generate, stream, sweep
-from explorer.engine.reference import naive_patched
+from explorer.engine.patching import generate, opening_of, stream, sweep
+from explorer.engine.reference import naive_greedy, naive_patched
 from explorer.errors import ExplorerError
+from explorer.models.prompting import tokens_behind
 from explorer.neurons.patch import POSITIONS, Patch, check_positions, check_strength
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
@@ -16,7 +17,7 @@ from tests.unit.test_patching import first_step
 
 NEW = 6
 PROMPTS = tiny.PROMPTS[:3]
-PLACES = (*POSITIONS, 1, 3)
+PLACES = (*POSITIONS, 1, 3, "prompt[-3]", "prompt+answer[:2]", "answer[2:]")
 STRENGTHS = (-1.0, 0.5, 1.0, 2.0)
 PAIRS = {
     "fused": lambda: tiny.shared_pair("llama"),
@@ -102,6 +103,64 @@ def test_drafts_verified_ahead_are_patched_where_their_positions_are(kind):
             assert sweep(pair, PROMPTS, Columns(patches), Decoding(NEW, draft=Prophet(known, errs))) == plain
 
 
+@pytest.mark.parametrize("prompts", [["Hi", "Hi"], ["Hi", "Hi there", "Hi the"], tiny.PROMPTS[:4]])
+def test_what_prompts_share_ends_before_a_place_that_is_told_apart(prompts):
+    """The shared prefix is read once for all prompts, but a place counted from the end is another in each."""
+    pair = tiny.shared_pair("llama")
+    ns = some(pair)
+    for places in ("prompt[-2]", "prompt[-25]", "prompt[-400]", "last_prompt"):
+        answers = sweep(pair, prompts, Columns([Patch(ns, 1.0, places)]), Decoding(NEW)).patched[0]
+        for prompt, answer in zip(prompts, answers, strict=True):
+            assert list(answer.token_ids) == naive_patched(pair, pair.encode(prompt), ns, NEW, 1.0, places)
+
+
+def test_a_place_in_the_template_is_patched_behind_every_prompt(pair):
+    ns = some(pair)
+    behind = {tokens_behind(pair.tokenizer, prompt) for prompt in PROMPTS}
+    assert len(behind) == 1
+    places = f"prompt[-{behind.pop() + 1}]"
+    ids = pair.encode(PROMPTS[0])
+    assert pair.decode([ids[-int(places[8:-1])]]) == PROMPTS[0][-1]  # a byte a token
+    out = sweep(pair, PROMPTS, Columns([Patch(ns, 1.0, places)]), Decoding(NEW))
+    for prompt, answer in zip(PROMPTS, out.patched[0], strict=True):
+        assert list(answer.token_ids) == naive_patched(pair, pair.encode(prompt), ns, NEW, 1.0, places)
+
+
+def test_answers_go_on_from_a_given_opening(pair):
+    ns, opening = some(pair), "Su"
+    places = ("all", "prompt", "answer[2:]", "answer[1:]", 2, "prompt[-3]")
+    how = Decoding(NEW, opening=opening)
+    out = sweep(pair, PROMPTS, Columns([Patch(ns, 1.0, place) for place in places]), how)
+    for number, prompt in enumerate(PROMPTS):
+        ids = pair.encode(prompt)
+        given = opening_of(pair, prompt, how)
+        assert out.unpatched[number].text.startswith(opening)
+        assert list(out.unpatched[number].token_ids) == naive_greedy(pair, pair.m1, ids, NEW, given)
+        assert list(out.aligned[number].token_ids) == naive_greedy(pair, pair.m2, ids, NEW, given)
+        for place, answers in zip(places, out.patched, strict=True):
+            naive = naive_patched(pair, ids, ns, NEW, 1.0, place, given)
+            assert list(answers[number].token_ids) == naive, (place, prompt)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_drafts_are_verified_behind_an_opening_too(kind):
+    pair = tiny.shared_pair(kind)
+    columns = Columns([Patch(some(pair), 1.0, place) for place in ("all", "answer[3:]", 3)])
+    plain = sweep(pair, PROMPTS, columns, Decoding(NEW, opening="Sur"))
+    known = [
+        pair.encode(prompt) + list(answer.token_ids)
+        for column in (plain.unpatched, plain.aligned, *plain.patched)
+        for prompt, answer in zip(PROMPTS, column, strict=True)
+    ]
+    for errs in (False, True):
+        assert sweep(pair, PROMPTS, columns, Decoding(NEW, draft=Prophet(known, errs), opening="Sur")) == plain
+
+
+def test_an_opening_that_leaves_no_room_is_one_sentence():
+    with pytest.raises(ExplorerError, match=r"The opening “Sure, here is” has 13 tokens, .* raise the length"):
+        sweep(tiny.shared_pair(), PROMPTS, Columns(), Decoding(NEW, opening="Sure, here is"))
+
+
 # -- what is patched -------------------------------------------------------------------------------
 
 
@@ -110,7 +169,16 @@ def test_only_the_chosen_positions_of_the_prompt_change():
     ids = pair.encode(PROMPTS[0])
     ns = NeuronSet.from_pairs([(1, 3)], pair)
     plain = first_step(pair, ids, NeuronSet.empty(pair), 0)[1]
-    for positions, changed in (("all", range(len(ids))), ("last_prompt", [len(ids) - 1]), ("answer", []), (4, [])):
+    for positions, changed in (
+        ("all", range(len(ids))),
+        ("last_prompt", [len(ids) - 1]),
+        ("prompt[-4]", [len(ids) - 4]),
+        ("prompt+answer[:1]", range(len(ids))),
+        (f"prompt[-{len(ids) + 1}]", []),
+        ("answer", []),
+        ("answer[1:]", []),
+        (4, []),
+    ):
         patched = first_step(pair, ids, Patch(ns, 1.0, positions), 0)[1]
         differs = (plain != patched).any(dim=1).nonzero().flatten().tolist()
         assert differs == list(changed)
@@ -169,7 +237,35 @@ def test_a_wrong_strength_is_one_clear_sentence(wrong):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("wrong", ["everywhere", 0, -3, 1.5, True, None, "", "0"])
+SLICED_WRONG = (
+    "prompt[-0]",
+    "prompt[-x]",
+    "answer[-2:]",
+    "prompt+answer[2:]",
+    "prompt[-2:]",
+    "answer[2]",
+    "answer[:0]",
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("prompt[-1]", "last_prompt"),
+        ("prompt[-5]", "prompt[-5]"),
+        ("answer[:3]", 3),
+        ("answer[0:]", "answer"),
+        ("answer[08:]", "answer[8:]"),
+        ("prompt+answer[:0]", "prompt"),
+        ("prompt+answer[:3]", "prompt+answer[:3]"),
+    ],
+)
+def test_a_place_is_written_in_one_way(written, meant):
+    assert check_positions(written) == meant
+    assert check_positions(meant) == meant
+
+
+@pytest.mark.parametrize("wrong", ["everywhere", 0, -3, 1.5, True, None, "", "0", *SLICED_WRONG])
 def test_wrong_positions_are_one_clear_sentence(wrong):
     with pytest.raises(ExplorerError, match="all, prompt, last_prompt, answer, or how many first tokens"):
         check_positions(wrong)

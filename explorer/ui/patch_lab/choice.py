@@ -11,7 +11,7 @@ from explorer.charts.labels import percent
 from explorer.errors import ExplorerError
 from explorer.models.prompting import check_prompt
 from explorer.neurons.fractions import SLIDER
-from explorer.neurons.patch import check_positions, check_strength
+from explorer.neurons.patch import check_strength
 from explorer.neurons.ranking import Ranking, count_of
 from explorer.neurons.sets import NeuronSet
 
@@ -303,7 +303,12 @@ def _strength(text: str) -> float:
 def _positions(text: str) -> str | int:
     if text.isdecimal():
         return _whole(text, "number of first answer tokens", 1, MAX_FIRST_TOKENS)
-    return check_positions(text[:40])
+    named = [name for name in POSITIONS if name != FIRST]  # the engine knows more places than this page has words for
+    if text not in named:
+        raise ExplorerError(
+            f"Positions must be one of {', '.join(named)}, or how many first tokens of the answer, not “{text[:40]}”."
+        )
+    return text
 
 
 def _lower(sentence: str) -> str:
