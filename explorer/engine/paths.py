@@ -1,18 +1,17 @@
 """The refusal margin of patched M1 while parts of it stay M1's: by which paths does a patch act?
 
-found = path_margins(pair, ids, margin, [KeptColumn(neurons, frozenset(kept)) for kept in KEPT])
+found = path_margins(pair, ids, margin, [KeptColumn(neurons, frozenset({"patterns"})), …])
 
-`studies.path_parts` makes shares of it that add up.
+With every choice of what stays M1's, `studies.path_parts` makes shares of it that add up.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import torch
 
-from explorer.engine.keeping import PATHS, KeepingRows, KeptColumn
+from explorer.engine.keeping import KeepingRows, KeptColumn
 from explorer.engine.next_token import logits_at
 from explorer.engine.reading import Inputs, TokenText, batches, inputs_of
 from explorer.engine.sane import not_finite
@@ -22,9 +21,6 @@ from explorer.models.attention import attention_hooks, check_attention
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair, scale_in_place
 from explorer.progress import Progress
-
-KEPT = tuple(frozenset(kept) for size in range(len(PATHS) + 1) for kept in combinations(PATHS, size))
-"""Every choice of what stays M1's: nothing first, everything last."""
 
 MAX_ROWS = 128
 """Rows of a pass, about."""

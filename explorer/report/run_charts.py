@@ -19,6 +19,7 @@ from explorer.report import (
     causal,
     facts,
     overview,
+    paths,
     ranking_scores,
     safeguard,
     seeds_and_methods,
@@ -204,6 +205,10 @@ def _single_neurons(run: Run) -> Chart:
     return matrix.interval_chart(frame, about.axis, share=about.share)
 
 
+def _paths(run: Run) -> Chart:
+    return matrix.interval_chart(paths.parts_frame(run.whole_table("paths")), paths.MARGIN_AXIS, share=False)
+
+
 def _series(run: Run, draw: Callable[[pd.DataFrame], Chart]) -> Chart:
     rows = main_rows(run, "series")
     wanted = usual_fraction(str(rows["method"].iloc[0]))
@@ -254,6 +259,7 @@ _FIGURES = {
     "sparsity": _Figure(("sparsity",), _sparsity),
     "place": _Figure(("place",), _place),
     "single_neurons": _Figure(("single_neurons",), _single_neurons),
+    "paths": _Figure(("paths",), _paths),
     "checkpoints": _Figure(("series",), partial(_series, draw=likeness_chart)),
     "checkpoint_refusals": _Figure(("series",), partial(_series, draw=refusal_chart)),
     "scores": _Figure((), _scores),

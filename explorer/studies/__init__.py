@@ -15,6 +15,7 @@ from explorer.studies.fewest import Fewest
 from explorer.studies.first_tokens import FirstTokens
 from explorer.studies.identification import Identification
 from explorer.studies.likeness import Overlap
+from explorer.studies.paths import Paths
 from explorer.studies.place import Place
 from explorer.studies.safeguard import Safeguard
 from explorer.studies.seeds import Seeds
@@ -42,6 +43,7 @@ STUDIES: dict[str, Study[Any]] = {
         Fewest(),
         SingleNeurons(),
         FirstTokens(),
+        Paths(),
         Detail(),
     )
 }

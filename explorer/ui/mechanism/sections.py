@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from explorer.runs.reader import Run
+from explorer.ui.mechanism.paths_view import show_paths
 
 
 @dataclass(frozen=True)
@@ -21,4 +22,4 @@ class Section:
     show: Callable[[Run], None]
 
 
-SECTIONS: tuple[Section, ...] = ()
+SECTIONS: tuple[Section, ...] = (Section("paths", "Through attention or through MLPs?", show_paths),)
