@@ -138,9 +138,7 @@ class _PatchedRun(AttentionVisit):
             self._states.append(state[len(self._batch) :].clone())
             self._tuples = isinstance(out, tuple)
 
-        handles = [
-            block.register_forward_hook(note, with_kwargs=True) for block in blocks_of(self._pair.backbone1)
-        ]
+        handles = [block.register_forward_hook(note, with_kwargs=True) for block in blocks_of(self._pair.backbone1)]
         try:
             yield
         finally:

@@ -109,8 +109,8 @@ def head_sentence(table: pd.DataFrame, layer: int, head: int) -> str:
     else:
         end = "not distinguishable from 0"
     return (
-        f"With head {head} of layer {layer} kept at M1's, the refusal margin loses **{value}** logits ({low} to {high}): "
-        f"{end}; n = {int(row['n']):,}. Intervals are not corrected for the number of heads."
+        f"With head {head} of layer {layer} kept at M1's, the refusal margin loses **{value}** logits ({low} to "
+        f"{high}): {end}; n = {int(row['n']):,}. Intervals are not corrected for the number of heads."
     )
 
 

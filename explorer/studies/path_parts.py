@@ -1,9 +1,9 @@
-"""How a change of the refusal margin divides into a direct part and parts by attention and by MLPs, so that they add up.
+"""How a change of the refusal margin divides into a direct part, attention's and MLPs', so that they add up.
 
 Let v(F) be the change of patched M1's margin, from M1's, when the paths in F react to the patch while the others stay
 M1's. With nothing reacting, what the patched neurons write reaches the final norm alone: v(∅) is the **direct** part.
-With everything reacting, v is the **whole**. The rest of the whole is divided by what freeing a path adds, averaged over
-the orders in which paths can be freed (Shapley 1953):
+With everything reacting, v is the **whole**. The rest of the whole is divided by what freeing a path adds, averaged
+over the orders in which paths can be freed (Shapley 1953):
 
     attention = ½ [v(attention) − v(∅)] + ½ [v(all) − v(MLPs)]
     MLPs      = ½ [v(MLPs) − v(∅)]      + ½ [v(all) − v(attention)]
@@ -72,7 +72,9 @@ def parts_of(changes: Mapping[frozenset[str], np.ndarray]) -> dict[str, np.ndarr
         "attention": by_patterns + by_values,
         "whole": all_free,
         "interaction": all_free - attention - mlps + none,
-        "interaction_in_attention": (attention - patterns - values + none + all_free - with_patterns - with_values + mlps)
+        "interaction_in_attention": (
+            attention - patterns - values + none + all_free - with_patterns - with_values + mlps
+        )
         / 2,
     }
 

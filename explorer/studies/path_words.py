@@ -35,8 +35,8 @@ def paths_sentence(parts: pd.DataFrame, kept: pd.DataFrame) -> str:
     control = _control(parts)
     if not whole.sign:
         return (
-            f"Patching {size} does not distinguishably change the refusal margin of M1's first token ({_logits(whole)}), "
-            f"so no shares are given; {where}.{control}"
+            f"Patching {size} does not distinguishably change the refusal margin of M1's first token "
+            f"({_logits(whole)}), so no shares are given; {where}.{control}"
         )
     verb = "raises" if whole.sign > 0 else "lowers"
     shares = {part: _estimate(mine.loc[part], "share") for part in ("direct", "attention", "mlps")}
@@ -55,7 +55,11 @@ def _largest(shares: dict[str, Estimate]) -> str:
     ranked = sorted(shares, key=lambda part: -shares[part].value)
     first, second = shares[ranked[0]], shares[ranked[1]]
     if first.low > second.high:
-        return f"Most acts {PART_WORDS[ranked[0]]}." if first.low > 0.5 else f"The largest part acts {PART_WORDS[ranked[0]]}."
+        return (
+            f"Most of it acts {PART_WORDS[ranked[0]]}."
+            if first.low > 0.5
+            else f"The largest part acts {PART_WORDS[ranked[0]]}."
+        )
     return "The intervals of the largest parts overlap, so none stands out."
 
 
@@ -71,8 +75,8 @@ def _refusals(kept: pd.DataFrame, name: str) -> str:
 
     return (
         f"Of its answers of up to {int(free['max_new_tokens'])} tokens, **{rate(free['refusal'])}** "
-        f"({interval(free['refusal_low'], free['refusal_high'])}) refuse; with attention kept at M1's {said('attention')}, "
-        f"with the other MLP neurons kept {said('mlps')}, with all kept {said('everything')};"
+        f"({interval(free['refusal_low'], free['refusal_high'])}) refuse; with attention kept at M1's "
+        f"{said('attention')}, with the other MLP neurons kept {said('mlps')}, with all kept {said('everything')};"
     )
 
 

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from explorer.engine.token_margin import TokenMargin
 
 KEPT_ORDER = tuple(WAYS.values())
+HEAD_PASSES = 85
+"""About how many whole passes the heads of a set come to, of 30 layers of 9 heads: half the layers of each, and none in
+front of the first patched one."""
+
 MARGIN = Column("margin", "change of the refusal margin from M1's at the answer's first token, logits", True)
 SHARE = Column("share", "of the whole change, 1 = all; nan where that is not distinguishable from 0", True)
 N_READ = Column("n", "prompts")
@@ -51,6 +55,7 @@ class PathsSpec:
         beside: further rankings.
         fraction: of all neurons, the size of the sets.
         limit: at most so many prompts.
+        heads_limit: the same for single heads, which take the most time by far.
         random_seed: of the random set.
         heads: of the heads that matter most, how many have their attention kept in the run.
         examples: prompts whose attention is kept.
@@ -61,6 +66,7 @@ class PathsSpec:
     beside: Annotated[tuple[Place, ...], Distinct] = ()
     fraction: Fraction = 0.005
     limit: Count = 100
+    heads_limit: Count = 100
     random_seed: Seed = 0
     heads: Annotated[int, Interval(ge=1, le=100)] = 12
     examples: Annotated[int, Interval(ge=0, le=20)] = 3
@@ -168,17 +174,16 @@ class Paths(Study[PathsSpec]):
         def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
             sets = compared_sets(build, asked.ranking, asked.beside, asked.fraction, asked.random_seed)
             how = Reading(second, tuple(s.neurons for s in sets), margin_of(build.table("first_tokens")))
-            texts = chunks([p.prompt for p in prompts], CHUNK)
+            asks = [p.prompt for p in prompts]
+            texts, few = chunks(asks, CHUNK), chunks(asks[: asked.heads_limit], CHUNK)
             parts = list(build.compute(self.name, key, read_margins, how, texts, share(tell, 0, 4), f"{mark}margins"))
             margins = np.concatenate([part["margins"] for part in parts], axis=-1)
-            parts = list(build.compute(self.name, key, read_heads, how, texts, share(tell, 1, 4), f"{mark}heads"))
+            parts = list(build.compute(self.name, key, read_heads, how, few, share(tell, 1, 4), f"{mark}heads"))
             lost = np.concatenate([part["lost"] for part in parts], axis=-1)
             plain = build.patching(sets=how.sets, second=second)
             free = build.answer(self.name, key, plain, prompts, share(tell, 2, 4), f"{mark}free")
             keeping = Keeping(tokens, how.sets, second=second)
-            kept = build.answer(
-                self.name, key, keeping, prompts, share(tell, 3, 4), f"{mark}kept", answer_with_kept
-            )
+            kept = build.answer(self.name, key, keeping, prompts, share(tell, 3, 4), f"{mark}kept", answer_with_kept)
             common = {"suite": asked.suite}
             sized = common | {"fraction": asked.fraction}
             answers = answers_table(common, sets, margins, free, kept, [p.id for p in prompts])
@@ -193,9 +198,9 @@ class Paths(Study[PathsSpec]):
                 "paths_answers": answers,
             }
 
-        # Of the heads only layers behind the first patched one are computed: about 15 whole passes a set, as measured.
         sets = 2 + len(asked.beside)
-        work = build.estimate(prompts, 2 + sets * (8 + 15), 0) + build.estimate(prompts, 3 * 5 * sets, tokens)
+        work = build.estimate(prompts, 2 + 8 * sets, 0) + build.estimate(prompts, 3 * 5 * sets, tokens)
+        work += build.estimate(prompts[: asked.heads_limit], HEAD_PASSES * sets, 0)
         return Part(inputs(build, asked, self.needs(asked)) | {"statistics": statistics.VERSION}, work, run)
 
     def finding(self, tables: Mapping[str, pd.DataFrame]) -> str:

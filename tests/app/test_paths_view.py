@@ -13,7 +13,7 @@ def test_the_finding_comes_first_and_charts_follow(runs, open_page) -> None:
     assert "n = 12" in said
     assert "16 tokens" in said
     assert "Random neurons of the same layers change it by **+0.10** logits (−0.05 to +0.25), not" in said
-    assert [len(app.get(kind)) for kind in ("plotly_chart", "vega_lite_chart")] == [1, 4]
+    assert [len(app.get(kind)) for kind in ("plotly_chart", "vega_lite_chart")] == [1, 3]
     assert len(app.dataframe[0].value) == 3
 
 
@@ -22,8 +22,9 @@ def test_a_head_is_told_in_words_and_its_attention_shown_where_it_is_held(runs, 
     assert any("head 0 of layer 5" in m.value and "patching acts through it" in m.value for m in app.markdown)
     assert any(c.value.endswith("5.1.") for c in app.caption)
     app = open_page(PAGE, **PART, path_set="Top neurons by change score", path_layer="5", path_head="1")
-    assert any("not distinguishable from 0" in m.value for m in app.markdown)
+    assert any("higher without its change" in m.value for m in app.markdown)
     assert any(c.value.startswith("From the prompt's last token") for c in app.caption)
+    assert len(app.get("vega_lite_chart")) == 4
 
 
 def test_another_set_measure_and_restriction_can_be_chosen(runs, open_page) -> None:

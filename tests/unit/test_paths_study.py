@@ -1,8 +1,9 @@
-"""The study of paths: parts that add up, its tables from rows made by hand, its sentence both ways, and a tiny build."""
+"""The study of paths: parts that add up, its sentence both ways, and a tiny build."""
 
 import numpy as np
 import pytest
 
+from explorer import report
 from explorer.engine.heads import head_losses
 from explorer.engine.keeping import KeptColumn
 from explorer.engine.keeping_answers import answers_with_kept
@@ -75,7 +76,7 @@ def test_the_finding_comes_out_either_way():
     direct = tables["paths"]["part"] == "direct"
     for column, value in {"share": 0.9, "share_low": 0.8, "share_high": 0.95}.items():
         tables["paths"].loc[direct, column] = value
-    assert "Most acts directly." in Paths().finding(tables)
+    assert "Most of it acts directly." in Paths().finding(tables)
     assert Paths().finding({name: frame.iloc[:0] for name, frame in tables.items()}) == ""
 
 
@@ -116,7 +117,7 @@ def test_a_build_tells_paths_apart(tmp_path, monkeypatch):
     assert_close(looked.to_numpy(), np.ones(len(looked)))
     assert looked.index.get_level_values("prompt_id").nunique() == 3
     assert "the refusal margin" in Paths().finding(tables)
-    assert "paths" in run.charts()
+    assert "paths" in report.charts(run)
 
 
 @pytest.mark.parametrize(

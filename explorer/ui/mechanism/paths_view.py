@@ -1,5 +1,7 @@
 """Through attention or through MLPs: shares of the effect, what is left with a path kept, and heads one by one."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 import streamlit as st
 
@@ -20,7 +22,7 @@ from explorer.report.paths import (
 from explorer.runs.reader import Run
 from explorer.studies.paths import Paths
 from explorer.ui.current_run import table
-from explorer.ui.result_controls import choose
+from explorer.ui.result_controls import choose, follow_address
 from explorer.ui.study_page import has_table, pick, show_matrix, show_prompts
 from explorer.ui.widgets import caption_and_csv, show_chart
 
@@ -32,7 +34,7 @@ def show_paths(run: Run) -> None:
     parts, kept = table(run, "paths"), table(run, "paths_kept")
     st.markdown(Paths().finding({"paths": parts, "paths_kept": kept}))
     sets = sets_of(parts)
-    name = choose("path_set", "Set", sets)
+    name = _choose(run, "path_set", "Set", sets)
     _show_parts(run, parts, name)
     _show_kept(run, kept)
     if has_table(run, "paths_heads"):
@@ -54,8 +56,8 @@ def _show_parts(run: Run, parts: pd.DataFrame, name: str) -> None:
     about = (
         "Direct is what is left when attention patterns, values and all other MLP neurons stay M1's. The others are "
         "what freeing a path adds, averaged over the orders in which paths can be freed (Shapley; patterns and values "
-        "next to each other), so that direct, patterns, values and MLPs add up to the whole. What attention and MLPs do "
-        f"only together is in both halves: {_interaction(parts, name)}. Orange flows work against the whole."
+        "next to each other), so that direct, patterns, values and MLPs add up to the whole. What attention and MLPs "
+        f"do only together is in both halves: {_interaction(parts, name)}. Orange flows work against the whole."
     )
     caption_and_csv(about, f"{run.name}-paths.csv", lambda: parts, "paths_csv")
 
@@ -68,7 +70,7 @@ def _interaction(parts: pd.DataFrame, name: str) -> str:
 
 def _show_kept(run: Run, kept: pd.DataFrame) -> None:
     st.subheader("What is left with a path kept at M1's")
-    measure = choose("path_measure", "Measure", {name: one.label for name, one in MEASURES.items()})
+    measure = _choose(run, "path_measure", "Measure", {name: one.label for name, one in MEASURES.items()})
     shown, first = MEASURES[measure], kept.iloc[0]
     show_chart(
         interval_chart(kept_frame(kept, measure), shown.axis, share=shown.share),
@@ -122,16 +124,17 @@ def _show_attention(run: Run, layer: int, head: int) -> None:
     prompt = pick("Prompt", list(prompts), "path_prompt", format_func=lambda i: prompts[i], width=560)
     frame = looked_frame(looked, layer, head, prompt)
     show_chart(attention_chart(frame), f"Where head {head} of layer {layer} looks from the prompt's last token")
+    patched = sets_of(looked)[frame["set"].iloc[0]]
     about = (
-        f"From the prompt's last token, where the answer's first token is predicted; {sets_of(looked)[frame['set'].iloc[0]]} "
-        "are patched. An example, not a mean."
+        "From the prompt's last token, where the answer's first token is predicted. Patched are: "
+        f"{patched.lower()}. An example, not a mean."
     )
     caption_and_csv(about, f"{run.name}-head-{layer}-{head}.csv", lambda: frame, "paths_attention_csv")
 
 
 def _show_answers(run: Run, name: str) -> None:
     st.subheader("The answers behind it")
-    way = choose("path_kept", "Kept at M1's", KEPT)
+    way = _choose(run, "path_kept", "Kept at M1's", KEPT)
     answers = table(run, "paths_answers")
     rows = answers[(answers["set"] == name) & (answers["kept"] == way)]
     show_prompts(
@@ -140,3 +143,9 @@ def _show_answers(run: Run, name: str) -> None:
     )
     about = "Sorted by the change of the refusal margin, in logits; the Patch lab patches without anything kept."
     caption_and_csv(about, f"{run.name}-paths-answers.csv", lambda: answers, "paths_answers_csv")
+
+
+def _choose(run: Run, key: str, label: str, words: Mapping[str, str]) -> str:
+    """A select box whose options an address may name by their names."""
+    follow_address(key, words, f"The run {run.name} has no {label.lower()}")
+    return choose(key, label, words)
