@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from explorer.engine.keeping import KeepingRows, KeptColumn
+from explorer.engine.keeping import KeepingRows, KeptColumn, check_kept
 from explorer.engine.paths import read_guide
 from explorer.engine.reading import TokenText, inputs_of, read
-from explorer.models.attention import AttentionVisit, attention_hooks, check_attention
+from explorer.models.attention import AttentionVisit, attention_hooks
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair, scale_in_place
 from explorer.neurons.sets import NeuronSet
@@ -33,7 +33,7 @@ def head_patterns(
     Raises:
         ExplorerError: the models are not decoders whose attention can be read.
     """
-    check_attention(pair.backbone1)
+    check_kept(pair)
     batch = [TokenText(prompt)]
     rows = KeepingRows(pair, [KeptColumn(ns)])
     rows.follow(1, [(0, 0)])

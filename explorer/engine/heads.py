@@ -14,22 +14,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from explorer.engine.keeping import KeepingRows, KeptColumn
+from explorer.engine.keeping import KeepingRows, KeptColumn, check_kept
 from explorer.engine.next_token import logits_at
-from explorer.engine.paths import MAX_ROWS, NumberedText, last_positions, read_guide
-from explorer.engine.reading import TokenText, batches, inputs_of
+from explorer.engine.paths import BATCH, READ_TOKENS, NumberedText, last_positions, passes, read_guide
+from explorer.engine.reading import TokenText, batches, inputs_of, parts
 from explorer.engine.sane import not_finite
 from explorer.engine.token_margin import TokenMargin
 from explorer.errors import ExplorerError
-from explorer.models.attention import AttentionVisit, attention_hooks, check_attention
+from explorer.models.attention import AttentionVisit, attention_hooks
 from explorer.models.families import blocks_of
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair
 from explorer.neurons.sets import NeuronSet
 from explorer.progress import Progress
-
-BATCH = 8
-"""Prompts read at once; each is a row for every head of a layer, in parts of about `MAX_ROWS` rows."""
 
 
 def head_losses(
@@ -56,17 +53,17 @@ def head_losses(
     Raises:
         ExplorerError: as `paths.path_margins`.
     """
-    check_attention(pair.backbone1)
+    check_kept(pair)
     found: np.ndarray | None = None
     texts = [NumberedText(ids, number=number) for number, ids in enumerate(prompts)]
     for share, batch in batches(texts, BATCH):
-        numbers = [text.number for text in batch]
-        with torch.inference_mode(), pair.lock:
-            run = _PatchedRun(pair, batch, margin, ns)
-            if found is None:
-                found = np.zeros((pair.n_layers, run.n_heads, len(prompts)))
-            for layer in range(int(ns.layers.min(initial=pair.n_layers)) + 1, pair.n_layers):
-                found[layer][:, numbers] = run.patched - run.with_head_kept(layer)
+        for part in parts(batch, READ_TOKENS):
+            with torch.inference_mode(), pair.lock:
+                run = _PatchedRun(pair, part, margin, ns)
+                if found is None:
+                    found = np.zeros((pair.n_layers, run.n_heads, len(prompts)))
+                for layer in range(int(ns.layers.min(initial=pair.n_layers)) + 1, pair.n_layers):
+                    found[layer][:, [text.number for text in part]] = run.patched - run.with_head_kept(layer)
         if progress:
             progress(share)
     if found is None or not np.isfinite(found).all():
@@ -101,9 +98,7 @@ class _PatchedRun(AttentionVisit):
 
     def with_head_kept(self, layer: int) -> np.ndarray:
         """float64 [heads, prompts]: the margin with each head of a layer kept at M1's, one at a time."""
-        together = max(1, MAX_ROWS // len(self._batch))
-        parts = [range(h, min(h + together, self.n_heads)) for h in range(0, self.n_heads, together)]
-        return np.concatenate([self._keep_each(layer, heads) for heads in parts])
+        return np.concatenate([self._keep_each(layer, heads) for heads in passes(self.n_heads, self._batch)])
 
     def _keep_each(self, layer: int, heads: range) -> np.ndarray:
         """The same for some heads, [heads, prompts]."""

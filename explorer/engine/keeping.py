@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from explorer.models.attention import AttentionVisit
+from explorer.models.attention import AttentionVisit, check_attention
 from explorer.models.layers import neuron_layers
 from explorer.models.pair import Pair, scale_in_place
 from explorer.neurons.sets import NeuronSet
@@ -19,6 +19,14 @@ PATHS = (PATTERNS, VALUES, MLPS)
 """What can stay M1's: the attention probabilities of every head (QK), the values that heads read (OV), the activations
 of all neurons that are not patched. With the first two, whole attention outputs stay M1's; with all three nothing
 reacts to the patch, and what is left is its direct effect."""
+
+
+def check_kept(pair: Pair) -> None:
+    """Raises:
+    ExplorerError: the models are not decoders whose attention can be kept.
+    """
+    with pair.lock:
+        check_attention(pair.backbone1)
 
 
 @dataclass(frozen=True)

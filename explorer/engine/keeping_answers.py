@@ -10,10 +10,10 @@ import torch
 
 from explorer.engine.backends.hooked import HookedPass
 from explorer.engine.backends.registry import begin
-from explorer.engine.keeping import KeepingRows, KeptColumn
+from explorer.engine.keeping import KeepingRows, KeptColumn, check_kept
 from explorer.engine.patching import Answer
 from explorer.engine.sane import check_finite_states
-from explorer.models.attention import attention_hooks, check_attention
+from explorer.models.attention import attention_hooks
 from explorer.models.pair import Pair, scale_in_place
 from explorer.models.prompting import check_new_tokens
 
@@ -36,7 +36,7 @@ def answers_with_kept(
         ExplorerError: a prompt or the length is not usable, or the models are not decoders whose attention can be kept.
     """
     check_new_tokens(max_new_tokens)
-    check_attention(pair.backbone1)
+    check_kept(pair)
     ids = [pair.encode(prompt, max_new_tokens) for prompt in prompts]
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))  # prompts of like length share a batch
     size = max(1, MAX_COLUMNS // max(1, len(columns)))

@@ -11,19 +11,25 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from explorer.engine.keeping import KeepingRows, KeptColumn
+from explorer.engine.keeping import KeepingRows, KeptColumn, check_kept
 from explorer.engine.next_token import logits_at
-from explorer.engine.reading import Inputs, TokenText, batches, inputs_of
+from explorer.engine.reading import Inputs, TokenText, batches, inputs_of, parts
 from explorer.engine.sane import not_finite
 from explorer.engine.token_margin import TokenMargin
 from explorer.errors import ExplorerError
-from explorer.models.attention import attention_hooks, check_attention
+from explorer.models.attention import attention_hooks
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair, scale_in_place
 from explorer.progress import Progress
 
-MAX_ROWS = 128
-"""Rows of a pass, about."""
+BATCH = 16
+"""Prompts between two calls of a progress callback."""
+
+READ_TOKENS = 1_024
+"""Tokens of prompts that are read at once, about: all layers' activations of M2 are held for them."""
+
+PASS_TOKENS = 8_192
+"""Tokens of a pass of M1, about: of as many columns, or heads, as that makes."""
 
 
 @dataclass(frozen=True)
@@ -55,27 +61,35 @@ def path_margins(
     Raises:
         ExplorerError: the models are not decoders whose attention can be kept, or a margin is NaN or infinite.
     """
-    check_attention(pair.backbone1)
+    check_kept(pair)
     found = np.zeros((2 + len(columns), len(prompts)))
     texts = [NumberedText(ids, number=number) for number, ids in enumerate(prompts)]
     rows = KeepingRows(pair, columns)
-    for share, batch in batches(texts, max(1, MAX_ROWS // (1 + len(columns)))):
-        size, numbers = len(batch), [text.number for text in batch]
-        rows.follow(size, [(column, own) for column in range(len(columns)) for own in range(size)])
-        with torch.inference_mode(), pair.lock:
-            rows.guide, second = read_guide(pair, batch, rows.used)
-            inputs = inputs_of(pair.backbone1, batch * (1 + len(columns)))
-            with neuron_hooks(pair.backbone1, rows.neurons), attention_hooks(pair.backbone1, rows):
-                first = logits_at(pair.backbone1, inputs, last_positions(inputs, batch * (1 + len(columns))))
-        found[1, numbers] = margin.of(second).double().cpu().numpy()
-        found[np.ix_([0, *range(2, len(found))], numbers)] = (
-            margin.of(first).double().cpu().numpy().reshape(1 + len(columns), size)
-        )
+    for share, batch in batches(texts, BATCH):
+        for part in parts(batch, READ_TOKENS):
+            numbers = [text.number for text in part]
+            with torch.inference_mode(), pair.lock:
+                rows.guide, second = read_guide(pair, part, rows.used)
+                found[1, numbers] = margin.of(second).double().cpu().numpy()
+                for some in passes(len(columns), part):
+                    rows.follow(len(part), [(column, own) for column in some for own in range(len(part))])
+                    repeated = part * (1 + len(some))
+                    inputs = inputs_of(pair.backbone1, repeated)
+                    with neuron_hooks(pair.backbone1, rows.neurons), attention_hooks(pair.backbone1, rows):
+                        first = logits_at(pair.backbone1, inputs, last_positions(inputs, repeated))
+                    margins = margin.of(first).double().cpu().numpy().reshape(1 + len(some), len(part))
+                    found[np.ix_([0, *(2 + column for column in some)], numbers)] = margins
         if progress:
             progress(share)
     if not np.isfinite(found).all():
         raise ExplorerError(not_finite("M1", None, pair.dtype))
     return found
+
+
+def passes(count: int, batch: Sequence[TokenText]) -> list[range]:
+    """So many columns in parts of which each, for all texts of a batch (the longest first), makes a pass."""
+    together = max(1, PASS_TOKENS // (len(batch) * len(batch[0])))
+    return [range(start, min(start + together, count)) for start in range(0, count, together)]
 
 
 def read_guide(
