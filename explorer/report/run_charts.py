@@ -23,6 +23,7 @@ from explorer.report import (
     logits,
     leave_out,
     overview,
+    paths,
     ranking_scores,
     safeguard,
     seeds_and_methods,
@@ -233,6 +234,8 @@ def _leave_out(run: Run) -> Chart:
     alone = run.whole_table("single_neurons") if holds(run, "single_neurons") else None
     frame = leave_out.change_frame(run.whole_table("leave_out"), alone)
     return matrix.interval_chart(frame, "Margin of M2's answer over M1's, nats a prompt", share=False)
+def _paths(run: Run) -> Chart:
+    return matrix.interval_chart(paths.parts_frame(run.whole_table("paths")), paths.MARGIN_AXIS, share=False)
 
 
 def _series(run: Run, draw: Callable[[pd.DataFrame], Chart]) -> Chart:
@@ -290,6 +293,7 @@ _FIGURES = {
     "depth": _Figure(("depth",), _depth),
     "dose": _Figure(("dose",), _dose),
     "leave_out": _Figure(("leave_out",), _leave_out),
+    "paths": _Figure(("paths",), _paths),
     "checkpoints": _Figure(("series",), partial(_series, draw=likeness_chart)),
     "checkpoint_refusals": _Figure(("series",), partial(_series, draw=refusal_chart)),
     "scores": _Figure((), _scores),

@@ -20,6 +20,7 @@ from explorer.studies.leave_out import LeaveOut
 from explorer.studies.likeness import Overlap
 from explorer.studies.logit_attribution import LogitAttribution
 from explorer.studies.logit_lens import LogitLens
+from explorer.studies.paths import Paths
 from explorer.studies.place import Place
 from explorer.studies.safeguard import Safeguard
 from explorer.studies.seeds import Seeds
@@ -52,6 +53,7 @@ STUDIES: dict[str, Study[Any]] = {
         Depth(),
         Dose(),
         LeaveOut(),
+        Paths(),
         Detail(),
     )
 }

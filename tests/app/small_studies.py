@@ -9,6 +9,7 @@ from explorer.neurons.ranking import Ranking
 from explorer.studies.likeness import likeness_table
 from explorer.studies.place import place_table, sparsity_table
 from explorer.studies.tax import shared_table
+from tests.app.small_paths import path_tables
 
 TOKENS = 16
 
@@ -29,6 +30,7 @@ def study_tables(changes: Mapping[str, Ranking]) -> dict[str, pd.DataFrame]:
         "place": place_table(changes),
         "single_neurons": _single_neurons(names[0], changes[names[0]]),
     }
+    tables |= path_tables(tokens=TOKENS)
     if len(names) > 1:
         a, b = names[:2]
         tables |= {

@@ -7,6 +7,7 @@ from explorer.runs.reader import Run
 from explorer.ui.mechanism.logit_attribution_view import show_first_tokens, show_logit_attribution
 from explorer.ui.mechanism.logit_lens_view import show_logit_lens
 from explorer.ui.mechanism import depth_view, dose_view, leave_out_view
+from explorer.ui.mechanism.paths_view import show_paths
 
 
 @dataclass(frozen=True)
@@ -32,3 +33,4 @@ SECTIONS: tuple[Section, ...] = (
     Section("dose", "How strongly?", dose_view.show),
     Section("leave_out", "Is a single neuron necessary?", leave_out_view.show),
 )
+SECTIONS: tuple[Section, ...] = (Section("paths", "Through attention or through MLPs?", show_paths),)

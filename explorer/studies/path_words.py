@@ -1,0 +1,106 @@
+"""The study of paths in words (tables `paths`, `paths_kept`)."""
+
+import pandas as pd
+
+from explorer.charts.labels import interval, percent, ranking_label, rate, suite_label
+from explorer.studies.compared_sets import RANDOM
+from explorer.studies.statistics import Estimate
+
+PART_WORDS = {
+    "direct": "directly",
+    "attention": "through attention",
+    "mlps": "through later MLPs",
+    "patterns": "patterns",
+    "values": "values",
+}
+
+
+def set_label(name: str) -> str:
+    """A compared set in words."""
+    return "Random neurons of the same layers" if name == RANDOM else f"Top neurons by {_by(name)}"
+
+
+def paths_sentence(parts: pd.DataFrame, kept: pd.DataFrame) -> str:
+    """By which paths the first set acts, what is left without one, and what random neurons do.
+
+    Args:
+        parts: the run's table `paths`.
+        kept: the run's table `paths_kept`.
+    """
+    name = str(parts["set"].iloc[0])
+    mine = parts[parts["set"] == name].set_index("part")
+    whole, first = _estimate(mine.loc["whole"], "margin"), mine.iloc[0]
+    size = f"the top {percent(first['fraction'])} by {_by(name)} ({int(first['k']):,} neurons)"
+    where = f"{suite_label(first['suite'])}, n = {int(first['n']):,}"
+    control = _control(parts)
+    if not whole.sign:
+        return (
+            f"Patching {size} does not distinguishably change the refusal margin of M1's first token "
+            f"({_logits(whole)}), so no shares are given; {where}.{control}"
+        )
+    verb = "raises" if whole.sign > 0 else "lowers"
+    shares = {part: _estimate(mine.loc[part], "share") for part in ("direct", "attention", "mlps")}
+    said = ", ".join(f"**{rate(e.value)}** ({interval(e.low, e.high)}) {PART_WORDS[p]}" for p, e in shares.items())
+    inside = " and ".join(
+        f"{rate(mine.loc[part, 'share'])} by {PART_WORDS[part]} ({_short(part)})" for part in ("patterns", "values")
+    )
+    return (
+        f"Patching {size} {verb} the refusal margin of M1's first token by {_logits(whole)}: {said}; of what attention "
+        f"does, {inside}. {_largest(shares)} {_refusals(kept, name)} {where}.{control}"
+    )
+
+
+def _largest(shares: dict[str, Estimate]) -> str:
+    """Which part is the largest, where intervals tell."""
+    ranked = sorted(shares, key=lambda part: -shares[part].value)
+    first, second = shares[ranked[0]], shares[ranked[1]]
+    if first.low > second.high:
+        return (
+            f"Most of it acts {PART_WORDS[ranked[0]]}."
+            if first.low > 0.5
+            else f"The largest part acts {PART_WORDS[ranked[0]]}."
+        )
+    return "The intervals of the largest parts overlap, so none stands out."
+
+
+def _refusals(kept: pd.DataFrame, name: str) -> str:
+    """Refusals with attention, MLPs or both kept at M1's during the whole answer."""
+    rows = kept[kept["set"] == name].set_index("kept")
+    free = rows.loc["nothing"]
+
+    def said(way: str) -> str:
+        row = rows.loc[way]
+        sure = "" if _estimate(row, "refusal_change").sign else ", not distinguishable from that"
+        return f"{rate(row['refusal'])} ({interval(row['refusal_low'], row['refusal_high'])}{sure})"
+
+    return (
+        f"Of its answers of up to {int(free['max_new_tokens'])} tokens, **{rate(free['refusal'])}** "
+        f"({interval(free['refusal_low'], free['refusal_high'])}) refuse; with attention kept at M1's "
+        f"{said('attention')}, with the other MLP neurons kept {said('mlps')}, with all kept {said('everything')};"
+    )
+
+
+def _control(parts: pd.DataFrame) -> str:
+    rows = parts[(parts["set"] == RANDOM) & (parts["part"] == "whole")]
+    if rows.empty:
+        return ""
+    whole = _estimate(rows.iloc[0], "margin")
+    sure = "" if whole.sign else ", not distinguishable from 0"
+    return f" Random neurons of the same layers change it by {_logits(whole)}{sure}."
+
+
+def _by(name: str) -> str:
+    return "change score" if name == "safety" else ranking_label(name).lower()
+
+
+def _short(part: str) -> str:
+    return "QK" if part == "patterns" else "OV"
+
+
+def _estimate(row: pd.Series, name: str) -> Estimate:
+    return Estimate(*(float(row[column]) for column in (name, f"{name}_low", f"{name}_high")))
+
+
+def _logits(found: Estimate) -> str:
+    value, low, high = (f"{x:+.2f}".replace("-", "−") for x in (found.value, found.low, found.high))
+    return f"**{value}** logits ({low} to {high})"
