@@ -14,6 +14,7 @@ from explorer.studies.detail import Detail
 from explorer.studies.fewest import Fewest
 from explorer.studies.first_tokens import FirstTokens
 from explorer.studies.identification import Identification
+from explorer.studies.kinds import Kinds
 from explorer.studies.likeness import Overlap
 from explorer.studies.place import Place
 from explorer.studies.safeguard import Safeguard
@@ -42,6 +43,7 @@ STUDIES: dict[str, Study[Any]] = {
         Fewest(),
         SingleNeurons(),
         FirstTokens(),
+        Kinds(),
         Detail(),
     )
 }
