@@ -17,6 +17,7 @@ from explorer.studies.identification import Identification
 from explorer.studies.kinds import Kinds
 from explorer.studies.likeness import Overlap
 from explorer.studies.place import Place
+from explorer.studies.refusal_direction import RefusalDirection
 from explorer.studies.safeguard import Safeguard
 from explorer.studies.seeds import Seeds
 from explorer.studies.series import Series
@@ -43,6 +44,7 @@ STUDIES: dict[str, Study[Any]] = {
         Fewest(),
         SingleNeurons(),
         FirstTokens(),
+        RefusalDirection(),
         Kinds(),
         Detail(),
     )
