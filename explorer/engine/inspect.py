@@ -142,6 +142,45 @@ def moved_tokens(pair: Pair, layer: int, neuron: int, sign: float = 1.0, top: in
     return up, down
 
 
+def project_together(pair: Pair, ns: NeuronSet, weights: np.ndarray, top: int = 10) -> pd.DataFrame:
+    """What groups of neurons write towards the vocabulary together: lm_head(norm(Σ weight · W_down[:, i])), centred.
+
+    Logits are less their mean over the vocabulary: what is added to all of them changes no choice.
+
+    Args:
+        pair: the models.
+        ns: the neurons, k of them.
+        weights: float [groups, k], what each neuron of each group is multiplied by, in activation units.
+        top: tokens at either end.
+
+    Returns:
+        Columns group (from 0), direction ("promotes" or "suppresses"), place (from 1), token, logit.
+
+    Raises:
+        ExplorerError: the model writes no words.
+    """
+    m1 = pair.m1
+    if pair.kind == "encoder":
+        raise ExplorerError("This model is a classifier without an unembedding, so its neurons write no words.")
+    written_by, norm, unembed = neuron_layers(m1), final_norm(m1), m1.get_output_embeddings()
+    amounts = torch.from_numpy(np.asarray(weights, dtype=np.float32))
+    frames = []
+    with torch.inference_mode():
+        written = torch.zeros(len(amounts), pair.m1.get_input_embeddings().weight.shape[1])
+        for layer in np.unique(ns.layers):
+            at = np.flatnonzero(ns.layers == layer)
+            columns = written_by[int(layer)].columns(ns.neurons[at].tolist()).float().cpu()
+            written += amounts[:, torch.from_numpy(at)] @ columns
+        logits = unembed(norm(written.to(unembed.weight))).float()
+        logits -= logits.mean(dim=-1, keepdim=True)
+        for direction, sign in (("promotes", 1), ("suppresses", -1)):
+            best = (sign * logits).topk(min(top, logits.shape[-1]), dim=-1)
+            groups = np.arange(len(amounts))
+            rows = _projection_rows(pair, groups, groups, direction, best.indices, sign * best.values)
+            frames.append(rows.rename(columns={"layer": "group"}).drop(columns="neuron"))
+    return pd.concat(frames, ignore_index=True).sort_values(["group", "direction", "place"], ignore_index=True)
+
+
 def _projection_rows(
     pair: Pair, layers: np.ndarray, neurons: np.ndarray, direction: str, ids: torch.Tensor, logits: torch.Tensor
 ) -> pd.DataFrame:

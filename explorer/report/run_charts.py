@@ -20,8 +20,8 @@ from explorer.report import (
     depth,
     dose,
     facts,
-    logits,
     leave_out,
+    logits,
     overview,
     paths,
     ranking_scores,
@@ -220,6 +220,8 @@ def _logit_attribution(run: Run) -> Chart:
 
 def _logit_lens(run: Run) -> Chart:
     return logits.lens_lines(run.whole_table("logit_lens"), "change")
+
+
 def _depth(run: Run) -> Chart:
     frame, measure = depth.curve_frame(run.whole_table("depth"), "refusal"), depth.MEASURES["refusal"]
     return matrix.curve_chart(frame, "k, first tokens of the answer", measure.axis, share=False, log=False)
@@ -234,6 +236,8 @@ def _leave_out(run: Run) -> Chart:
     alone = run.whole_table("single_neurons") if holds(run, "single_neurons") else None
     frame = leave_out.change_frame(run.whole_table("leave_out"), alone)
     return matrix.interval_chart(frame, "Margin of M2's answer over M1's, nats a prompt", share=False)
+
+
 def _paths(run: Run) -> Chart:
     return matrix.interval_chart(paths.parts_frame(run.whole_table("paths")), paths.MARGIN_AXIS, share=False)
 

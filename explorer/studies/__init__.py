@@ -16,12 +16,14 @@ from explorer.studies.dose import Dose
 from explorer.studies.fewest import Fewest
 from explorer.studies.first_tokens import FirstTokens
 from explorer.studies.identification import Identification
+from explorer.studies.kinds import Kinds
 from explorer.studies.leave_out import LeaveOut
 from explorer.studies.likeness import Overlap
 from explorer.studies.logit_attribution import LogitAttribution
 from explorer.studies.logit_lens import LogitLens
 from explorer.studies.paths import Paths
 from explorer.studies.place import Place
+from explorer.studies.refusal_direction import RefusalDirection
 from explorer.studies.safeguard import Safeguard
 from explorer.studies.seeds import Seeds
 from explorer.studies.series import Series
@@ -48,12 +50,14 @@ STUDIES: dict[str, Study[Any]] = {
         Fewest(),
         SingleNeurons(),
         FirstTokens(),
-        LogitAttribution(),
-        LogitLens(),
         Depth(),
+        LogitAttribution(),
+        Paths(),
+        LogitLens(),
+        RefusalDirection(),
         Dose(),
         LeaveOut(),
-        Paths(),
+        Kinds(),
         Detail(),
     )
 }

@@ -34,6 +34,12 @@ def begin(module: "PreTrainedModel", longest: int) -> DecodePass:
     return backend_of(module).begin(module, longest)
 
 
+def begin_hooked(module: "PreTrainedModel", longest: int) -> DecodePass:
+    """The same through transformers' own forward, for what watches or changes more of a model than its neurons."""
+    hooked = (backend for backend in BACKENDS if isinstance(backend, HookedBackend))
+    return next(backend for backend in hooked if backend.takes(module)).begin(module, longest)
+
+
 def read_texts(module: "PreTrainedModel", inputs: Inputs, visit: InPlaceVisit) -> None:
     """Visit the neurons of whole texts, in the fastest form that gives this module's own activations.
 

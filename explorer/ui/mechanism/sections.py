@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from explorer.runs.reader import Run
+from explorer.ui.mechanism import depth_view, dose_view, leave_out_view
 from explorer.ui.mechanism.logit_attribution_view import show_first_tokens, show_logit_attribution
 from explorer.ui.mechanism.logit_lens_view import show_logit_lens
-from explorer.ui.mechanism import depth_view, dose_view, leave_out_view
 from explorer.ui.mechanism.paths_view import show_paths
 
 
@@ -26,11 +26,11 @@ class Section:
 
 
 SECTIONS: tuple[Section, ...] = (
-    Section("first_tokens", "Which tokens begin a refusal?", show_first_tokens),
+    Section("depth", "Where, and how deep?", depth_view.show),
+    Section("paths", "Through attention or through MLPs?", show_paths),
     Section("logit_attribution", "How much is written straight to the logits?", show_logit_attribution),
     Section("logit_lens", "From which layer on does refusal lead?", show_logit_lens),
-    Section("depth", "Where, and how deep?", depth_view.show),
     Section("dose", "How strongly?", dose_view.show),
     Section("leave_out", "Is a single neuron necessary?", leave_out_view.show),
+    Section("first_tokens", "Which tokens begin a refusal?", show_first_tokens),
 )
-SECTIONS: tuple[Section, ...] = (Section("paths", "Through attention or through MLPs?", show_paths),)
