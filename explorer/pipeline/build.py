@@ -15,7 +15,7 @@ from explorer.digests import digest
 from explorer.paths import runs_folder
 from explorer.pipeline import tasks
 from explorer.pipeline.answers import answer_stages
-from explorer.pipeline.config import BuildConfig
+from explorer.pipeline.build_config import BuildConfig
 from explorer.pipeline.context import Context, load_context
 from explorer.pipeline.engine import LocalEngine, make_engine
 from explorer.pipeline.rankings import ranking_stages

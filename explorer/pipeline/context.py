@@ -15,7 +15,7 @@ from explorer.models.prompting import MAX_PROMPT_CHARS
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import ranking_from_parts
 from explorer.pipeline import tasks
-from explorer.pipeline.config import BuildConfig
+from explorer.pipeline.build_config import BuildConfig
 from explorer.pipeline.engine import Engine, Task
 from explorer.pipeline.models import Models, ModelsSpec, step_name
 from explorer.pipeline.parts import Parts

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -155,7 +156,7 @@ def _share(count: int, of: int) -> Estimate:
     return Estimate(count / of, *wilson(count, of)) if of else UNDEFINED
 
 
-def _key(row) -> str:
+def _key(row: Any) -> str:
     """A short name of an answer that stays when the run is scored anew."""
     parts = [row.suite, row.column, row.set, row.fraction, row.start, row.seed, row.prompt_id, row.answer]
     parts += [row.ranking] if row.ranking not in ("", MAIN) else []  # keys of before there were others stay

@@ -152,7 +152,7 @@ def read_margins(models: LoadedModels, how: Margins, prompts: list[str]) -> dict
 
 def single_rows(
     cells: dict[str, object], sets: Sequence[NeuronSet], answers: pd.DataFrame, margins: np.ndarray, max_new_tokens: int
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """What each neuron does in one direction.
 
     Args:
@@ -172,7 +172,7 @@ def single_rows(
     for number, ns in enumerate(sets):
         after = answers[answers["condition"] == number]
         place = {"rank": number + 1, "layer": int(ns.layers[0]), "neuron": int(ns.neurons[0])}
-        row: dict = {**cells, **place, "n": margins.shape[1], "max_new_tokens": max_new_tokens}
+        row: dict[str, Any] = {**cells, **place, "n": margins.shape[1], "max_new_tokens": max_new_tokens}
         for score in SCORES:
             first = by_prompt(before, score)
             second = by_prompt(after, score).loc[first.index]

@@ -163,7 +163,7 @@ def _swap(build: Build, name: str, asked: TaxSpec, a: str, b: str) -> Stage:
 
 def tax_rows(
     cells: dict[str, object], before: pd.DataFrame, after: pd.DataFrame, scores: Sequence[str], max_new_tokens: int
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """What a patch changes in each score.
 
     Args:

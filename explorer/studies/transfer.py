@@ -5,6 +5,7 @@ The same between harm categories is the study `categories`, which shares rows an
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -115,7 +116,7 @@ class Matrix:
         """
         self.kind, self.sets, self.rankings = kind, sets, rankings
         self.scores, self.tokens = build.score_columns, build.config.max_new_tokens
-        self.rows: list[dict] = []
+        self.rows: list[dict[str, Any]] = []
         self.answers: list[pd.DataFrame] = []
 
     def add(self, target: str, own: str, frame: pd.DataFrame, base: Mapping[str, pd.DataFrame]) -> None:
@@ -146,7 +147,7 @@ def transfer_rows(
     rankings: Mapping[str, Ranking],
     scores: Sequence[str],
     max_new_tokens: int,
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """One column of the matrix: every source's neurons on one target.
 
     Args:

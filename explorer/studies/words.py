@@ -88,7 +88,9 @@ def by_method(table: pd.DataFrame, sentence: Callable[[pd.DataFrame], str]) -> s
 def usual_rows(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the size of top sets that is told of first, as near to it as was measured."""
     wanted = usual_fraction(str(table["method"].iloc[0]) if "method" in table else BY_CHANGE)
-    return table[table["fraction"] == min(table["fraction"].unique(), key=lambda fraction: abs(fraction - wanted))]
+    nearest = min(table["fraction"].unique(), key=lambda fraction: abs(fraction - wanted))
+    rows: pd.DataFrame = table[table["fraction"] == nearest]
+    return rows
 
 
 def first_rows(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
