@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from explorer.errors import ExplorerError
 from explorer.files import check_name
 from explorer.pipeline.build_config import BuildConfig
+from explorer.pipeline.ranking_methods import RANKING_METHODS
 from explorer.studies import STUDIES
 from explorer.studies.basis import ONE_MODEL, RankingSpec
 
@@ -42,7 +43,7 @@ def _check_ranking(config: BuildConfig, ranking: RankingSpec) -> None:
             ranking.attributing()
         except ExplorerError as problem:
             raise ExplorerError(f"{path}, [rankings.{ranking.name}]: {problem}") from problem
-    if ranking.method == "prompt_difference" and not ranking.against:
+    if RANKING_METHODS[ranking.method].against and ranking.against in ("", ranking.suite):
         raise ExplorerError(f"{path}: ranking “{ranking.name}” needs a harmless suite to compare with: against.")
     if ranking.model != "m1" and ranking.method not in ONE_MODEL:
         raise ExplorerError(

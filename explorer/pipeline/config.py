@@ -28,7 +28,7 @@ MODELS = ("m1", "m2")
 BASIS = ("rankings", "answers", "suites", "adapters")
 """The tables that a build file holds beside settings of its own and those of studies."""
 
-HIDDEN = ("source", "main_ranking", "studies")
+NOT_SETTINGS = ("source", "main_ranking", "studies")
 """What `BuildConfig` holds beside what a build file may set by that name."""
 
 
@@ -49,7 +49,7 @@ def read_build_config(path: str | Path) -> BuildConfig:
     raw = read_toml(path, "build file")
     listed = {name: study for name, study in STUDIES.items() if study.listed}
     plain = {name: value for name, value in raw.items() if name not in (*BASIS, *listed)}
-    hidden = next((name for name in HIDDEN if name in plain), None)
+    hidden = next((name for name in NOT_SETTINGS if name in plain), None)
     if hidden is not None:
         raise ExplorerError(f"{path} has an unknown setting “{hidden}”.")
     own = check_settings(BuildConfig, {k: v for k, v in plain.items() if k != "ranking"}, str(path), listed)

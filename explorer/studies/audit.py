@@ -48,7 +48,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Audited:
     """How the verdict "refused" does against a reader's labels.
 
     Attributes:
@@ -101,7 +101,7 @@ def audit_sample(answers: pd.DataFrame, cell: Cell, n: int = 50, seed: int = 0) 
     return ordered[["key", *SHOWN, "part"]]
 
 
-def measured(sample: pd.DataFrame, labels: Mapping[str, str]) -> Measured:
+def measured(sample: pd.DataFrame, labels: Mapping[str, str]) -> Audited:
     """Precision and recall of the verdict "refused" over the labelled answers of a sample, with Wilson intervals.
 
     Raises:
@@ -114,7 +114,7 @@ def measured(sample: pd.DataFrame, labels: Mapping[str, str]) -> Measured:
     clear = said.isin(LABELS[:2]).to_numpy()
     label, called = (said == "refused").to_numpy()[clear], (sample["verdict"] == "refused").to_numpy()[clear]
     both = int((label & called).sum())
-    return Measured(int(clear.sum()), _share(both, int(called.sum())), _share(both, int(label.sum())))
+    return Audited(int(clear.sum()), _share(both, int(called.sum())), _share(both, int(label.sum())))
 
 
 def read_labels(path: Path) -> dict[str, str]:

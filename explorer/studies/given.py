@@ -89,7 +89,7 @@ class BuildFile(Protocol):
 
 
 class Build(Protocol):
-    """A build, as a study sees it; see `pipeline.context.Context`."""
+    """A build, as a study sees it; see `pipeline.context.BuildContext`."""
 
     @property
     def config(self) -> BuildFile:

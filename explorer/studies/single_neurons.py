@@ -26,6 +26,7 @@ from explorer.studies.given import Build, LoadedModels
 from explorer.studies.planning import CHUNK, Stage, chunks, share
 from explorer.studies.statistics import Estimate, mean, paired_difference
 from explorer.studies.study import Column, Needs, Study, Table
+from explorer.studies.words import first_rows
 
 SCORES = ("refusal", "cost")
 
@@ -118,7 +119,7 @@ class SingleNeurons(Study[SingleNeuronsSpec]):
     def finding(self, tables: Mapping[str, pd.DataFrame]) -> str:
         """See `Study.finding`."""
         table = tables["single_neurons"]
-        return "" if table.empty else summary(table)
+        return "" if table.empty else summary(first_rows(table, "ranking"))
 
 
 @dataclass(frozen=True)

@@ -252,7 +252,8 @@ def _by(bounds: tuple[float, float], divisor: float) -> tuple[float, float]:
 
 def _over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.divide(a, b)
+        found: np.ndarray = a / b
+    return found
 
 
 def _wider(value: float, *bounds: tuple[float, float]) -> Estimate:

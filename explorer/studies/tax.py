@@ -27,7 +27,7 @@ from explorer.studies.statistics import mean, paired_difference, paired_p
 from explorer.studies.study import Column, Needs, Study, Table, differ
 from explorer.studies.words import by_method, first_rows, score_words
 
-Pair = Annotated[tuple[Place, Place], Kind("a pair of two rankings")]
+RankingPair = Annotated[tuple[Place, Place], Kind("a pair of two rankings")]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TaxSpec:
         limit: at most so many prompts of each suite.
     """
 
-    pairs: Annotated[tuple[Pair, ...], Some, Distinct]
+    pairs: Annotated[tuple[RankingPair, ...], Some, Distinct]
     suites: Places
     fraction: Fraction = 0.05
     random_seed: Annotated[int, Interval(ge=-1, le=2**32 - 1)] = 0

@@ -22,7 +22,7 @@ from explorer.studies.given import Build
 from explorer.studies.joining import Part, answering_inputs
 from explorer.studies.planning import share, with_method
 from explorer.studies.study import Column, Needs, Study, Table
-from explorer.studies.words import by_method, mean_of, score_words, share_of
+from explorer.studies.words import by_method, first_rows, mean_of, score_words, share_of
 
 COLUMNS = (
     METHOD,
@@ -83,7 +83,7 @@ class Transfer(Study[TransferSpec]):
             rankings = {name: build.ranking(name) for name in asked.sources}
             sets = {name: ranking.top(fraction=asked.fraction) for name, ranking in rankings.items()}
             how = build.patching(sets=tuple(sets.values()), unpatched=False, aligned=False)
-            matrix = Matrix(build, "suite", sets, rankings)
+            matrix = TransferMatrix(build, "suite", sets, rankings)
             for i, (suite, ps) in enumerate(prompts.items()):
                 frame = build.answer("transfer", key, how, ps, share(tell, i, len(prompts)), mark + suite)
                 frame = frame.assign(source=[asked.sources[c] for c in frame["condition"]])
@@ -96,7 +96,7 @@ class Transfer(Study[TransferSpec]):
 
     def finding(self, tables: Mapping[str, pd.DataFrame]) -> str:
         """See `Study.finding`."""
-        return by_method(tables["transfer"], lambda rows: transfer_sentence(rows, JUDGED[0]))
+        return by_method(tables["transfer"], lambda rows: transfer_sentence(first_rows(rows, "fraction"), JUDGED[0]))
 
 
 def _kind_of(suite: str) -> str:
@@ -104,7 +104,7 @@ def _kind_of(suite: str) -> str:
     return suite.removesuffix("_train").removesuffix("_eval")
 
 
-class Matrix:
+class TransferMatrix:
     """Rows and answers of a matrix source × target, column by column."""
 
     def __init__(self, build: Build, kind: str, sets: Mapping[str, NeuronSet], rankings: Mapping[str, Ranking]) -> None:
