@@ -24,7 +24,7 @@ from explorer.studies.capability import capability_sentence
 from explorer.studies.place import sparsity_sentence
 from explorer.studies.study import Study
 from explorer.studies.tax import tax_sentence
-from explorer.studies.words import method_words, spoken
+from explorer.studies.words import known_scores, method_words, spoken
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _fewest(run: Run) -> str:
 
 def _tax(run: Run) -> str:
     rows = main_rows(run, "tax", "a", "b", "fraction")
-    known = list(dict.fromkeys(rows.loc[rows["delta"].notna(), "score"]))
+    known = known_scores(rows)
     scores = said.BOTH_SIDES if set(said.BOTH_SIDES) <= set(known) else known[:1]
     parts = [tax_sentence(rows, score, partial(model_label, run)) for score in scores]
     return spoken(str(rows["method"].iloc[0]), " ".join(part for part in parts if part))
@@ -120,7 +120,7 @@ def _tax(run: Run) -> str:
 
 def _ablation(run: Run) -> str:
     rows = main_rows(run, "ablation", "a", "b", "fraction")
-    score = next(iter(rows.loc[rows["delta"].notna(), "score"]), "")
+    score = next(iter(known_scores(rows)), "")
     rows = rows[(rows["score"] == score) & (rows["suite"] == rows["suite"].iloc[0])]
     text = ablation_sentence(rows, score, partial(model_label, run))
     return spoken(str(rows["method"].iloc[0]), text) if text else ""

@@ -25,7 +25,7 @@ from explorer.studies.joining import answering_inputs
 from explorer.studies.planning import Stage, share, with_method
 from explorer.studies.statistics import mean, paired_difference, paired_p
 from explorer.studies.study import Column, Needs, Study, Table, differ
-from explorer.studies.words import by_method, first_rows, score_words
+from explorer.studies.words import by_method, first_rows, known_scores, score_words
 
 RankingPair = Annotated[tuple[Place, Place], Kind("a pair of two rankings")]
 
@@ -123,8 +123,8 @@ class Tax(Study[TaxSpec]):
 
         def said(rows: pd.DataFrame) -> str:
             mine = first_rows(rows, "a", "b", "fraction")
-            known = dict.fromkeys(mine.loc[mine["delta"].notna(), "score"])
-            return " ".join(filter(None, (tax_sentence(mine, score) for score in known if score != "degenerate")))
+            sentences = (tax_sentence(mine, score) for score in known_scores(mine) if score != "degenerate")
+            return " ".join(filter(None, sentences))
 
         return by_method(tables["tax"], said)
 

@@ -93,6 +93,11 @@ def usual_rows(table: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
+def known_scores(rows: pd.DataFrame) -> list[str]:
+    """The scores whose change (column delta) is known, in the order of the rows."""
+    return list(dict.fromkeys(rows.loc[rows["delta"].notna(), "score"]))
+
+
 def first_rows(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """The rows that agree with the first one in these columns: what a build file names first."""
     for column in columns if len(table) else ():

@@ -1,8 +1,9 @@
 """Attribution of a pair as large as a 3B model, in bfloat16, with random weights: that it runs, and in how much memory.
 
 Only the shape matters here (that of Llama 3.2 3B: 28 layers of 8,192 neurons, 128,256 words). Both models share one
-set of weights and differ by (IA)³ factors, as the demo's do. Two prompts, short answers and two steps: the peak is that
-of the weights and of one batch, and does not grow with any of them (`attributing.memory`).
+set of weights and differ by (IA)³ factors, as the demo's do. Few prompts, a target text and two steps: the peak is that
+of the weights, of the fused pass's copy of them, and of one batch, and does not grow with any of them
+(`attributing.memory`).
 """
 
 import json
@@ -16,8 +17,8 @@ from explorer.models.pair import Pair
 from explorer.models.pair_spec import ModelSpec, PairSpec
 from tests.bench.measure import Line, forget_peak, own_process, resident_mb
 
-PROMPTS = ["Say one.", "Say two."]
-ANSWER, STEPS = 4, 2
+PROMPTS = ["Say one.", "Say two.", "Say three.", "Say four."]
+TARGET = "I can't help with that"
 
 
 def attribution() -> Line:
@@ -57,7 +58,7 @@ def _measure() -> None:
     pair = _pair()
     forget_peak()
     start = time.process_time()
-    scores = explorer.attribute(pair, PROMPTS, ANSWER, STEPS).scores
+    scores = explorer.attribute(pair, PROMPTS, target=TARGET, steps=2).scores
     processor = time.process_time() - start
     assert scores.shape == (28, 8192)
     found = {"weights": pair.memory_bytes / 1e9, "peak": resident_mb("VmHWM") * 2**20 / 1e9, "processor": processor}
