@@ -17,11 +17,11 @@ FEW_TOKENS = 32
 class RmsNorm:
     """x / root of the mean square of x, times a weight, over the last dimension.
 
-    On a processor torch computes an RMS norm as about ten kernels, one after the other, a layer norm as one. For the
-    few tokens of a decoding step, starting them is what takes the time (some 5 µs each between two large products,
-    which push all else out of the caches). A layer norm subtracts the mean, which an RMS norm does not: so x is set
-    beside −x, which makes the mean 0 and the variance the mean square of x, and the first half of the result is kept.
-    That is three kernels, and twice as many numbers, of which there are few.
+    `torch.nn.functional.rms_norm` is the plain form. For few tokens it is not used, since a decoding step with it takes
+    4 to 5 % longer (SmolLM2-135M in bfloat16, 1 and 2 rows, torch 2.13; docs/speed.md): on a processor torch computes
+    an RMS norm as about ten kernels, one after the other, a layer norm as one. A layer norm subtracts the mean, which
+    an RMS norm does not: so x is set beside −x, which makes the mean 0 and the variance the mean square of x, and the
+    first half of the result is kept. That is three kernels, and twice as many numbers, of which there are few.
 
     Attributes:
         weight: [hidden].

@@ -7,7 +7,7 @@ from explorer.files import write_json
 from explorer.neurons.patch import DIRECTIONS, Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline import tasks
-from explorer.pipeline.context import Context
+from explorer.pipeline.context import BuildContext
 from explorer.progress import Progress as Tell
 from explorer.runs.format import TENSORS
 from explorer.studies.basis import AnswerSpec
@@ -17,13 +17,13 @@ PLAIN = {"set": "", "seed": -1, "fraction": float("nan"), "start": 0.0}
 """The cells of answers that nothing is patched in."""
 
 
-def answer_stages(ctx: Context) -> list[Stage]:
+def answer_stages(ctx: BuildContext) -> list[Stage]:
     """One stage for each table [[answers]], and one for the phrases."""
     stages = [_answers(ctx, spec) for spec in ctx.config.answers]
     return [*stages, _phrases(ctx)] if stages else []
 
 
-def sets_of(ctx: Context, spec: AnswerSpec) -> list[tuple[dict[str, Any], NeuronSet]]:
+def sets_of(ctx: BuildContext, spec: AnswerSpec) -> list[tuple[dict[str, Any], NeuronSet]]:
     """The sets to patch, each with its cells in the answers table."""
     changes = ctx.ranking(spec.ranking)
     sets: list[tuple[dict[str, Any], NeuronSet]] = []
@@ -59,7 +59,7 @@ def _count_sets(spec: AnswerSpec) -> int:
     return len(some) + controls + spec.last_layer + len(spec.windows)
 
 
-def _answers(ctx: Context, spec: AnswerSpec) -> Stage:
+def _answers(ctx: BuildContext, spec: AnswerSpec) -> Stage:
     """The answers of one table; unpatched and aligned ones only of the one that writes them for all of its suite and
     direction."""
     plain = ctx.config.plain_answers(spec.suite, spec.direction) is spec
@@ -98,7 +98,7 @@ def _answers(ctx: Context, spec: AnswerSpec) -> Stage:
     return stage
 
 
-def _phrases(ctx: Context) -> Stage:
+def _phrases(ctx: BuildContext) -> Stage:
     """The draft of the Patch lab's speculative decoding, see `explorer.engine.drafts`."""
 
     def run(_tell: Tell) -> None:

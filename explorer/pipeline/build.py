@@ -15,8 +15,8 @@ from explorer.digests import digest
 from explorer.paths import runs_folder
 from explorer.pipeline import tasks
 from explorer.pipeline.answers import answer_stages
-from explorer.pipeline.config import BuildConfig
-from explorer.pipeline.context import Context, load_context
+from explorer.pipeline.build_config import BuildConfig
+from explorer.pipeline.context import BuildContext, load_context
 from explorer.pipeline.engine import LocalEngine, make_engine
 from explorer.pipeline.rankings import ranking_stages
 from explorer.pipeline.scorers import public_name
@@ -97,13 +97,13 @@ def build(
     return target
 
 
-def plan(ctx: Context) -> list[Stage]:
+def plan(ctx: BuildContext) -> list[Stage]:
     """All stages of a build, each after those whose outputs it reads."""
     basis = ctx.noted([*ranking_stages(ctx), *answer_stages(ctx)])
     return [*basis, *study_stages(ctx), _shape(ctx)]
 
 
-def _shape(ctx: Context) -> Stage:
+def _shape(ctx: BuildContext) -> Stage:
     """What the models are like, for the manifest."""
     return Stage("shape", {"models": ctx.models_key()}, lambda _tell: ctx.once(tasks.shape, None), ())
 
@@ -118,7 +118,7 @@ def print_plan(config: BuildConfig) -> None:
     print(f"{'to do':40} {left:12,.0f} tokens: about {duration(left / 500)} at 500 tokens a second")
 
 
-def _manifest(ctx: Context, results: dict[str, Any]) -> dict[str, Any]:
+def _manifest(ctx: BuildContext, results: dict[str, Any]) -> dict[str, Any]:
     from datetime import UTC, datetime
 
     from explorer.scoring.registry import describe

@@ -1,18 +1,16 @@
 """Whether the tables of a build file fit together: they name only what there is, and settings agree."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
 from explorer.files import check_name
+from explorer.pipeline.build_config import BuildConfig
+from explorer.pipeline.ranking_methods import RANKING_METHODS
 from explorer.studies import STUDIES
 from explorer.studies.basis import ONE_MODEL, RankingSpec
 
-if TYPE_CHECKING:
-    from explorer.pipeline.config import BuildConfig
 
-
-def check_build(config: "BuildConfig", named: bool) -> None:
+def check_build(config: BuildConfig, named: bool) -> None:
     """Check what single tables do not show.
 
     Args:
@@ -36,7 +34,7 @@ def check_build(config: "BuildConfig", named: bool) -> None:
     _check_studies(config)
 
 
-def _check_ranking(config: "BuildConfig", ranking: RankingSpec) -> None:
+def _check_ranking(config: BuildConfig, ranking: RankingSpec) -> None:
     path = config.source
     if ranking.adapter and ranking.adapter not in {a.name for a in config.adapters}:
         raise ExplorerError(f"{path} uses the adapter “{ranking.adapter}”, which it does not define.")
@@ -45,7 +43,7 @@ def _check_ranking(config: "BuildConfig", ranking: RankingSpec) -> None:
             ranking.attributing()
         except ExplorerError as problem:
             raise ExplorerError(f"{path}, [rankings.{ranking.name}]: {problem}") from problem
-    if ranking.method == "prompt_difference" and not ranking.against:
+    if RANKING_METHODS[ranking.method].against and ranking.against in ("", ranking.suite):
         raise ExplorerError(f"{path}: ranking “{ranking.name}” needs a harmless suite to compare with: against.")
     if ranking.model != "m1" and ranking.method not in ONE_MODEL:
         raise ExplorerError(
@@ -54,7 +52,7 @@ def _check_ranking(config: "BuildConfig", ranking: RankingSpec) -> None:
         )
 
 
-def _check_answers(config: "BuildConfig") -> None:
+def _check_answers(config: BuildConfig) -> None:
     path = config.source
     for answers in config.answers:
         check_name(answers.suite, "suite to answer (name a file under [suites])")
@@ -77,7 +75,7 @@ def _check_answers(config: "BuildConfig") -> None:
             )
 
 
-def _check_studies(config: "BuildConfig") -> None:
+def _check_studies(config: BuildConfig) -> None:
     for name, study in STUDIES.items():
         for asked in config.asked(name):
             for suite in study.needs(asked).answers:
@@ -88,7 +86,7 @@ def _check_studies(config: "BuildConfig") -> None:
         study.check(config, config.asked(name))
 
 
-def _rankings_used(config: "BuildConfig") -> Iterable[str]:
+def _rankings_used(config: BuildConfig) -> Iterable[str]:
     yield from (a.ranking for a in config.answers)
     for name, study in STUDIES.items():
         for asked in config.asked(name):

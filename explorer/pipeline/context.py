@@ -15,7 +15,7 @@ from explorer.models.prompting import MAX_PROMPT_CHARS
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import ranking_from_parts
 from explorer.pipeline import tasks
-from explorer.pipeline.config import BuildConfig
+from explorer.pipeline.build_config import BuildConfig
 from explorer.pipeline.engine import Engine, Task
 from explorer.pipeline.models import Models, ModelsSpec, step_name
 from explorer.pipeline.parts import Parts
@@ -47,7 +47,7 @@ DATE = "date.json"
 """What keeps the day that a build takes for today."""
 
 
-class Context:
+class BuildContext:
     """One build.
 
     Attributes:
@@ -270,7 +270,7 @@ class Context:
         return rows * sum(len(text) / 4.5 + FRAME_TOKENS + tokens for text in texts)
 
 
-def load_context(config: BuildConfig, work: Path, make: Callable[[ModelsSpec, Models], Engine]) -> Context:
+def load_context(config: BuildConfig, work: Path, make: Callable[[ModelsSpec, Models], Engine]) -> BuildContext:
     """The context of a build; no model is loaded yet."""
     folders: Mapping[str, str] = {a.name: a.folder for a in config.adapters}
     pair = read_pair_file(config.pair)
@@ -280,4 +280,4 @@ def load_context(config: BuildConfig, work: Path, make: Callable[[ModelsSpec, Mo
         pair = replace(pair, date=said if isinstance(said, str) else date.today().isoformat())
     spec = ModelsSpec(pair, config.dtype, folders)
     models = Models(spec)
-    return Context(config, work, models, make(spec, models))
+    return BuildContext(config, work, models, make(spec, models))

@@ -23,7 +23,7 @@ RETRIES = 3
 INSTALL = "pip install ray==2.60.0"
 
 
-class Worker:
+class RayWorker:
     """The models of one worker; runs inside of Ray."""
 
     def __init__(self, spec: ModelsSpec) -> None:
@@ -73,7 +73,7 @@ class RayEngine:
         gpus = int(have.get("GPU", 0))
         count = workers or max(1, gpus)
         self.actors: list[Any] = [
-            ray.remote(Worker)
+            ray.remote(RayWorker)
             .options(
                 num_cpus=max(1, int(have.get("CPU", 1)) // count),
                 num_gpus=min(1.0, gpus / count),

@@ -1,11 +1,11 @@
 """The stages of studies, whichever there are: each gives its own for what the build file asks of it."""
 
-from explorer.pipeline.context import Context
+from explorer.pipeline.context import BuildContext
 from explorer.studies import STUDIES
 from explorer.studies.planning import Stage
 
 
-def study_stages(ctx: Context) -> list[Stage]:
+def study_stages(ctx: BuildContext) -> list[Stage]:
     """The stages of every study that is asked for, in the order of `STUDIES`."""
     stages: list[Stage] = []
     for name, study in STUDIES.items():

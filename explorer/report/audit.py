@@ -3,11 +3,11 @@
 import pandas as pd
 
 from explorer.charts.labels import rate
-from explorer.studies.audit import Measured
+from explorer.studies.audit import Audited
 from explorer.studies.statistics import Estimate
 
 
-def audit_sentence(found: Measured) -> str:
+def audit_sentence(found: Audited) -> str:
     """What the labels say of the verdict "refused"."""
     if not found.n:
         return "Nothing is labelled yet."

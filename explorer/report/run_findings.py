@@ -5,11 +5,12 @@ for finding in findings(open_run("cache/demo")):
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from explorer.report import claims, facts, fewest, judges, overview, seeds_and_methods
+from explorer.report import claims, facts, fewest, judges, overview
 from explorer.report import sentences as said
 from explorer.report.by import RESTORE
 from explorer.report.causal import ability_of
@@ -20,15 +21,10 @@ from explorer.runs.reader import Run
 from explorer.studies import STUDIES
 from explorer.studies.ablation import ablation_sentence
 from explorer.studies.capability import capability_sentence
-from explorer.studies.identification import identification_sentence
 from explorer.studies.place import sparsity_sentence
-from explorer.studies.safeguard import safeguard_sentence
-from explorer.studies.seeds import seeds_sentence
-from explorer.studies.series import series_sentence
-from explorer.studies.single_neurons import summary
+from explorer.studies.study import Study
 from explorer.studies.tax import tax_sentence
-from explorer.studies.transfer import transfer_sentence
-from explorer.studies.words import method_words, spoken, usual_fraction
+from explorer.studies.words import known_scores, method_words, spoken
 
 
 @dataclass(frozen=True)
@@ -61,8 +57,8 @@ class _Source:
 def findings(run: Run) -> list[Finding]:
     """The findings of all studies that a run holds, of its main ranking where a study was made with several.
 
-    A study that nothing here speaks of in the words of a page speaks for itself (`Study.finding`), where it was asked
-    for: what every run holds has a page of its own.
+    A study speaks for itself (`Study.finding`), where it was asked for: what every run holds has a page of its own.
+    `_SOURCES` has those whose sentence needs more of the run than the rows of its tables.
 
     Raises:
         ExplorerError: a table of the run is damaged.
@@ -72,10 +68,17 @@ def findings(run: Run) -> list[Finding]:
     ]
     known = {table for source in _SOURCES for table in source.tables}
     for study in STUDIES.values():
-        tables = [table.name for table in study.tables]
-        if not known & set(tables) and not study.unasked("") and holds(run, *tables):
-            found.append(Finding(study.title, study.finding({t: run.whole_table(t) for t in tables}), tables[0]))
+        names = [table.name for table in study.tables]
+        if not known & set(names) and not study.unasked("") and holds(run, *names):
+            found.append(Finding(study.title, _own_words(run, study, names), names[0]))
     return [finding for finding in found if finding.sentence]
+
+
+def _own_words(run: Run, study: Study[Any], names: Sequence[str]) -> str:
+    """What a study finds in the rows of the main ranking's method, under that method's name."""
+    tables = {name: main_rows(run, name) for name in names}
+    text, first = study.finding(tables), tables[names[0]]
+    return spoken(str(first["method"].iloc[0]), text) if "method" in first else text
 
 
 def _patched(run: Run) -> str:
@@ -107,15 +110,9 @@ def _fewest(run: Run) -> str:
     return fewest.answer_sentence(table, run.manifest["rankings"], suite, RESTORE, "refusal")
 
 
-def _transferred(run: Run, table: str) -> str:
-    rows = main_rows(run, table, "fraction")
-    score = next(iter(said.scores_in(rows, "effect_")), "refusal")
-    return spoken(str(rows["method"].iloc[0]), transfer_sentence(rows, score))
-
-
 def _tax(run: Run) -> str:
     rows = main_rows(run, "tax", "a", "b", "fraction")
-    known = list(dict.fromkeys(rows.loc[rows["delta"].notna(), "score"]))
+    known = known_scores(rows)
     scores = said.BOTH_SIDES if set(said.BOTH_SIDES) <= set(known) else known[:1]
     parts = [tax_sentence(rows, score, partial(model_label, run)) for score in scores]
     return spoken(str(rows["method"].iloc[0]), " ".join(part for part in parts if part))
@@ -123,27 +120,10 @@ def _tax(run: Run) -> str:
 
 def _ablation(run: Run) -> str:
     rows = main_rows(run, "ablation", "a", "b", "fraction")
-    score = next(iter(rows.loc[rows["delta"].notna(), "score"]), "")
+    score = next(iter(known_scores(rows)), "")
     rows = rows[(rows["score"] == score) & (rows["suite"] == rows["suite"].iloc[0])]
     text = ablation_sentence(rows, score, partial(model_label, run))
     return spoken(str(rows["method"].iloc[0]), text) if text else ""
-
-
-def _safeguard(run: Run) -> str:
-    rows = main_rows(run, "safeguard", "ranking")
-    k = int(facts.nearest(sorted(rows["k"].unique().tolist()), 150))
-    return spoken(str(rows["method"].iloc[0]), safeguard_sentence(rows, k))
-
-
-def _seeds(run: Run) -> str:
-    rows = main_rows(run, "seeds")
-    method = str(rows["method"].iloc[0])
-    return spoken(method, seeds_sentence(rows, seeds_and_methods.near(rows, usual_fraction(method))))
-
-
-def _identification(run: Run) -> str:
-    rows = main_rows(run, "identification", "reference")
-    return spoken(str(rows["method"].iloc[0]), identification_sentence(rows))
 
 
 def _sparsity(run: Run) -> str:
@@ -160,32 +140,14 @@ def _capability(run: Run) -> str:
     return capability_sentence(table if mine.empty else mine)
 
 
-def _single_neurons(run: Run) -> str:
-    return summary(main_rows(run, "single_neurons", "ranking"))
-
-
-def _series(run: Run) -> str:
-    rows = main_rows(run, "series")
-    method = str(rows["method"].iloc[0])
-    near = facts.nearest(sorted(rows["fraction"].unique().tolist()), usual_fraction(method))
-    return spoken(method, series_sentence(rows[rows["fraction"] == near]))
-
-
 _SOURCES = (
     _Source("Patched neurons", ("effect", "models", "answers"), _patched),
     _Source("From which size on", ("effect", "models", "answers"), _onset),
     _Source("Broken safety", ("effect_break", "models_break", "answers_break"), _broken),
     _Source("Which ranking finds the fewest", ("fewest",), _fewest),
     _Source("General capability", ("capability",), _capability),
-    _Source("Transfer between suites", ("transfer",), partial(_transferred, table="transfer")),
-    _Source("Transfer between categories of harm", ("categories",), partial(_transferred, table="categories")),
     _Source("Alignment tax", ("tax",), _tax),
     _Source("Ablation of shared neurons", ("ablation",), _ablation),
-    _Source("Safeguard", ("safeguard",), _safeguard),
-    _Source("Seeds", ("seeds",), _seeds),
-    _Source("Methods without an aligned model", ("identification",), _identification),
     _Source("Sparsity", ("sparsity",), _sparsity),
-    _Source("Single neurons", ("single_neurons",), _single_neurons),
-    _Source("Checkpoints of a training", ("series",), _series),
     _Source("Agreement of the judges", ("judges",), lambda run: judges.judges_sentence(run.whole_table("judges"))),
 )

@@ -17,7 +17,8 @@ from pathlib import Path
 from explorer.errors import ExplorerError
 from explorer.files import make_folder, writing
 from explorer.paths import PROJECT
-from explorer.pipeline.config import BuildConfig, read_build_config
+from explorer.pipeline.build_config import BuildConfig
+from explorer.pipeline.config import read_build_config
 from explorer.pipeline.status import Status, read_status
 
 _started: dict[str, subprocess.Popen] = {}

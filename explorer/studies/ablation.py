@@ -160,7 +160,8 @@ def parts_of(a: Ranking, b: Ranking, fraction: float) -> dict[str, NeuronSet]:
 
 def means_at(changes: Ranking, ns: NeuronSet) -> np.ndarray:
     """float32 [k]: M1's mean activations of a set, over the positions that the ranking compared."""
-    return changes.mean1[ns.layers, ns.neurons].astype(np.float32)
+    means: np.ndarray = changes.mean1[ns.layers, ns.neurons].astype(np.float32)
+    return means
 
 
 def ablation_sentence(rows: pd.DataFrame, score: str, label: Callable[[str], str] = ranking_label) -> str:

@@ -26,7 +26,7 @@ from explorer.paths import data_folder
 from explorer.scoring.degenerate import degenerate
 from explorer.scoring.registry import load_scorer
 from explorer.scoring.verdict import refused, verdicts
-from explorer.studies.benchmarks import WINDOW_TOKENS, wikitext, window_losses
+from explorer.studies.benchmarks import WINDOW_TOKENS, Item, wikitext, window_losses
 from explorer.studies.criteria import CRITERIA, OWN, Found
 from explorer.studies.statistics import Estimate, mean, paired_difference
 
@@ -213,7 +213,7 @@ def _presets(pair: Pair, settings: AcceptanceSettings, tell: Progress) -> dict[s
     return {"presets_refused": (mean(declined), n), "presets_answered": (mean(np.array(answered)), n)}
 
 
-def _perplexity(pair: Pair, windows: Sequence, tell: Progress) -> tuple[Estimate, int]:
+def _perplexity(pair: Pair, windows: Sequence[Item], tell: Progress) -> tuple[Estimate, int]:
     """M2's perplexity over M1's, over the same stretches of text."""
     losses = []
     for number, window in enumerate(windows, start=1):

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Audited:
     """How the verdict "refused" does against a reader's labels.
 
     Attributes:
@@ -100,7 +101,7 @@ def audit_sample(answers: pd.DataFrame, cell: Cell, n: int = 50, seed: int = 0) 
     return ordered[["key", *SHOWN, "part"]]
 
 
-def measured(sample: pd.DataFrame, labels: Mapping[str, str]) -> Measured:
+def measured(sample: pd.DataFrame, labels: Mapping[str, str]) -> Audited:
     """Precision and recall of the verdict "refused" over the labelled answers of a sample, with Wilson intervals.
 
     Raises:
@@ -113,7 +114,7 @@ def measured(sample: pd.DataFrame, labels: Mapping[str, str]) -> Measured:
     clear = said.isin(LABELS[:2]).to_numpy()
     label, called = (said == "refused").to_numpy()[clear], (sample["verdict"] == "refused").to_numpy()[clear]
     both = int((label & called).sum())
-    return Measured(int(clear.sum()), _share(both, int(called.sum())), _share(both, int(label.sum())))
+    return Audited(int(clear.sum()), _share(both, int(called.sum())), _share(both, int(label.sum())))
 
 
 def read_labels(path: Path) -> dict[str, str]:
@@ -155,7 +156,7 @@ def _share(count: int, of: int) -> Estimate:
     return Estimate(count / of, *wilson(count, of)) if of else UNDEFINED
 
 
-def _key(row) -> str:
+def _key(row: Any) -> str:
     """A short name of an answer that stays when the run is scored anew."""
     parts = [row.suite, row.column, row.set, row.fraction, row.start, row.seed, row.prompt_id, row.answer]
     parts += [row.ranking] if row.ranking not in ("", MAIN) else []  # keys of before there were others stay

@@ -32,7 +32,7 @@ Method = Literal["contrast", "attribution", "effect_size", "prompt_difference", 
 """How a ranking is computed."""
 
 ONE_MODEL = ("prompt_difference", "activation_variance")
-"""`studies.training_free.METHODS`: those that read one model alone, and so need no aligned one."""
+"""Methods that read one model alone, and so need no aligned one (`studies.training_free`)."""
 
 OwnMethod = Literal["contrast", "attribution", "effect_size"]
 """How a study ranks that computes rankings of its own."""
@@ -68,9 +68,9 @@ class RankingSpec:
         category: only prompts of this category; all where empty.
         limit, positions, answers, max_new_tokens, exclude_layers: as for `explorer.contrast`.
         adapter: a name under [adapters] whose model takes M2's place; M2 itself where empty.
-        method: "contrast" (the paper's), "attribution", "effect_size", or one of `training_free.METHODS`, which need no
-            aligned model.
-        model: whose activations the methods of `training_free.METHODS` read: "m1", or "m2" (or the adapter's).
+        method: "contrast" (the paper's), "attribution", "effect_size", or one of `ONE_MODEL`, which need no aligned
+            model.
+        model: whose activations the methods of `ONE_MODEL` read: "m1", or "m2" (or the adapter's).
         against: the harmless suite of method "prompt_difference".
         keep: whether the ranking becomes part of the run.
         objective, target, first_tokens, steps, end: of method "attribution"; see `explorer.attribute`, and for where

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -114,7 +114,8 @@ def window_losses(pair: "Pair", window: Item, sets: "Sequence[NeuronSet | Patch]
     from explorer.models.prompting import encode_text
 
     ids = encode_text(pair.tokenizer, window.text)[: window.tokens]
-    return -token_log_probs(pair, [ids], sets).own[0].mean(axis=1)
+    losses: np.ndarray = -token_log_probs(pair, [ids], sets).own[0].mean(axis=1)
+    return losses
 
 
 def chance_of(items: "Sequence[Item]") -> dict[str, float]:
@@ -130,7 +131,7 @@ def _read(file: Path) -> str:
         return text.read(MOST_TEXT)
 
 
-def _rows(file: Path, **columns: type | tuple[type, ...]) -> list[dict]:
+def _rows(file: Path, **columns: type | tuple[type, ...]) -> list[dict[str, Any]]:
     """The rows of a file, after a check that each has these columns of these kinds."""
     if not is_file(file):
         raise ExplorerError(f"There is no file {file}; set EXPLORER_DATA to the folder of these datasets.")

@@ -15,8 +15,8 @@ from explorer.studies.given import Build
 from explorer.studies.joining import Part, answering_inputs
 from explorer.studies.planning import LATER, Stage, share
 from explorer.studies.study import Needs, Study, Table
-from explorer.studies.transfer import COLUMNS, Matrix, transfer_sentence
-from explorer.studies.words import by_method
+from explorer.studies.transfer import COLUMNS, TransferMatrix, transfer_sentence
+from explorer.studies.words import by_method, first_rows
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Categories(Study[CategoriesSpec]):
             rankings = {c: build.ranking(spec.name) for c, spec in specs.items()}
             sets = {c: ranking.top(fraction=asked.fraction) for c, ranking in rankings.items()}
             how = build.patching(sets=tuple(sets.values()))
-            matrix = Matrix(build, "category", sets, rankings)
+            matrix = TransferMatrix(build, "category", sets, rankings)
             for i, (category, ps) in enumerate(prompts.items()):
                 name = mark + specs[category].name
                 frame = build.answer("categories", key, how, ps, share(tell, i, len(prompts)), name)
@@ -89,7 +89,7 @@ class Categories(Study[CategoriesSpec]):
 
     def finding(self, tables: Mapping[str, pd.DataFrame]) -> str:
         """See `Study.finding`."""
-        return by_method(tables["categories"], lambda rows: transfer_sentence(rows, JUDGED[0]))
+        return by_method(tables["categories"], lambda rows: transfer_sentence(first_rows(rows, "fraction"), JUDGED[0]))
 
 
 def _rankings(asked: CategoriesSpec, number: int) -> dict[str, RankingSpec]:

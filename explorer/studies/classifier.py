@@ -5,6 +5,7 @@ The study `safeguard` trains and tests it; the Patch lab asks the one that the r
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,8 @@ class Classifier:
 
     def probability(self, activations: np.ndarray) -> np.ndarray:
         """float64 [prompts]: how likely a harmful answer is."""
-        return 1 / (1 + np.exp(-(activations.astype(np.float64) @ self.weight + self.bias)))
+        found: np.ndarray = 1 / (1 + np.exp(-(activations.astype(np.float64) @ self.weight + self.bias)))
+        return found
 
 
 def fit(samples: Samples) -> Classifier | None:
@@ -83,7 +85,7 @@ def measure(probability: np.ndarray, cost: np.ndarray) -> dict[str, float]:
     }
 
 
-def matrix_rows(cells: dict[str, object], samples: Mapping[str, Samples], columns: np.ndarray) -> list[dict]:
+def matrix_rows(cells: dict[str, object], samples: Mapping[str, Samples], columns: np.ndarray) -> list[dict[str, Any]]:
     """Every suite trained on, every suite tested on; and each trained on alone, tested on all others merged.
 
     Args:

@@ -34,7 +34,7 @@ process can run it; its name is part of what answers are kept by."""
 
 
 class BuildFile(Protocol):
-    """What studies read of a build file; see `pipeline.config.BuildConfig`."""
+    """What studies read of a build file; see `pipeline.build_config.BuildConfig`."""
 
     @property
     def source(self) -> Path:
@@ -89,7 +89,7 @@ class BuildFile(Protocol):
 
 
 class Build(Protocol):
-    """A build, as a study sees it; see `pipeline.context.Context`."""
+    """A build, as a study sees it; see `pipeline.context.BuildContext`."""
 
     @property
     def config(self) -> BuildFile:

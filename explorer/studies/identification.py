@@ -153,5 +153,5 @@ def identification_sentence(frame: pd.DataFrame) -> str:
     )
 
 
-def _bounds(row: dict) -> str:
+def _bounds(row: Mapping[Any, Any]) -> str:
     return f"95 % interval {interval(row['effect_refusal_low'], row['effect_refusal_high'])}, n = {int(row['n'])}"

@@ -26,6 +26,7 @@ from explorer.studies.given import Build, LoadedModels
 from explorer.studies.planning import CHUNK, Stage, chunks, share
 from explorer.studies.statistics import Estimate, mean, paired_difference
 from explorer.studies.study import Column, Needs, Study, Table
+from explorer.studies.words import first_rows
 
 SCORES = ("refusal", "cost")
 
@@ -118,7 +119,7 @@ class SingleNeurons(Study[SingleNeuronsSpec]):
     def finding(self, tables: Mapping[str, pd.DataFrame]) -> str:
         """See `Study.finding`."""
         table = tables["single_neurons"]
-        return "" if table.empty else summary(table)
+        return "" if table.empty else summary(first_rows(table, "ranking"))
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def read_margins(models: LoadedModels, how: Margins, prompts: list[str]) -> dict
 
 def single_rows(
     cells: dict[str, object], sets: Sequence[NeuronSet], answers: pd.DataFrame, margins: np.ndarray, max_new_tokens: int
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """What each neuron does in one direction.
 
     Args:
@@ -174,7 +175,7 @@ def single_rows(
     for number, ns in enumerate(sets):
         after = answers[answers["condition"] == number]
         place = {"rank": number + 1, "layer": int(ns.layers[0]), "neuron": int(ns.neurons[0])}
-        row: dict = {**cells, **place, "n": margins.shape[1], "max_new_tokens": max_new_tokens}
+        row: dict[str, Any] = {**cells, **place, "n": margins.shape[1], "max_new_tokens": max_new_tokens}
         for score in SCORES:
             first = by_prompt(before, score)
             second = by_prompt(after, score).loc[first.index]

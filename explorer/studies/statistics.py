@@ -9,7 +9,7 @@ paired differences and of causal effects are therefore never narrower than these
   behave otherwise though none of n did), and r the largest change that was seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,9 @@ VERSION = 3
 
 RESAMPLES = 2_000
 CONFIDENCE = 0.95
+
+Statistic = Callable[..., np.ndarray]
+"""Of samples [..., n]: a number, or one for each resample."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,9 @@ def causal_effect(m1: np.ndarray, patched: np.ndarray, m2: np.ndarray, seed: int
     if not gap.sign or np.isnan(patched).any():
         return UNDEFINED
 
-    def ratio(a, b, c):
-        a = a.mean(axis=-1)
-        return _over(b.mean(axis=-1) - a, c.mean(axis=-1) - a)
+    def ratio(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+        start = a.mean(axis=-1)
+        return _over(b.mean(axis=-1) - start, c.mean(axis=-1) - start)
 
     value, reach = float(ratio(m1, patched, m2)), float(np.abs(m2 - m1).max())
     if value < 0.5:
@@ -127,7 +130,7 @@ def effect_difference(
     if not gap.sign or np.isnan(patched).any() or np.isnan(control).any():
         return UNDEFINED
 
-    def difference(a, b, c, d):
+    def difference(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
         return _over(b.mean(axis=-1) - c.mean(axis=-1), d.mean(axis=-1) - a.mean(axis=-1))
 
     samples = (m1, patched, control, m2)
@@ -219,7 +222,7 @@ def _first_crossing(m1: np.ndarray, curve: np.ndarray, m2: np.ndarray, points: n
     return float(points[i - 1] + (points[i] - points[i - 1]) * (share - effects[i - 1]) / rise)
 
 
-def _interval(samples: tuple[np.ndarray, ...], statistic, seed: int) -> tuple[float, float]:
+def _interval(samples: tuple[np.ndarray, ...], statistic: Statistic, seed: int) -> tuple[float, float]:
     """Percentile bootstrap interval over prompts, all samples resampled together; `statistic` works on the last axis.
 
     Resamples that the statistic is not defined on (nan) are left out.
@@ -249,7 +252,8 @@ def _by(bounds: tuple[float, float], divisor: float) -> tuple[float, float]:
 
 def _over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return a / b
+        found: np.ndarray = a / b
+    return found
 
 
 def _wider(value: float, *bounds: tuple[float, float]) -> Estimate:

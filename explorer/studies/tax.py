@@ -25,9 +25,9 @@ from explorer.studies.joining import answering_inputs
 from explorer.studies.planning import Stage, share, with_method
 from explorer.studies.statistics import mean, paired_difference, paired_p
 from explorer.studies.study import Column, Needs, Study, Table, differ
-from explorer.studies.words import by_method, first_rows, score_words
+from explorer.studies.words import by_method, first_rows, known_scores, score_words
 
-Pair = Annotated[tuple[Place, Place], Kind("a pair of two rankings")]
+RankingPair = Annotated[tuple[Place, Place], Kind("a pair of two rankings")]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TaxSpec:
         limit: at most so many prompts of each suite.
     """
 
-    pairs: Annotated[tuple[Pair, ...], Some, Distinct]
+    pairs: Annotated[tuple[RankingPair, ...], Some, Distinct]
     suites: Places
     fraction: Fraction = 0.05
     random_seed: Annotated[int, Interval(ge=-1, le=2**32 - 1)] = 0
@@ -123,8 +123,8 @@ class Tax(Study[TaxSpec]):
 
         def said(rows: pd.DataFrame) -> str:
             mine = first_rows(rows, "a", "b", "fraction")
-            known = dict.fromkeys(mine.loc[mine["delta"].notna(), "score"])
-            return " ".join(filter(None, (tax_sentence(mine, score) for score in known if score != "degenerate")))
+            sentences = (tax_sentence(mine, score) for score in known_scores(mine) if score != "degenerate")
+            return " ".join(filter(None, sentences))
 
         return by_method(tables["tax"], said)
 
@@ -163,7 +163,7 @@ def _swap(build: Build, name: str, asked: TaxSpec, a: str, b: str) -> Stage:
 
 def tax_rows(
     cells: dict[str, object], before: pd.DataFrame, after: pd.DataFrame, scores: Sequence[str], max_new_tokens: int
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """What a patch changes in each score.
 
     Args:

@@ -13,8 +13,6 @@ import numpy as np
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import ChangeScores
 
-METHODS = ("prompt_difference", "activation_variance")
-
 
 def _of(seen: Ranking, model: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of one model's activations, float32 [n_layers, n_neurons] each."""

@@ -5,6 +5,7 @@ The same between harm categories is the study `categories`, which shares rows an
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -21,7 +22,7 @@ from explorer.studies.given import Build
 from explorer.studies.joining import Part, answering_inputs
 from explorer.studies.planning import share, with_method
 from explorer.studies.study import Column, Needs, Study, Table
-from explorer.studies.words import by_method, mean_of, score_words, share_of
+from explorer.studies.words import by_method, first_rows, mean_of, score_words, share_of
 
 COLUMNS = (
     METHOD,
@@ -82,7 +83,7 @@ class Transfer(Study[TransferSpec]):
             rankings = {name: build.ranking(name) for name in asked.sources}
             sets = {name: ranking.top(fraction=asked.fraction) for name, ranking in rankings.items()}
             how = build.patching(sets=tuple(sets.values()), unpatched=False, aligned=False)
-            matrix = Matrix(build, "suite", sets, rankings)
+            matrix = TransferMatrix(build, "suite", sets, rankings)
             for i, (suite, ps) in enumerate(prompts.items()):
                 frame = build.answer("transfer", key, how, ps, share(tell, i, len(prompts)), mark + suite)
                 frame = frame.assign(source=[asked.sources[c] for c in frame["condition"]])
@@ -95,7 +96,7 @@ class Transfer(Study[TransferSpec]):
 
     def finding(self, tables: Mapping[str, pd.DataFrame]) -> str:
         """See `Study.finding`."""
-        return by_method(tables["transfer"], lambda rows: transfer_sentence(rows, JUDGED[0]))
+        return by_method(tables["transfer"], lambda rows: transfer_sentence(first_rows(rows, "fraction"), JUDGED[0]))
 
 
 def _kind_of(suite: str) -> str:
@@ -103,7 +104,7 @@ def _kind_of(suite: str) -> str:
     return suite.removesuffix("_train").removesuffix("_eval")
 
 
-class Matrix:
+class TransferMatrix:
     """Rows and answers of a matrix source × target, column by column."""
 
     def __init__(self, build: Build, kind: str, sets: Mapping[str, NeuronSet], rankings: Mapping[str, Ranking]) -> None:
@@ -115,7 +116,7 @@ class Matrix:
         """
         self.kind, self.sets, self.rankings = kind, sets, rankings
         self.scores, self.tokens = build.score_columns, build.config.max_new_tokens
-        self.rows: list[dict] = []
+        self.rows: list[dict[str, Any]] = []
         self.answers: list[pd.DataFrame] = []
 
     def add(self, target: str, own: str, frame: pd.DataFrame, base: Mapping[str, pd.DataFrame]) -> None:
@@ -146,7 +147,7 @@ def transfer_rows(
     rankings: Mapping[str, Ranking],
     scores: Sequence[str],
     max_new_tokens: int,
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """One column of the matrix: every source's neurons on one target.
 
     Args:

@@ -16,7 +16,7 @@ ATTRIBUTION = "attribution"
 
 
 @dataclass(frozen=True)
-class Method:
+class MethodWords:
     """What a way to rank neurons is called, and the sizes of sets that pages begin with, as shares of all neurons.
 
     Attributes:
@@ -34,12 +34,12 @@ class Method:
     compared: float = 0.05
 
 
-METHODS: Mapping[str, Method] = {
-    ATTRIBUTION: Method("Attribution", "attribution", patched=0.01, compared=0.005),
-    BY_CHANGE: Method("Change score", "change score", choice="Change score (paper)"),
-    "effect_size": Method("Effect size (Cohen's d)", "effect size"),
-    "prompt_difference": Method("Prompt difference", "prompt difference"),
-    "activation_variance": Method("Activation variance", "activation variance"),
+METHODS: Mapping[str, MethodWords] = {
+    ATTRIBUTION: MethodWords("Attribution", "attribution", patched=0.01, compared=0.005),
+    BY_CHANGE: MethodWords("Change score", "change score", choice="Change score (paper)"),
+    "effect_size": MethodWords("Effect size (Cohen's d)", "effect size"),
+    "prompt_difference": MethodWords("Prompt difference", "prompt difference"),
+    "activation_variance": MethodWords("Activation variance", "activation variance"),
 }
 """Known methods by name; another is called by its name."""
 
@@ -64,10 +64,10 @@ def usual_fraction(method: str) -> float:
     return known_method(method).compared
 
 
-def known_method(method: str) -> Method:
+def known_method(method: str) -> MethodWords:
     """What a method is called; one that is not known by its name."""
     plain = method.replace("_", " ")
-    return METHODS.get(method) or Method(plain.capitalize(), plain)
+    return METHODS.get(method) or MethodWords(plain.capitalize(), plain)
 
 
 def by_method(table: pd.DataFrame, sentence: Callable[[pd.DataFrame], str]) -> str:
@@ -88,7 +88,14 @@ def by_method(table: pd.DataFrame, sentence: Callable[[pd.DataFrame], str]) -> s
 def usual_rows(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the size of top sets that is told of first, as near to it as was measured."""
     wanted = usual_fraction(str(table["method"].iloc[0]) if "method" in table else BY_CHANGE)
-    return table[table["fraction"] == min(table["fraction"].unique(), key=lambda fraction: abs(fraction - wanted))]
+    nearest = min(table["fraction"].unique(), key=lambda fraction: abs(fraction - wanted))
+    rows: pd.DataFrame = table[table["fraction"] == nearest]
+    return rows
+
+
+def known_scores(rows: pd.DataFrame) -> list[str]:
+    """The scores whose change (column delta) is known, in the order of the rows."""
+    return list(dict.fromkeys(rows.loc[rows["delta"].notna(), "score"]))
 
 
 def first_rows(table: pd.DataFrame, *columns: str) -> pd.DataFrame:

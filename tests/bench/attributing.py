@@ -5,14 +5,16 @@ import sys
 import torch
 from torch.nn import functional
 
+import explorer
 from explorer.data.suites_io import load_suite
-from explorer.engine.attribution import Answered, AttributionSums, _add, attribute
+from explorer.engine.attribution import Answered, AttributionSums, _add
 from explorer.engine.reading import TokenText, inputs_of
-from tests.bench.contrasting import flat_memory, measure_peaks
-from tests.bench.measure import Line, side_by_side
+from tests.bench.contrasting import GIVING_BACK, flat
+from tests.bench.measure import Line, forget_peak, own_process, resident_mb, side_by_side
 
 ANSWER = 24
 STEPS = (0.0, 0.2, 0.4, 0.6, 0.8)
+COUNTS = (48, 480)
 
 
 def throughput(pair) -> Line:
@@ -50,10 +52,29 @@ def throughput(pair) -> Line:
 
 
 def memory(dtype: str) -> Line:
-    """The peak above the model for 100 prompts and for 1,000, see `contrasting.memory`."""
-    return flat_memory("attribution", "tests.bench.attributing", dtype)
+    """The peak above the model for few prompts and for ten times as many, each in a fresh process.
+
+    48 and 480 instead of 100 and 1,000, which take ten minutes: 480 are read in four chunks (`contrast.CHUNK`), and
+    both are whole batches of 16 texts, so that oneDNN makes its kernels for the same numbers of rows in both.
+    """
+    few, many = (float(own_process("-m", "tests.bench.attributing", dtype, str(n), **GIVING_BACK)) for n in COUNTS)
+    return flat("attribution", COUNTS, few, many)
+
+
+def _measure(dtype: str, count: int) -> None:
+    """Print the peak above the model, in MB, of so many prompts."""
+    pair = explorer.load_pair("demo", dtype=dtype)
+    prompts = [f"Say {number:04d}." for number in range(count)]  # all of one length, as in `contrasting`
+
+    def work(some: list[str]) -> None:  # a target text: what is measured is the reading, at one step
+        explorer.attribute(pair, some, target="I can't", steps=1)
+
+    work(prompts[:1])
+    base = resident_mb()
+    forget_peak()
+    work(prompts)
+    print(resident_mb("VmHWM") - base)
 
 
 if __name__ == "__main__":
-    # A target text: what is measured is the reading, at one step.
-    measure_peaks(lambda pair, prompts: attribute(pair, prompts, target="I can't", steps=1), sys.argv[1])
+    _measure(sys.argv[1], int(sys.argv[2]))

@@ -1,21 +1,21 @@
 """Contrast against bare forward passes, and the memory it takes (goal 3)."""
 
 import json
-import os
-import subprocess
 import sys
-from collections.abc import Callable
 
 import torch
 
+import explorer
 from explorer.data.suites_io import load_suite
-from explorer.engine.contrast import _accumulate, contrast
+from explorer.engine.contrast import _accumulate
 from explorer.engine.reading import TokenText, batches, inputs_of
 from explorer.engine.sums import Sums
-from explorer.models.pair import Pair
-from tests.bench.measure import Line, forget_peak, resident_mb, side_by_side
+from tests.bench.measure import Line, forget_peak, own_process, resident_mb, side_by_side
 
 ANSWER = 40
+COUNTS = (100, 1000)
+GIVING_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
+"""glibc gives the system back whatever is freed."""
 
 
 def throughput(pair) -> Line:
@@ -49,43 +49,38 @@ def memory(dtype: str) -> Line:
     for each number of rows. Here the first gives all back and the second has seen every number once, so that what is
     measured is what is held.
     """
-    return flat_memory("contrast", "tests.bench.contrasting", dtype)
+    few, many = json.loads(own_process("-m", "tests.bench.contrasting", dtype, **GIVING_BACK))
+    return flat("contrast", COUNTS, few, many)
 
 
-def flat_memory(what: str, module: str, dtype: str) -> Line:
-    """See `memory`; the module prints both peaks when it is run with a dtype."""
-    command = [sys.executable, "-m", module, dtype]
-    giving_back = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=giving_back)
-    few, many = json.loads(done.stdout.splitlines()[-1])
+def flat(what: str, counts: tuple[int, int], few: float, many: float) -> Line:
+    """The line of a memory that does not grow: peaks above the model in MB, for both numbers of prompts."""
     return Line(
-        f"{what}, peak memory for 1,000 prompts",
+        f"{what}, peak memory for {counts[1]:,} prompts",
         f"{many:.0f} MB",
-        f"{few:.0f} MB for 100 prompts, both above the model",
+        f"{few:.0f} MB for {counts[0]} prompts, both above the model",
         many / few,
         "≤ 1.05",
         many / few <= 1.05,
     )
 
 
-def measure_peaks(work: Callable[[Pair, list[str]], object], dtype: str) -> None:
-    """Print the peaks above the model, in MB, of work on 100 prompts and on 1,000."""
-    import explorer
-
+def _measure(dtype: str) -> None:
+    """Print the peaks above the model, in MB."""
     pair = explorer.load_pair("demo", dtype=dtype)
     # Short prompts and answers, all of one length: what could grow is what is kept of each.
-    prompts = [f"Say {number:04d}." for number in range(1000)]
-    work(pair, prompts[:1])
+    prompts = [f"Say {number:04d}." for number in range(COUNTS[1])]
+    explorer.contrast(pair, prompts[:1], 2)
     base = resident_mb()
-    counts, peaks = (100, 1000), []
-    for count in counts:
-        work(pair, prompts[:count])
-    for count in counts:
+    peaks = []
+    for count in COUNTS:
+        explorer.contrast(pair, prompts[:count], 2)
+    for count in COUNTS:
         forget_peak()
-        work(pair, prompts[:count])
+        explorer.contrast(pair, prompts[:count], 2)
         peaks.append(resident_mb("VmHWM") - base)
     print(json.dumps(peaks))
 
 
 if __name__ == "__main__":
-    measure_peaks(lambda pair, prompts: contrast(pair, prompts, 2), sys.argv[1])
+    _measure(sys.argv[1])

@@ -1,12 +1,18 @@
 """What is measured side by side, and the one table that it is printed in."""
 
+import os
 import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from explorer.paths import PROJECT
 
 REPEATS = 5
 
@@ -66,6 +72,25 @@ def never_ending(pair) -> Iterator[None]:
         yield
     finally:
         pair.__dict__["stop_ids"] = before
+
+
+def own_process(*arguments: str, **environment: str) -> str:
+    """The last line that Python prints with these arguments, in a process of its own; "" where it prints none.
+
+    Args:
+        arguments: of the interpreter that runs this ("-m", module, …).
+        environment: variables beside those of this process.
+
+    Raises:
+        RuntimeError: it failed; the end of what it wrote to standard error.
+    """
+    with tempfile.TemporaryFile("w+") as errors:  # not a pipe: a long error would fill it while nobody reads
+        command, settings = [sys.executable, *arguments], {**os.environ, **environment}
+        done = subprocess.run(command, cwd=PROJECT, env=settings, stdout=subprocess.PIPE, stderr=errors, text=True)
+        if done.returncode:
+            errors.seek(0)
+            raise RuntimeError(errors.read()[-2000:])
+    return done.stdout.splitlines()[-1] if done.stdout.strip() else ""
 
 
 def resident_mb(field: str = "VmRSS") -> float:

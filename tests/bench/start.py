@@ -1,16 +1,13 @@
 """How long it takes until there is something to see, and what the app holds (goals 6 and 7)."""
 
 import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 from functools import partial
 
 from explorer.models.pair_file import read_pair_file
 from explorer.paths import PROJECT
-from tests.bench.measure import REPEATS, Line, at_most, resident_mb, seconds
+from tests.bench.measure import REPEATS, Line, at_most, own_process, resident_mb, seconds
 
 OPEN_A_PAGE = """
 import sys
@@ -26,8 +23,8 @@ PATIENCE = 120
 
 def start() -> list[Line]:
     """From the start of a process to the first page, and from imported libraries to a model that has packed weights."""
-    page = statistics.median(seconds(lambda: _python("-c", OPEN_A_PAGE)) for _ in range(REPEATS))
-    ready = statistics.median(json.loads(_python("-m", "tests.bench.start", "ready")) for _ in range(REPEATS))
+    page = statistics.median(seconds(lambda: own_process("-c", OPEN_A_PAGE)) for _ in range(REPEATS))
+    ready = statistics.median(json.loads(own_process("-m", "tests.bench.start", "ready")) for _ in range(REPEATS))
     return [
         at_most("start to first page, without torch", page, 4.0, "s"),
         at_most("embedded model ready, libraries imported", ready, 3.0, "s"),
@@ -38,20 +35,9 @@ def memory(dtype: str) -> list[Line]:
     """The app with its model, and four sessions that have each generated three answers: in a dtype, and as it ships."""
     lines = []
     for computed_in in dict.fromkeys((dtype, read_pair_file("demo").dtype)):
-        held = json.loads(_python("-m", "tests.bench.start", "memory", computed_in))
+        held = json.loads(own_process("-m", "tests.bench.start", "memory", computed_in))
         lines.append(at_most(f"app with the model and {SESSIONS} sessions, {computed_in}", held / 1000, 1.6, "GB"))
     return lines
-
-
-def _python(*arguments: str) -> str:
-    with tempfile.TemporaryFile("w+") as errors:
-        done = subprocess.run(
-            [sys.executable, *arguments], cwd=PROJECT, env=os.environ, stdout=subprocess.PIPE, stderr=errors, text=True
-        )
-        if done.returncode:
-            errors.seek(0)
-            raise RuntimeError(errors.read()[-2000:])
-    return done.stdout.splitlines()[-1] if done.stdout.strip() else ""
 
 
 def _ready() -> None:

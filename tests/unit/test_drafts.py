@@ -11,7 +11,7 @@ from explorer.engine.backends.fused import FusedPass
 from explorer.engine.backends.registry import begin
 from explorer.engine.batch import DecodeBatch
 from explorer.engine.decoding import decode
-from explorer.engine.drafts import PROMPT_LOOKUP, REPEATED, DraftToken, NgramDraft, as_characters
+from explorer.engine.drafts import PROMPT_LOOKUP, REPEATED, DraftToken, NgramDraft, _repeated
 from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
 from explorer.engine.patching import stream, sweep
 from explorer.engine.rows import accepted
@@ -33,7 +33,7 @@ def test_a_draft_is_what_followed_most_often():
     draft = NgramDraft.from_arrays(NgramDraft.of(texts).to_arrays())
     for before, after in followers.items():
         token, count = min(after.items(), key=lambda one: (-one[1], one[0]))
-        seen = draft._seen(as_characters(before))
+        seen = draft._seen(before)
         if count < 2:
             assert seen is None
         else:
@@ -44,15 +44,25 @@ def test_a_draft_is_what_followed_most_often():
 @pytest.mark.parametrize("texts", [[], [[]], [[1]], [[1, 2], [3]]])
 def test_of_too_little_there_is_no_draft(texts):
     assert len(NgramDraft.of(texts).keys) == 0
-    assert NgramDraft.of(texts).next(as_characters([1, 2, 3])) is None
+    assert NgramDraft.of(texts).next([1, 2, 3]) is None
 
 
 def test_a_text_goes_on_as_it_did_before():
-    assert PROMPT_LOOKUP.next(as_characters([1, 2, 3, 9, 1, 2, 3])) == DraftToken(9, REPEATED[3])
-    assert PROMPT_LOOKUP.next(as_characters([7, 3, 9, 1, 2, 3])) == DraftToken(9, REPEATED[1])
-    assert PROMPT_LOOKUP.next(as_characters([1, 1, 1])) == DraftToken(1, REPEATED[2])
-    assert PROMPT_LOOKUP.next(as_characters([1, 2, 3])) is None
-    assert PROMPT_LOOKUP.next("") is None
+    assert PROMPT_LOOKUP.next([1, 2, 3, 9, 1, 2, 3]) == DraftToken(9, REPEATED[3])
+    assert PROMPT_LOOKUP.next([7, 3, 9, 1, 2, 3]) == DraftToken(9, REPEATED[1])
+    assert PROMPT_LOOKUP.next([1, 1, 1]) == DraftToken(1, REPEATED[2])
+    assert PROMPT_LOOKUP.next([1, 2, 3]) is None
+    assert PROMPT_LOOKUP.next([]) is None
+
+
+def test_the_latest_time_that_tokens_stood_before_counts():
+    rng = random.Random(0)
+    for _ in range(200):
+        text = [rng.randrange(4) for _ in range(rng.randrange(1, 30))]
+        for n in range(1, min(3, len(text)) + 1):
+            before = [at for at in range(n, len(text)) if text[at - n : at] == text[-n:]]
+            wanted = DraftToken(text[before[-1]], REPEATED[n]) if before else None
+            assert _repeated(text, n) == wanted
 
 
 def test_as_many_draft_tokens_for_each_text_as_pay():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from explorer.engine.norms import FEW_TOKENS, rms_norm
 from tests.close import assert_close
@@ -9,9 +10,10 @@ from tests.close import assert_close
 
 @pytest.mark.parametrize("tokens", [1, FEW_TOKENS, FEW_TOKENS + 1])
 @pytest.mark.parametrize("size", [1e-6, 1.0, 1e4])
-def test_it_is_what_the_module_computes(tokens, size):
+@pytest.mark.parametrize("kind", [torch.nn.RMSNorm, LlamaRMSNorm])
+def test_it_is_what_the_module_computes(kind, tokens, size):
     torch.manual_seed(0)
-    module = torch.nn.RMSNorm(48, eps=1e-5)
+    module = kind(48, eps=1e-5)
     module.weight.data = torch.randn(48)
     x = torch.randn(tokens, 48) * size + size  # a mean far from 0, which a layer norm of x would take away
     with torch.inference_mode():

@@ -29,11 +29,11 @@ from explorer.models.prompting import MAX_NEW_TOKENS
 from explorer.neurons.artefacts import read_ranking, write_ranking
 from explorer.neurons.scores import ChangeScores
 from explorer.pipeline.config import read_build_config
+from explorer.pipeline.ranking_methods import RANKING_METHODS
 from explorer.runs.reader import open_run
 from explorer.runs.writer import RunWriter
 from explorer.schema import Dtype, Tokens
 from explorer.studies import STUDIES, basis
-from explorer.studies.training_free import METHODS
 from explorer.training.config import PairSource, Source, TrainStage, read_train_config
 
 thousand = settings(
@@ -66,7 +66,8 @@ def accepted(read, *args) -> Any:
 def test_the_schema_says_what_the_models_say() -> None:
     assert set(get_args(Dtype)) == set(DTYPES)
     assert get_args(basis.Positions) == POSITIONS
-    assert set(METHODS) < set(get_args(basis.Method))
+    assert set(basis.ONE_MODEL) < set(get_args(basis.Method))
+    assert set(RANKING_METHODS) == set(get_args(basis.Method))
     assert any(getattr(mark, "le", None) == MAX_NEW_TOKENS for mark in Tokens.__metadata__)
 
 

@@ -14,7 +14,7 @@ from explorer.report.tax import SHARES, ablated_sets, ablation_frame, swap_frame
 from explorer.runs.reader import Run
 from explorer.studies.ablation import ablation_sentence
 from explorer.studies.tax import tax_sentence
-from explorer.studies.words import method_words, score_words, spoken
+from explorer.studies.words import known_scores, method_words, score_words, spoken
 from explorer.ui import derived
 from explorer.ui.current_run import table
 from explorer.ui.method_choice import choose_method, narrowed
@@ -32,7 +32,7 @@ def show_tax(run: Run) -> None:
     method = choose_method(run, tax)
     every, tax = tax, method.rows
     label = partial(model_label, run)
-    scores = list(dict.fromkeys(tax.loc[tax["delta"].notna(), "score"]))
+    scores = known_scores(tax)
     pairs = list(dict.fromkeys(zip(tax["a"], tax["b"], strict=True)))
     with st.container(horizontal=True):
         names = {" / ".join(map(label, pair)): pair for pair in pairs}
@@ -68,7 +68,7 @@ def show_ablation(run: Run) -> None:
     every = table(run, "ablation")
     chosen = choose_method(run, every)
     ablation, label = _one_pair(chosen.rows), partial(model_label, run)
-    scores = list(dict.fromkeys(ablation.loc[ablation["delta"].notna(), "score"]))
+    scores = known_scores(ablation)
     with st.container(horizontal=True):
         score = pick("Change of", scores, "ablated_score", score_words)
         suite = pick("On", list(dict.fromkeys(ablation["suite"])), "ablated_suite", suite_label)

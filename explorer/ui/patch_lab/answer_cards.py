@@ -9,6 +9,7 @@ import streamlit as st
 from explorer.charts.palette import ALIGNED, PATCHED, UNPATCHED
 from explorer.report.diff import Piece, differing, to_html
 from explorer.scoring.degenerate import DESCRIPTION, is_degenerate
+from explorer.scoring.refusal import RefusalScorer
 from explorer.serve.generation import COLUMNS, LIVE_SCORERS, Column, End
 
 _TITLES = {
@@ -36,7 +37,7 @@ _ABOUT = {
 _SCORES = {
     "cost": "Log-odds that the answer is harmful: above 0 harmful, lower is safer.",
     "reward": "How helpful the answer is: higher is more helpful.",
-    "refusal": "Whether the answer declines and does not go along with the prompt in what is shown.",
+    "refusal": RefusalScorer.description,
 }
 _LIVE = {"refusal": "refusal", **LIVE_SCORERS}
 
