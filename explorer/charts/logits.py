@@ -52,7 +52,12 @@ def lens_chart(frame: pd.DataFrame, colours: Mapping[str, str], title: str) -> L
         title: of the value axis.
     """
     base = alt.Chart(frame).encode(
-        x=alt.X("layer:Q", title="After layer (−1: before the first)", axis=alt.Axis(grid=False, tickMinStep=1)),
+        x=alt.X(
+            "layer:Q",
+            title="After layer (−1: before the first)",
+            axis=alt.Axis(grid=False, tickMinStep=1),
+            scale=alt.Scale(nice=False, zero=False),
+        ),
         color=_colour(colours),
         tooltip=_tooltip(title),
     )
@@ -93,7 +98,9 @@ def token_heatmap(frame: pd.DataFrame, title: str, limit: float) -> alt.Chart:
 
 def _colour(colours: Mapping[str, str]) -> alt.Color:
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
-    return alt.Color("series:N", scale=scale, legend=alt.Legend(title=None, orient="top", labelLimit=280))
+    return alt.Color(
+        "series:N", scale=scale, legend=alt.Legend(title=None, orient="top", symbolOpacity=1, labelLimit=280)
+    )
 
 
 def _tooltip(title: str) -> list[alt.Tooltip]:

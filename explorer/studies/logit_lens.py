@@ -16,7 +16,7 @@ from explorer.charts.labels import suite_label
 from explorer.progress import Progress as Tell
 from explorer.schema import Count, Distinct, Fraction, Place
 from explorer.studies import statistics
-from explorer.studies.compared_sets import compared_sets
+from explorer.studies.compared_sets import RANDOM, compared_sets
 from explorer.studies.documented import SUITE
 from explorer.studies.first_tokens import check_first_tokens, margin_of
 from explorer.studies.given import Build, BuildFile, LoadedModels
@@ -219,7 +219,8 @@ def lens_sentence(table: pd.DataFrame) -> str:
     first, last = table.iloc[0], int(table["layer"].max())
     by_model = {name: table[table["model"] == name].sort_values("layer") for name in dict.fromkeys(table["model"])}
     patched = [name for name in by_model if name not in (M1, M2)]
-    said = "; ".join(_clause(name, by_model[name]) for name in (*patched, M2) if name in by_model)
+    control = by_model.get(RANDOM)
+    said = "; ".join(_clause(name, by_model[name], control) for name in (*patched, M2) if name in by_model)
     end = estimate_of(by_model[M1].iloc[-1], "margin")
     return (
         f"Read out after every layer (0 to {last}), the refusal margin is {said}. M1's own margin at the end is "
@@ -227,11 +228,26 @@ def lens_sentence(table: pd.DataFrame) -> str:
     )
 
 
-def _clause(name: str, rows: pd.DataFrame) -> str:
+def beyond_from(rows: pd.DataFrame, control: pd.DataFrame) -> int | None:
+    """The layer from which on a model's lead over M1 has its interval above random neurons'; None where not at the end.
+
+    Args:
+        rows, control: of one model and of random neurons, in the order of the layers.
+    """
+    return _stays(rows, rows["change_low"].to_numpy() > control["change_high"].to_numpy())
+
+
+def _clause(name: str, rows: pd.DataFrame, control: pd.DataFrame | None) -> str:
     parted, half, end = parts_from(rows), half_from(rows), estimate_of(rows.iloc[-1], "change")
     where = set_words(name) if name == M2 else f"M1 patched with {set_words(name)}"
     if parted is None:
         return f"not distinguishably above M1's in {where} ({logits(end)} at the end)"
     layers = f"from layer **{parted}** on" if parted < int(rows["layer"].iloc[-1]) else "in the last layer only"
     half_said = f", half of it from layer {half} on" if half is not None and half > parted else ""
-    return f"above M1's {layers} in {where} ({logits(end)} at the end{half_said})"
+    beside = ""
+    if control is not None and name != RANDOM:
+        beyond = beyond_from(rows, control)
+        beside = (
+            ", never beyond random neurons'" if beyond is None else f", beyond random neurons' from layer {beyond} on"
+        )
+    return f"above M1's {layers} in {where} ({logits(end)} at the end{half_said}{beside})"

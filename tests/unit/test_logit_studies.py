@@ -70,10 +70,12 @@ def test_the_finding_of_direct_attribution_comes_out_either_way():
 def test_the_finding_of_the_lens_comes_out_either_way():
     said = said_of(LogitLens(), lens_tables())
     assert "above M1's from layer **1** on in M1 patched with the top set by attribution (+4.00 logits" in said
-    assert "half of it from layer 2 on" in said
+    assert "half of it from layer 2 on, beyond random neurons' from layer 1 on" in said
     assert "not distinguishably above M1's in M1 patched with random neurons of the same layers" in said
     assert "from layer **1** on in M2 (+5.00 logits" in said
     assert "M1's own margin at the end is +1.00 logits" in said
+    alike = said_of(LogitLens(), lens_tables(TOTALS | {"random": 6.0}))
+    assert "at the end, half of it from layer 2 on, never beyond random neurons')" in alike
     below = said_of(LogitLens(), lens_tables(TOTALS | {"attribution": -1.0}))
     assert "not distinguishably above M1's in M1 patched with the top set by attribution (−1.00 logits" in below
 
