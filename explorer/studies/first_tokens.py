@@ -94,7 +94,7 @@ def read_first_tokens(models: LoadedModels, _shared: None, prompts: list[str]) -
 
 def write_tokens(models: LoadedModels, tokens: list[int], _item: None) -> list[str]:
     """Each token as text."""
-    return [models.pair().tokenizer.decode([token]) for token in tokens]
+    return [str(models.pair().tokenizer.decode([token])) for token in tokens]
 
 
 def tokens_table(suite: str, first1: np.ndarray, first2: np.ndarray, words: Sequence[str]) -> pd.DataFrame:
@@ -137,7 +137,7 @@ def margin_of(table: pd.DataFrame) -> "TokenMargin":
     from explorer.engine.token_margin import TokenMargin
 
     counted = table[table["weight"] != 0]
-    return TokenMargin(counted["token"].to_numpy(np.int64), counted["weight"].to_numpy(np.float64))
+    return TokenMargin(*(np.array(counted[name], kind) for name, kind in (("token", np.int64), ("weight", np.float64))))
 
 
 def tokens_sentence(table: pd.DataFrame, shown: int = 4) -> str:
