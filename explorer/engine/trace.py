@@ -65,6 +65,8 @@ def trace(
         raise ExplorerError("This model is a classifier, which writes no answers; there is nothing to trace.")
     if not len(answer):
         raise ExplorerError("The answer has no tokens; there is nothing to trace.")
+    if max(answer) >= min(int(m.get_input_embeddings().weight.shape[0]) for m in (pair.backbone1, pair.backbone2)):
+        raise ExplorerError("The answer holds a token for which the models have no embedding; choose another answer.")
     if (patch.neurons.n_layers, patch.neurons.n_neurons) != (pair.n_layers, pair.n_neurons):
         raise ExplorerError("The neuron set belongs to a model of another shape; choose the neurons in this pair's.")
     text = TokenText(pair.encode(prompt, len(answer)), [int(token) for token in answer])

@@ -99,7 +99,8 @@ def moved_sentence(trace: "Trace", place: int, neurons: int, direction: str = "r
         f"{_logits(by.moved)}"
     )
     if not by.reached:
-        return f"{sentence}; the patch does not reach this position, so all of it comes from earlier ones."
+        why = "so all of it comes from earlier ones" if by.moved else "nor any before it"
+        return f"{sentence}; the patch does not reach this position, {why}."
     return (
         f"{sentence}, of which the {neurons:,} patched neurons write {_logits(by.direct)} directly here; the rest "
         "comes through attention, later layers and the norm."

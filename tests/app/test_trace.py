@@ -15,7 +15,7 @@ from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.report.trace import moved_frame, moved_sentence, parts_sentence, trace_frame
 from tests import tiny
-from tests.app.small_run import write_small_run
+from tests.app.small_run import PROMPT, write_small_run
 from tests.tiny_build import write_build
 
 PATCH_LAB = "pages/patch_lab.py"
@@ -77,6 +77,16 @@ def test_a_generated_answer_is_traced_and_forgotten_with_it(tiny_run, open_page)
     until(app, lambda app: says(app, "Done:"))
     assert not app.button(key="trace-start").disabled
     assert not any("trace-place" in key for key in keys(app, "selectbox"))
+
+
+def test_answers_of_the_run_are_traced_by_their_text(tiny_run, open_page) -> None:
+    app = open_page(PATCH_LAB, prompt=f"{PROMPT} 0", fraction="0.2")
+    assert says(app, "These answers come with the run")
+    app.button(key="trace-start").click().run()
+    until(app, lambda app: any("trace-place" in key for key in keys(app, "selectbox")))
+    assert says(app, "The answer of patched M1, ")
+    app.select_slider(key="patch_fraction").set_value(0.05).run()  # another set: other answers
+    assert not app.button(key="trace-start").disabled
 
 
 def test_a_run_without_first_tokens_says_why_there_is_no_margin(tiny_run, open_page) -> None:

@@ -140,9 +140,11 @@ def test_an_answer_is_traced_and_a_click_on_a_token_opens_its_neurons(lab) -> No
     page.type_prompt(TEXT)
     page.generate()
     page.until(page.finished)
-    page.page.get_by_text("Trace: what the patch does").click()
+    opener = page.page.get_by_text("Trace: what the patch does")
+    page.until(lambda: opener.count() > 0)
+    opener.click()
     page.page.locator(".st-key-trace-start button").click()
-    page.page.get_by_text("The answer of patched M1, ").wait_for()
+    page.until(lambda: page.page.get_by_text("The answer of patched M1, ").count() > 0)
     chart = page.page.get_by_test_id("stVegaLiteChart").last
     cells = chart.locator('[aria-roledescription="rect mark"][aria-label*="Number: 3;"]')
     cells.last.wait_for()

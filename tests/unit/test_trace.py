@@ -140,6 +140,8 @@ def test_what_cannot_be_traced_is_one_sentence() -> None:
         trace(pair, PROMPT, [], patch)
     with pytest.raises(ExplorerError, match="the model takes at most"):
         trace(pair, PROMPT, [5] * 600, patch)
+    with pytest.raises(ExplorerError, match="no embedding"):
+        trace(pair, PROMPT, [5, 260], patch)
     bert = tiny.any_pair("bert")
     with pytest.raises(ExplorerError, match="classifier"):
         trace(bert, PROMPT, [5], Patch(NeuronSet.random(bert, 5, seed=0)))

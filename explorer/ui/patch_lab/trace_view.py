@@ -94,10 +94,9 @@ def show_trace(service: PairService, run: Run, answers: Answers | None) -> None:
         for tracing in traces.by_reader.values():
             tracing.drop()
         del st.session_state[_KEPT]
-        traces = None
     if answers is None:
         return
-    active = traces is not None and any(tracing.active for tracing in traces.by_reader.values())
+    active = _active(_traces_of(answers))
     with st.expander("Trace: what the patch does, token by token", icon=":material/timeline:", key="trace-open"):
         st.fragment(_draw, run_every=_EVERY if active else None)(service, run, answers)
 
@@ -118,7 +117,11 @@ def _draw(service: PairService, run: Run, answers: Answers) -> None:
             key=_WHOSE,
             help="All three models read the same answer, token by token, whoever wrote it.",
         )
-        tracing = _found(answers, str(whose))
+        traces = _traces_of(answers)
+        before = _active(traces)
+        for one in traces.by_reader.values():
+            one.drain()  # also those that are not shown: they would count as left
+        tracing = traces.by_reader.get(str(whose))
         if st.button(
             "Trace this answer",
             icon=":material/play_arrow:",
@@ -127,14 +130,14 @@ def _draw(service: PairService, run: Run, answers: Answers) -> None:
         ):
             _start(service, run, answers, str(whose))
             st.rerun()
+    if before and not _active(traces):
+        st.rerun()  # it need not be looked at several times a second any more
     if tracing is None:
         st.caption(
             f"{names['unpatched']}, {names['patched']} and {names['aligned']} read the answer once each: how likely "
             "each makes refusing, how far the patched model is from the other two, and which neurons moved each token."
         )
         return
-    before = tracing.active
-    tracing.drain()
     if tracing.problem:
         show_problem(tracing.problem)
     elif tracing.notice:
@@ -143,13 +146,16 @@ def _draw(service: PairService, run: Run, answers: Answers) -> None:
         _show(tracing.result, tracing, run, answers, str(whose))
     else:
         _show_status(service, tracing)
-    if before and not tracing.active:
-        st.rerun()  # it need not be looked at several times a second any more
 
 
-def _found(answers: Answers, whose: str) -> Tracing | None:
-    traces: _Traces | None = st.session_state.get(_KEPT)
-    return traces.by_reader.get(whose) if traces is not None and traces.key == answers.key else None
+def _traces_of(answers: Answers) -> _Traces:
+    """The session's traces of these answers; `show_trace` has forgotten those of others."""
+    traces: _Traces = st.session_state.setdefault(_KEPT, _Traces(answers.key))
+    return traces
+
+
+def _active(traces: _Traces) -> bool:
+    return any(tracing.active for tracing in traces.by_reader.values())
 
 
 def _start(service: PairService, run: Run, answers: Answers, whose: str) -> None:
@@ -158,8 +164,7 @@ def _start(service: PairService, run: Run, answers: Answers, whose: str) -> None
     request = TraceRequest(
         answers.prompt, answers.patch, tuple(column.ids), column.text, ended, answers.direction, margin_weights(run)
     )
-    traces: _Traces = st.session_state.setdefault(_KEPT, _Traces(answers.key))
-    traces.by_reader[whose] = tracing = Tracing(request)
+    _traces_of(answers).by_reader[whose] = tracing = Tracing(request)
     service.worker.submit(tracing)
 
 
