@@ -18,8 +18,10 @@ from explorer.neurons.overlap import layer_share
 from explorer.report import (
     causal,
     facts,
+    kinds,
     overview,
     ranking_scores,
+    refusal_direction,
     safeguard,
     seeds_and_methods,
     sentences,
@@ -204,6 +206,16 @@ def _single_neurons(run: Run) -> Chart:
     return matrix.interval_chart(frame, about.axis, share=about.share)
 
 
+def _refusal_direction(run: Run) -> Chart:
+    frame = refusal_direction.effect_frame(run.whole_table("refusal_direction"))
+    return matrix.interval_chart(frame, "Share of answers that refuse", share=True)
+
+
+def _kinds(run: Run) -> Chart:
+    frame = kinds.causal_frame(run.whole_table("kinds"))
+    return matrix.interval_chart(frame, "Share of answers that refuse", share=True)
+
+
 def _series(run: Run, draw: Callable[[pd.DataFrame], Chart]) -> Chart:
     rows = main_rows(run, "series")
     wanted = usual_fraction(str(rows["method"].iloc[0]))
@@ -254,6 +266,8 @@ _FIGURES = {
     "sparsity": _Figure(("sparsity",), _sparsity),
     "place": _Figure(("place",), _place),
     "single_neurons": _Figure(("single_neurons",), _single_neurons),
+    "refusal_direction": _Figure(("refusal_direction",), _refusal_direction),
+    "kinds": _Figure(("kinds",), _kinds),
     "checkpoints": _Figure(("series",), partial(_series, draw=likeness_chart)),
     "checkpoint_refusals": _Figure(("series",), partial(_series, draw=refusal_chart)),
     "scores": _Figure((), _scores),

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from explorer.runs.reader import Run
+from explorer.ui.mechanism.kinds_view import show_kinds
+from explorer.ui.mechanism.refusal_direction_view import show_refusal_direction
 
 
 @dataclass(frozen=True)
@@ -21,4 +23,7 @@ class Section:
     show: Callable[[Run], None]
 
 
-SECTIONS: tuple[Section, ...] = ()
+SECTIONS: tuple[Section, ...] = (
+    Section("refusal_direction", "Along the refusal direction?", show_refusal_direction),
+    Section("kinds", "Are there kinds of neurons?", show_kinds),
+)
