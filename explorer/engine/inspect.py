@@ -166,7 +166,7 @@ def project_together(pair: Pair, ns: NeuronSet, weights: np.ndarray, top: int = 
     amounts = torch.from_numpy(np.asarray(weights, dtype=np.float32))
     frames = []
     with torch.inference_mode():
-        written = torch.zeros(len(amounts), pair.m1.get_input_embeddings().weight.shape[1])
+        written = torch.zeros(len(amounts), m1.config.get_text_config().hidden_size)
         for layer in np.unique(ns.layers):
             at = np.flatnonzero(ns.layers == layer)
             columns = written_by[int(layer)].columns(ns.neurons[at].tolist()).float().cpu()

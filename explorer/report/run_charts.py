@@ -22,9 +22,11 @@ from explorer.report import (
     facts,
     leave_out,
     logits,
+    kinds,
     overview,
     paths,
     ranking_scores,
+    refusal_direction,
     safeguard,
     seeds_and_methods,
     sentences,
@@ -240,6 +242,14 @@ def _leave_out(run: Run) -> Chart:
 
 def _paths(run: Run) -> Chart:
     return matrix.interval_chart(paths.parts_frame(run.whole_table("paths")), paths.MARGIN_AXIS, share=False)
+def _refusal_direction(run: Run) -> Chart:
+    frame = refusal_direction.effect_frame(run.whole_table("refusal_direction"))
+    return matrix.interval_chart(frame, "Share of answers that refuse", share=True)
+
+
+def _kinds(run: Run) -> Chart:
+    frame = kinds.causal_frame(run.whole_table("kinds"))
+    return matrix.interval_chart(frame, "Share of answers that refuse", share=True)
 
 
 def _series(run: Run, draw: Callable[[pd.DataFrame], Chart]) -> Chart:
@@ -298,6 +308,8 @@ _FIGURES = {
     "dose": _Figure(("dose",), _dose),
     "leave_out": _Figure(("leave_out",), _leave_out),
     "paths": _Figure(("paths",), _paths),
+    "refusal_direction": _Figure(("refusal_direction",), _refusal_direction),
+    "kinds": _Figure(("kinds",), _kinds),
     "checkpoints": _Figure(("series",), partial(_series, draw=likeness_chart)),
     "checkpoint_refusals": _Figure(("series",), partial(_series, draw=refusal_chart)),
     "scores": _Figure((), _scores),

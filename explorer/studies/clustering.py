@@ -5,6 +5,7 @@ stability(features, found.labels)          # adjusted Rand index over bootstrap 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -103,7 +104,7 @@ def stability(features: np.ndarray, labels: np.ndarray, resamples: int = RESAMPL
     return np.array(out)
 
 
-def _fit(features: np.ndarray, k: int):  # type: ignore[no-untyped-def]
+def _fit(features: np.ndarray, k: int) -> Any:
     from sklearn.cluster import KMeans
 
     return KMeans(k, n_init=STARTS, random_state=SEED).fit(features)

@@ -72,6 +72,18 @@ TABLES = (
             Column("along", "the change along the direction over the direction's length, mean over prompts", True),
         ),
     ),
+    Table(
+        "refusal_direction_answers",
+        "one answer with one kind of direction projected out; of halves, the first",
+        (
+            PATCHED,
+            Column("direction", "what is projected out: none, refusal or halves"),
+            Column("prompt_id", "the prompt's id in its suite"),
+            Column("prompt", "its text, or that the run may not hold it"),
+            Column("answer", "the model's answer"),
+            Column("refused", "whether it refuses"),
+        ),
+    ),
 )
 
 
@@ -106,6 +118,21 @@ def effect_rows(cells: Mapping[str, object], answers: Mapping[tuple[str, str, in
         left = [causal_effect(plain, column(key, "refusal"), column(before, "refusal")) for key in draws]
         rows.append(row | over_draws(left if patched != M1 else []).columns("remains"))
     return pd.DataFrame(rows)
+
+
+def answer_table(answers: Mapping[tuple[str, str, int], pd.DataFrame], shown: Sequence[str]) -> pd.DataFrame:
+    """The table `refusal_direction_answers`.
+
+    Args:
+        answers: as `effect_rows` takes them.
+        shown: of what is patched.
+    """
+    parts = [
+        frame[["prompt_id", "prompt", "answer", "refused"]].assign(patched=patched, direction=direction)
+        for (patched, direction, draw), frame in answers.items()
+        if patched in shown and draw < 1
+    ]
+    return pd.concat(parts, ignore_index=True)[[column.name for column in TABLES[-1].columns]]
 
 
 def layer_rows(

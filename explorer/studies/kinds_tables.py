@@ -205,7 +205,9 @@ def structure_rows(
     """
     rows = []
     for (name, draw), partition in found.items():
-        for k, silhouette in {} if partition is None else partition.silhouettes.items():
+        if partition is None:
+            continue
+        for k, silhouette in partition.silhouettes.items():
             row = {"set": name, "draw": draw, "neurons": sizes[name], "clusters": k, "silhouette": silhouette}
             chosen = k == partition.k
             like = stability(features[name, draw], partition.labels) if chosen and draw < STABLE_DRAWS else np.zeros(0)

@@ -62,7 +62,9 @@ def profiles_of(suites: Sequence[str], parts: Sequence[Sequence[Mapping[str, Any
 
     def whole(found: Sequence[Mapping[str, Any]]) -> Sums:
         return {
-            name: np.concatenate([f[name] for f in found]) if name == "prompts" else sum(f[name] for f in found)
+            name: np.concatenate([f[name] for f in found])
+            if name == "prompts"
+            else np.sum([f[name] for f in found], axis=0)
             for name in found[0]
         }
 

@@ -136,6 +136,7 @@ class RefusalDirection(Study[RefusalDirectionSpec]):
                 "refusal_direction": tables_of.effect_rows(cells, answers),
                 "refusal_direction_layers": tables_of.layer_rows(directions, margin[0], margins, kls, choice),
                 "refusal_direction_cosines": tables_of.cosine_rows(names, seen),
+                "refusal_direction_answers": tables_of.answer_table(answers, (asked.ranking, tables_of.M2)),
             }
 
         reading = sum(build.estimate(ps, 2, 0) for ps in learned.values())

@@ -8,6 +8,8 @@ from explorer.ui.mechanism import depth_view, dose_view, leave_out_view
 from explorer.ui.mechanism.logit_attribution_view import show_first_tokens, show_logit_attribution
 from explorer.ui.mechanism.logit_lens_view import show_logit_lens
 from explorer.ui.mechanism.paths_view import show_paths
+from explorer.ui.mechanism.kinds_view import show_kinds
+from explorer.ui.mechanism.refusal_direction_view import show_refusal_direction
 
 
 @dataclass(frozen=True)
@@ -33,4 +35,6 @@ SECTIONS: tuple[Section, ...] = (
     Section("dose", "How strongly?", dose_view.show),
     Section("leave_out", "Is a single neuron necessary?", leave_out_view.show),
     Section("first_tokens", "Which tokens begin a refusal?", show_first_tokens),
+    Section("refusal_direction", "Along the refusal direction?", show_refusal_direction),
+    Section("kinds", "Are there kinds of neurons?", show_kinds),
 )
