@@ -20,9 +20,9 @@ from explorer.report import (
     depth,
     dose,
     facts,
+    kinds,
     leave_out,
     logits,
-    kinds,
     overview,
     paths,
     ranking_scores,
@@ -242,6 +242,8 @@ def _leave_out(run: Run) -> Chart:
 
 def _paths(run: Run) -> Chart:
     return matrix.interval_chart(paths.parts_frame(run.whole_table("paths")), paths.MARGIN_AXIS, share=False)
+
+
 def _refusal_direction(run: Run) -> Chart:
     frame = refusal_direction.effect_frame(run.whole_table("refusal_direction"))
     return matrix.interval_chart(frame, "Share of answers that refuse", share=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from explorer.runs.reader import Run
 from explorer.ui.mechanism import depth_view, dose_view, leave_out_view
+from explorer.ui.mechanism.kinds_view import show_kinds
 from explorer.ui.mechanism.logit_attribution_view import show_first_tokens, show_logit_attribution
 from explorer.ui.mechanism.logit_lens_view import show_logit_lens
 from explorer.ui.mechanism.paths_view import show_paths
-from explorer.ui.mechanism.kinds_view import show_kinds
 from explorer.ui.mechanism.refusal_direction_view import show_refusal_direction
 
 
@@ -32,9 +32,9 @@ SECTIONS: tuple[Section, ...] = (
     Section("paths", "Through attention or through MLPs?", show_paths),
     Section("logit_attribution", "How much is written straight to the logits?", show_logit_attribution),
     Section("logit_lens", "From which layer on does refusal lead?", show_logit_lens),
+    Section("refusal_direction", "Along one direction?", show_refusal_direction),
     Section("dose", "How strongly?", dose_view.show),
     Section("leave_out", "Is a single neuron necessary?", leave_out_view.show),
-    Section("first_tokens", "Which tokens begin a refusal?", show_first_tokens),
-    Section("refusal_direction", "Along the refusal direction?", show_refusal_direction),
     Section("kinds", "Are there kinds of neurons?", show_kinds),
+    Section("first_tokens", "Which tokens begin a refusal?", show_first_tokens),
 )
