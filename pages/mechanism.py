@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from explorer.report.mechanism import answer_sentence
 from explorer.ui.current_run import current_run
 from explorer.ui.mechanism.sections import SECTIONS
 from explorer.ui.result_controls import choose, follow_address
@@ -14,6 +15,7 @@ if not held:
     missing(run, "a study of the mechanism", "[depth]")
     st.stop()
 
+st.markdown(answer_sentence(run))
 titles = {name: section.title for name, section in held.items()}
 follow_address("part", titles, f"The run {run.name} has no part")
 held[choose("part", "Question", titles)].show(run)

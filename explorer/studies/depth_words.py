@@ -28,7 +28,7 @@ def depth_sentence(table: pd.DataFrame, kl: pd.DataFrame) -> str:
         f"M1 refuses {_share(everywhere)} of {suite_label(everywhere['suite'])} ({rate(m1['refusal'])} unpatched, "
         f"M2 {rate(m2['refusal'])}, {_control(random)}n = {int(everywhere['n']):,}, up to "
         f"{int(everywhere['max_new_tokens'])} tokens).",
-        _verdict(free, everywhere),
+        _verdict(free),
         _single_tokens(free),
         _opened(table, name),
         _along(kl),
@@ -58,22 +58,56 @@ def place_words(where: str, tokens: int) -> str:
     }[where]
 
 
-def _verdict(free: pd.DataFrame, everywhere: pd.Series) -> str:
+def how_deep(free: pd.DataFrame) -> str:
+    """Whether safety is shallow, in a word.
+
+    "shallow": patching the prompt, with or without the answer's first tokens, is as good as patching everything, and
+    what follows them alone is not. "either": each suffices. "deep": that beginning does not. "": patching everything
+    raises no refusals.
+
+    Args:
+        free: the rows of one set in the run's table `depth`, without an opening.
+    """
+    if _estimate(_one(free, "all"), "change").sign <= 0:
+        return ""
+    if _enough(free) is None:
+        return "deep"
+    behind = _behind(free)
+    return "shallow" if behind is None or _estimate(behind, "below_all").sign > 0 else "either"
+
+
+def _enough(free: pd.DataFrame) -> pd.Series | None:
+    """The smallest beginning that is as good as patching everything; None where there is none."""
+    early = pd.concat([free[free["where"] == "prompt"], free[free["where"] == "until"].sort_values("tokens")])
+    return next((row for _, row in early.iterrows() if _estimate(row, "below_all").sign <= 0), None)
+
+
+def _behind(free: pd.DataFrame) -> pd.Series | None:
+    """The answer without its first tokens, as few as were left out."""
+    late = free[(free["where"] == "after") & (free["tokens"] > 0)].sort_values("tokens")
+    return None if late.empty else late.iloc[0]
+
+
+_LEADS = {
+    "shallow": "Safety is **shallow** here",
+    "either": "Either part of the text suffices here, so safety is **not only shallow**",
+    "deep": "Safety is **not shallow** here",
+}
+
+
+def _verdict(free: pd.DataFrame) -> str:
     """Shallow, deep, or between: how much of the text suffices, and whether its later part does anything alone."""
-    if _estimate(everywhere, "change").sign <= 0:
+    kind = how_deep(free)
+    if not kind:
         return (
             "Patching it does not raise refusals distinguishably, so how deep its effect lies cannot be told from it."
         )
-    early = pd.concat([free[free["where"] == "prompt"], free[free["where"] == "until"].sort_values("tokens")])
-    enough = next((row for _, row in early.iterrows() if _estimate(row, "below_all").sign <= 0), None)
-    late = free[(free["where"] == "after") & (free["tokens"] > 0)].sort_values("tokens")
-    behind = None if late.empty else late.iloc[0]
-    said = []
+    enough, behind, said = _enough(free), _behind(free), []
     if enough is not None:
         place = place_words(enough["where"], int(enough["tokens"]))
         said.append(f"patching {place} alone is not distinguishable from that ({_share(enough)})")
-    elif len(early):
-        most = early.iloc[-1]
+    else:
+        most = free[free["where"].isin(("prompt", "until"))].sort_values("tokens").iloc[-1]
         place = place_words(most["where"], int(most["tokens"]))
         said.append(f"patching {place} alone gives distinguishably fewer ({_share(most)})")
     if behind is not None:
@@ -81,13 +115,7 @@ def _verdict(free: pd.DataFrame, everywhere: pd.Series) -> str:
         word = {1: "raises them", 0: "does not change them distinguishably", -1: "lowers them"}[change.sign]
         place = place_words("after", int(behind["tokens"]))
         said.append(f"patching {place} alone {word} ({_share(behind)})")
-    if enough is None:
-        lead = "Safety is **not shallow** here"
-    elif behind is None or _estimate(behind, "below_all").sign > 0:
-        lead = "Safety is **shallow** here"
-    else:
-        lead = "Either part of the text suffices here, so safety is **not only shallow**"
-    return f"{lead}: {'; '.join(said)}."
+    return f"{_LEADS[kind]}: {'; '.join(said)}."
 
 
 def _single_tokens(free: pd.DataFrame) -> str:

@@ -20,7 +20,7 @@ def direction_sentence(table: pd.DataFrame) -> str:
         table: the run's table `refusal_direction`.
     """
     first = table.iloc[0]
-    patched, aligned = (_rows(table, name) for name in (str(first["ranking"]), M2))
+    patched, aligned = (by_direction(table, name) for name in (str(first["ranking"]), M2))
     asked, tokens = suite_label(first["suite"]), int(first["max_new_tokens"])
     n = f"{asked}, n = {int(first['n']):,}, answers of up to {tokens} tokens"
     of = f"the top {percent(first['fraction'])} by {method_words(str(first['ranking']))}"
@@ -36,29 +36,39 @@ def direction_sentence(table: pd.DataFrame) -> str:
     return text
 
 
-def carried_words(rows: "dict[str, pd.Series]") -> str:
-    """The answer to the question, by what is left and by how much more is lost than with a control.
+def how_carried(rows: "dict[str, pd.Series]") -> str:
+    """ "not", "wholly" or "partly" carried by the refusal direction; "" where there is no effect to be carried.
 
     Args:
         rows: of one patched set, by what is projected out.
     """
     beyond, left = estimate_of(rows[REFUSAL], "refusal_beyond"), estimate_of(rows[REFUSAL], "remains")
     if not left.known:
-        return "Patching adds no distinguishable share of refusals here, so there is no effect to be carried."
+        return ""
     if beyond.sign >= 0:
-        return (
-            "The effect of patching **is not carried by the refusal direction**: projecting it out takes no more "
-            "refusals than a control direction does."
-        )
+        return "not"
+    return "wholly" if left.sign <= 0 else "partly"
+
+
+def carried_words(rows: "dict[str, pd.Series]") -> str:
+    """The answer to the question, by what is left and by how much more is lost than with a control.
+
+    Args:
+        rows: of one patched set, by what is projected out.
+    """
+    left = estimate_of(rows[REFUSAL], "remains")
     share = f"{rate(left.value)} of it is left (95 % interval {interval(left.low, left.high)})"
-    if left.sign <= 0:
-        return (
-            f"The effect of patching **is carried by the refusal direction**: {share}, not distinguishable from none."
-        )
-    return f"The effect of patching is carried by the refusal direction **in part**: {share}."
+    return {
+        "": "Patching adds no distinguishable share of refusals here, so there is no effect to be carried.",
+        "not": "The effect of patching **is not carried by the refusal direction**: projecting it out takes no more "
+        "refusals than a control direction does.",
+        "wholly": f"The effect of patching **is carried by the refusal direction**: {share}, not distinguishable from "
+        "none.",
+        "partly": f"The effect of patching is carried by the refusal direction **in part**: {share}.",
+    }[how_carried(rows)]
 
 
-def _rows(table: pd.DataFrame, patched: str) -> "dict[str, pd.Series]":
+def by_direction(table: pd.DataFrame, patched: str) -> "dict[str, pd.Series]":
     mine = table[table["patched"] == patched]
     return {str(row["direction"]): row for _, row in mine.iterrows()}
 
