@@ -121,7 +121,8 @@ def _attention_modules(model: "PreTrainedModel") -> dict[int, tuple[int, Callabl
 
 
 def _eager_attention(module: nn.Module) -> Callable | None:
-    return getattr(sys.modules.get(type(module).__module__), "eager_attention_forward", None)
+    found: Callable | None = getattr(sys.modules.get(type(module).__module__), "eager_attention_forward", None)
+    return found
 
 
 def _refusal(model: "PreTrainedModel") -> str:

@@ -164,7 +164,8 @@ class Paths(Study[PathsSpec]):
 
     def check(self, file: BuildFile, asked: Sequence[PathsSpec]) -> None:
         """See `Study.check`."""
-        check_first_tokens(file, self.name)
+        if asked:
+            check_first_tokens(file, self.name)
 
     def part(self, build: Build, asked: PathsSpec, number: int) -> Part:
         """See `Study.part`."""
