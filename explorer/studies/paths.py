@@ -6,7 +6,7 @@ stays M1's. `paths_heads`: the same of single attention heads. `paths_attention`
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -56,6 +56,7 @@ class PathsSpec:
         fraction: of all neurons, the size of the sets.
         limit: at most so many prompts.
         heads_limit: the same for single heads, which take the most time by far.
+        heads_beside: the same for single heads with the other sets patched.
         random_seed: of the random set.
         heads: of the heads that matter most, how many have their attention kept in the run.
         examples: prompts whose attention is kept.
@@ -67,6 +68,7 @@ class PathsSpec:
     fraction: Fraction = 0.005
     limit: Count = 100
     heads_limit: Count = 100
+    heads_beside: Count = 24
     random_seed: Seed = 0
     heads: Annotated[int, Interval(ge=1, le=100)] = 12
     examples: Annotated[int, Interval(ge=0, le=20)] = 3
@@ -176,11 +178,17 @@ class Paths(Study[PathsSpec]):
             sets = compared_sets(build, asked.ranking, asked.beside, asked.fraction, asked.random_seed)
             how = Reading(second, tuple(s.neurons for s in sets), margin_of(build.table("first_tokens")))
             asks = [p.prompt for p in prompts]
-            texts, few = chunks(asks, CHUNK), chunks(asks[: asked.heads_limit], CHUNK)
+            texts = chunks(asks, CHUNK)
             parts = list(build.compute(self.name, key, read_margins, how, texts, share(tell, 0, 4), f"{mark}margins"))
             margins = np.concatenate([part["margins"] for part in parts], axis=-1)
-            parts = list(build.compute(self.name, key, read_heads, how, few, share(tell, 1, 4), f"{mark}heads"))
-            lost = np.concatenate([part["lost"] for part in parts], axis=-1)
+            lost = []
+            for place, (some, limit) in enumerate(
+                ((how.sets[:1], asked.heads_limit), (how.sets[1:], asked.heads_beside))
+            ):
+                few, of = chunks(asks[:limit], CHUNK), replace(how, sets=some)
+                done = share(share(tell, 1, 4), place, 2)
+                parts = list(build.compute(self.name, key, read_heads, of, few, done, f"{mark}heads-{place}"))
+                lost += list(np.concatenate([part["lost"] for part in parts], axis=-1))
             plain = build.patching(sets=how.sets, second=second)
             free = build.answer(self.name, key, plain, prompts, share(tell, 2, 4), f"{mark}free")
             keeping = Keeping(tokens, how.sets, second=second)
@@ -201,7 +209,8 @@ class Paths(Study[PathsSpec]):
 
         sets = 2 + len(asked.beside)
         work = build.estimate(prompts, 2 + 8 * sets, 0) + build.estimate(prompts, 3 * 5 * sets, tokens)
-        work += build.estimate(prompts[: asked.heads_limit], HEAD_PASSES * sets, 0)
+        work += build.estimate(prompts[: asked.heads_limit], HEAD_PASSES, 0)
+        work += build.estimate(prompts[: asked.heads_beside], HEAD_PASSES * (sets - 1), 0)
         return Part(inputs(build, asked, self.needs(asked)) | {"statistics": statistics.VERSION}, work, run)
 
     def finding(self, tables: Mapping[str, pd.DataFrame]) -> str:
@@ -403,23 +412,22 @@ def kept_table(
 _MODELS = {"refusal_m1": -1, "refusal_m2": -2}
 
 
-def heads_table(cells: dict[str, Any], sets: Sequence[ComparedSet], lost: np.ndarray) -> pd.DataFrame:
+def heads_table(cells: dict[str, Any], sets: Sequence[ComparedSet], lost: Sequence[np.ndarray]) -> pd.DataFrame:
     """The table `paths_heads`.
 
     Args:
         cells: suite.
         sets: that were patched.
-        lost: of `read_heads`.
+        lost: of each set float64 [layers, heads, prompts], of `read_heads`.
     """
-    nothing = np.zeros(lost.shape[-1])
     return pd.DataFrame(
         [
             {"set": one.name, **cells, "layer": layer, "head": head}
-            | paired_difference(nothing, lost[number, layer, head]).columns("lost")
-            | {"n": lost.shape[-1]}
-            for number, one in enumerate(sets)
-            for layer in range(lost.shape[1])
-            for head in range(lost.shape[2])
+            | paired_difference(np.zeros(found.shape[-1]), found[layer, head]).columns("lost")
+            | {"n": found.shape[-1]}
+            for one, found in zip(sets, lost, strict=True)
+            for layer in range(found.shape[0])
+            for head in range(found.shape[1])
         ]
     )
 
