@@ -3,6 +3,7 @@
 import streamlit as st
 
 from explorer.errors import ExplorerError
+from explorer.neurons.patch import Patch
 from explorer.report.ranking_names import main_first
 from explorer.serve.pairs import pair_name, why_not_installed
 from explorer.ui.current_run import change_scores, current_run, has_rankings
@@ -81,6 +82,7 @@ else:
         known = None if generation is not None else show_known(run, chosen)
     if known is None:
         view.show_generation(service, generation, scores_about(run.manifest), chosen.direction)
-    answers = trace_view.of_generation(generation) or trace_view.of_run(run, known, neurons)
+    patch = None if neurons is None or known is None else Patch(neurons, chosen.strength, chosen.where)
+    answers = trace_view.of_generation(generation) or trace_view.of_known(run, known, patch)
     trace_view.show_trace(service, run, answers)
 view.show_history()

@@ -16,7 +16,8 @@ LARGEST_KL = 0.1
 
 def difference(harmful: np.ndarray, harmless: np.ndarray) -> np.ndarray:
     """float64 [layers, hidden]: mean over harmful less mean over harmless, each [layers, prompts, hidden]."""
-    return harmful.mean(axis=1, dtype=np.float64) - harmless.mean(axis=1, dtype=np.float64)
+    means: np.ndarray = harmful.mean(axis=1, dtype=np.float64) - harmless.mean(axis=1, dtype=np.float64)
+    return means
 
 
 def halves(harmful: np.ndarray, harmless: np.ndarray, seed: int) -> np.ndarray:

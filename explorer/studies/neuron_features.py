@@ -50,7 +50,8 @@ class Profiles:
         """float64 [k]: the same over all segments but the template's beginning."""
         sums = self.sums[suite]
         kept = _kept()
-        return sums[what][kept].sum(axis=0) / np.maximum(1, sums["count"][kept].sum(axis=0))
+        mean: np.ndarray = sums[what][kept].sum(axis=0) / np.maximum(1, sums["count"][kept].sum(axis=0))
+        return mean
 
     def relative(self, suite: int) -> np.ndarray:
         """float64 [segments, k]: the mean change of each segment over the neuron's own on the first suite."""

@@ -11,7 +11,6 @@ import streamlit as st
 from explorer.charts.trace import PLACE, Hover, Line, trace_chart
 from explorer.engine.traced import READERS
 from explorer.neurons.patch import Patch
-from explorer.neurons.sets import NeuronSet
 from explorer.report.trace import NAMES, moved_frame, moved_sentence, parts_sentence, trace_frame
 from explorer.runs.reader import Run
 from explorer.serve.generation import Column, End, Generation
@@ -73,12 +72,13 @@ def of_generation(generation: Generation | None) -> Answers | None:
     return Answers(generation.id, asked.prompt, generation.columns, patch, asked.direction)
 
 
-def of_run(run: Run, shown: Shown | None, neurons: NeuronSet | None) -> Answers | None:
-    """Answers that come with a run, patched as in the paper; None where none are shown."""
-    if shown is None or neurons is None:
+def of_known(run: Run, shown: Shown | None, patch: Patch | None) -> Answers | None:
+    """Answers that come with a run or a film strip; None where none are shown."""
+    if shown is None or patch is None:
         return None
-    which = (run.path, shown.prompt, shown.direction, hash(neurons.flat().tobytes()))
-    return Answers(repr(which), shown.prompt, shown.columns, Patch(neurons), shown.direction)
+    set_digest = hash(patch.neurons.flat().tobytes())
+    which = (run.path, shown.prompt, shown.direction, set_digest, patch.strength, patch.positions, shown.max_new_tokens)
+    return Answers(repr(which), shown.prompt, shown.columns, patch, shown.direction)
 
 
 def show_trace(service: PairService, run: Run, answers: Answers | None) -> None:
