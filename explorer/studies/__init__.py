@@ -50,14 +50,14 @@ STUDIES: dict[str, Study[Any]] = {
         Fewest(),
         SingleNeurons(),
         FirstTokens(),
-        Depth(),
         LogitAttribution(),
-        Paths(),
         LogitLens(),
+        Depth(),
         RefusalDirection(),
         Dose(),
-        LeaveOut(),
         Kinds(),
+        LeaveOut(),
+        Paths(),
         Detail(),
     )
 }
