@@ -51,7 +51,11 @@ TABLES = (
             Column("length1", "of M1's difference of means, activation units"),
             Column("length2", "of M2's"),
             Column("likeness", "cosine of M1's with M2's, −1 to 1"),
-            Column("margin", "M2's margin of refusal with it projected out, held-out harmful prompts, logits", True),
+            Column(
+                "margin",
+                "M2's margin of refusal with it projected out, held-out harmful prompts, logits; nan where not tried",
+                True,
+            ),
             Column("margin_plain", "the same with nothing projected out"),
             Column("kl", "KL that it changes M2's next token by, held-out harmless prompts, nats", True),
             Column("held_out", "harmful prompts that the layer was chosen on"),

@@ -66,6 +66,11 @@ class Choice:
     considered: np.ndarray
 
 
+def candidates(lengths: np.ndarray) -> np.ndarray:
+    """bool [layers]: which directions have a length, float [layers], and lie in the first DEEPEST of the depth."""
+    return (lengths > 0) & (np.arange(len(lengths)) <= DEEPEST * (len(lengths) - 1))
+
+
 def choose_layer(lengths: np.ndarray, margin: np.ndarray, kl: np.ndarray) -> Choice:
     """The layer whose direction, projected out, lowers the margin of refusal most, among those that leave the rest be.
 
@@ -78,8 +83,7 @@ def choose_layer(lengths: np.ndarray, margin: np.ndarray, kl: np.ndarray) -> Cho
         The choice; where every projection changes harmless prompts by more than LARGEST_KL, the half that do least are
         the candidates.
     """
-    layers = np.arange(len(lengths))
-    early = (lengths > 0) & (layers <= DEEPEST * (len(lengths) - 1))
+    early = candidates(lengths)
     considered = early & (kl <= LARGEST_KL)
     if not considered.any():
         considered = early & (kl <= np.median(kl[early]))

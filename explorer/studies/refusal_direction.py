@@ -22,7 +22,7 @@ from explorer.studies import statistics
 from explorer.studies.answering import answer_rows
 from explorer.studies.compared_sets import RANDOM, ComparedSet, compared_sets
 from explorer.studies.direction_words import direction_sentence
-from explorer.studies.directions import choose_layer, cosines, difference, halves
+from explorer.studies.directions import candidates, choose_layer, cosines, difference, halves
 from explorer.studies.first_tokens import check_first_tokens, margin_of
 from explorer.studies.given import Build, BuildFile, LoadedModels
 from explorer.studies.joining import Part
@@ -60,7 +60,7 @@ class RefusalDirectionSpec:
     harmful: Place = "redteam_train"
     harmless: Place = "ordinary_train"
     prompts: Annotated[int, Interval(ge=4, le=10_000)] = 128
-    held_out: Annotated[int, Interval(ge=1, le=10_000)] = 24
+    held_out: Annotated[int, Interval(ge=1, le=10_000)] = 16
     suite: Place = "redteam_eval"
     limit: Count = 112
     compared: Count = 48
@@ -107,7 +107,7 @@ class RefusalDirection(Study[RefusalDirectionSpec]):
             harmful, harmless = means[asked.harmful], means[asked.harmless]
             directions = np.stack([difference(harmful[m], harmless[m]) for m in (0, 1)])
             lengths = np.linalg.norm(directions, axis=-1)
-            kept = np.flatnonzero(lengths[1] > 0)
+            kept = np.flatnonzero(candidates(lengths[1]))
             trial = Trial(second, directions[1][kept], margin_of(build.table("first_tokens")))
             tried = {
                 suite: read(try_layers, trial, ps, 2 + i, f"held-out {suite}")
@@ -140,7 +140,7 @@ class RefusalDirection(Study[RefusalDirectionSpec]):
             }
 
         reading = sum(build.estimate(ps, 2, 0) for ps in learned.values())
-        reading += sum(build.estimate(ps, 30, 0) for ps in held.values()) + build.estimate(compared, 9, 0)
+        reading += sum(build.estimate(ps, 26, 0) for ps in held.values()) + build.estimate(compared, 9, 0)
         columns = 2 + 2 * (3 + len(asked.beside)) + 2 * (1 + asked.controls)
         return Part(depends, reading + build.estimate(answered, 2 * columns, tokens), run)
 
