@@ -7,6 +7,9 @@ from explorer.studies.direction_tables import HALVES, M2, NONE, REFUSAL
 from explorer.studies.statistics import Estimate
 from explorer.studies.words import method_words
 
+MOST = 0.5
+"""The share of an effect that must surely be left for it not to be carried."""
+
 
 def estimate_of(row: pd.Series, column: str) -> Estimate:
     """A column of a row with its interval."""
@@ -45,12 +48,14 @@ def carried_words(rows: "dict[str, pd.Series]") -> str:
     beyond, left = estimate_of(rows[REFUSAL], "refusal_beyond"), estimate_of(rows[REFUSAL], "remains")
     if not left.known:
         return "Patching adds no distinguishable share of refusals here, so there is no effect to be carried."
-    if beyond.sign >= 0:
-        return (
-            "The effect of patching **is not carried by the refusal direction**: projecting it out takes no more "
-            "refusals than a control direction does."
-        )
     share = f"{rate(left.value)} of it is left (95 % interval {interval(left.low, left.high)})"
+    if beyond.sign >= 0:
+        lead = (
+            "The effect of patching **is not carried by the refusal direction**"
+            if left.low > MOST
+            else "**It cannot be told** whether the refusal direction carries the effect of patching"
+        )
+        return f"{lead}: {share}, and a control direction takes no distinguishably smaller share."
     if left.sign <= 0:
         return (
             f"The effect of patching **is carried by the refusal direction**: {share}, not distinguishable from none."
