@@ -207,7 +207,7 @@ def _log_probs(pair: Pair, texts: list[TokenText], direction: torch.Tensor | Non
             held.enter_context(
                 residual_hooks(pair.backbone1, lambda _, r: project_out(r, own.to(r.device).expand(len(r), -1)))
             )
-        logits = pair.backbone1(**inputs, use_cache=False).logits
+        logits: torch.Tensor = pair.backbone1(**inputs, use_cache=False).logits
     return logits[:, 0].float().log_softmax(dim=-1)
 
 

@@ -7,6 +7,9 @@ from explorer.studies.direction_tables import HALVES, M2, NONE, REFUSAL
 from explorer.studies.statistics import Estimate
 from explorer.studies.words import method_words
 
+MOST = 0.5
+"""The share of an effect that must surely be left for it not to be carried."""
+
 
 def estimate_of(row: pd.Series, column: str) -> Estimate:
     """A column of a row with its interval."""
@@ -44,6 +47,7 @@ def how_carried(rows: "dict[str, pd.Series]") -> str:
     """
     beyond, left = estimate_of(rows[REFUSAL], "refusal_beyond"), estimate_of(rows[REFUSAL], "remains")
     if not left.known:
+<<<<<<< HEAD
         return ""
     if beyond.sign >= 0:
         return "not"
@@ -66,6 +70,22 @@ def carried_words(rows: "dict[str, pd.Series]") -> str:
         "none.",
         "partly": f"The effect of patching is carried by the refusal direction **in part**: {share}.",
     }[how_carried(rows)]
+=======
+        return "Patching adds no distinguishable share of refusals here, so there is no effect to be carried."
+    share = f"{rate(left.value)} of it is left (95 % interval {interval(left.low, left.high)})"
+    if beyond.sign >= 0:
+        lead = (
+            "The effect of patching **is not carried by the refusal direction**"
+            if left.low > MOST
+            else "**It cannot be told** whether the refusal direction carries the effect of patching"
+        )
+        return f"{lead}: {share}, and a control direction takes no distinguishably smaller share."
+    if left.sign <= 0:
+        return (
+            f"The effect of patching **is carried by the refusal direction**: {share}, not distinguishable from none."
+        )
+    return f"The effect of patching is carried by the refusal direction **in part**: {share}."
+>>>>>>> m-dir
 
 
 def by_direction(table: pd.DataFrame, patched: str) -> "dict[str, pd.Series]":

@@ -131,6 +131,13 @@ CELLS |= {"max_new_tokens": 24}
         ),
         (0.4, 0.78, 0.8, ["carried by the refusal direction **in part**: 49 % of it is left"]),
         (0.78, 0.79, 0.8, ["**is not carried by the refusal direction**", "to **78 %** (69–85 %) when"]),
+        (0.6, 0.6, 0.8, ["**is not carried by the refusal direction**: 74 % of it is left"]),
+        (
+            0.38,
+            0.4,
+            0.8,
+            ["**It cannot be told** whether", "a control direction takes no distinguishably smaller share"],
+        ),
         (0.02, 0.02, 0.02, ["Patching adds no distinguishable share of refusals here"]),
     ],
 )

@@ -14,6 +14,7 @@ from explorer.report.refusal_direction import (
 )
 from explorer.runs.reader import Run
 from explorer.studies.direction_words import direction_sentence
+from explorer.studies.directions import LARGEST_KL
 from explorer.ui.current_run import table
 from explorer.ui.result_controls import choose
 from explorer.ui.study_page import has_table, show_prompts
@@ -74,9 +75,9 @@ def _show_layers(run: Run) -> None:
     chosen = layers[layers["chosen"]].iloc[0]
     about = (
         f"Chosen: layer {int(chosen['layer'])}, the lowest margin on {int(chosen['held_out']):,} held-out training "
-        "prompts among layers of the first four fifths whose projection changes the next token on harmless prompts "
-        f"little (here by {chosen['kl']:.2g} nats). Layer 0 is what enters the first block; nothing differs there at "
-        "the last prompt token."
+        "prompts among layers of the first four fifths whose projection changes the next token on harmless prompts by "
+        f"at most {LARGEST_KL} nats (where none does, the half that change it least); here by {chosen['kl']:.2g}. "
+        "Layer 0 is what enters the first block; nothing differs there at the last prompt token."
     )
     caption_and_csv(about, f"{run.name}-refusal-direction-layers.csv", lambda: layers, "direction_layers_csv")
 
