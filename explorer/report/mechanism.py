@@ -26,6 +26,7 @@ _CARRIED = {
     "wholly": "along the refusal direction, without which nothing distinguishable is left",
     "partly": "along the refusal direction in part",
     "not": "not along the refusal direction",
+    "unsure": "whether along the refusal direction cannot be told",
 }
 
 

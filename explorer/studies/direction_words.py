@@ -40,17 +40,17 @@ def direction_sentence(table: pd.DataFrame) -> str:
 
 
 def how_carried(rows: "dict[str, pd.Series]") -> str:
-    """ "not", "wholly" or "partly" carried by the refusal direction; "" where there is no effect to be carried.
+    """Whether the refusal direction carries the effect, in a word: "wholly", "partly", "not", or "unsure" where the
+    intervals do not tell; "" where there is no effect to be carried.
 
     Args:
         rows: of one patched set, by what is projected out.
     """
     beyond, left = estimate_of(rows[REFUSAL], "refusal_beyond"), estimate_of(rows[REFUSAL], "remains")
     if not left.known:
-<<<<<<< HEAD
         return ""
     if beyond.sign >= 0:
-        return "not"
+        return "not" if left.low > MOST else "unsure"
     return "wholly" if left.sign <= 0 else "partly"
 
 
@@ -61,34 +61,23 @@ def carried_words(rows: "dict[str, pd.Series]") -> str:
         rows: of one patched set, by what is projected out.
     """
     left = estimate_of(rows[REFUSAL], "remains")
+    kind = how_carried(rows)
+    if not kind:
+        return "Patching adds no distinguishable share of refusals here, so there is no effect to be carried."
     share = f"{rate(left.value)} of it is left (95 % interval {interval(left.low, left.high)})"
+    control = "and a control direction takes no distinguishably smaller share"
     return {
-        "": "Patching adds no distinguishable share of refusals here, so there is no effect to be carried.",
-        "not": "The effect of patching **is not carried by the refusal direction**: projecting it out takes no more "
-        "refusals than a control direction does.",
+        "not": f"The effect of patching **is not carried by the refusal direction**: {share}, {control}.",
+        "unsure": f"**It cannot be told** whether the refusal direction carries the effect of patching: {share}, "
+        f"{control}.",
         "wholly": f"The effect of patching **is carried by the refusal direction**: {share}, not distinguishable from "
         "none.",
         "partly": f"The effect of patching is carried by the refusal direction **in part**: {share}.",
-    }[how_carried(rows)]
-=======
-        return "Patching adds no distinguishable share of refusals here, so there is no effect to be carried."
-    share = f"{rate(left.value)} of it is left (95 % interval {interval(left.low, left.high)})"
-    if beyond.sign >= 0:
-        lead = (
-            "The effect of patching **is not carried by the refusal direction**"
-            if left.low > MOST
-            else "**It cannot be told** whether the refusal direction carries the effect of patching"
-        )
-        return f"{lead}: {share}, and a control direction takes no distinguishably smaller share."
-    if left.sign <= 0:
-        return (
-            f"The effect of patching **is carried by the refusal direction**: {share}, not distinguishable from none."
-        )
-    return f"The effect of patching is carried by the refusal direction **in part**: {share}."
->>>>>>> m-dir
+    }[kind]
 
 
 def by_direction(table: pd.DataFrame, patched: str) -> "dict[str, pd.Series]":
+    """The rows of one patched model, by what is projected out."""
     mine = table[table["patched"] == patched]
     return {str(row["direction"]): row for _, row in mine.iterrows()}
 
