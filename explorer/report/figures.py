@@ -64,7 +64,7 @@ def save_figure(run: Run, name: str, file: str | Path) -> Path:
     drawn = chart(run, name).properties(title=caption, background="white")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        drawn.save(str(path), format=path.suffix.lower().removeprefix("."), ppi=PIXELS_PER_INCH)
+        drawn.save(str(path), ppi=PIXELS_PER_INCH)
     except ImportError as missing:
         raise ExplorerError("Figures are written by vl-convert; pip install vl-convert-python.") from missing
     except OSError as problem:

@@ -7,8 +7,8 @@ from explorer.charts.labels import percent
 from explorer.charts.logits import layer_bars, lens_chart, model_colours
 from explorer.charts.neuron import visible
 from explorer.report.addresses import neuron_address
-from explorer.studies.logit_attribution import ALL
-from explorer.studies.logit_words import set_label
+
+from explorer.studies.logit_words import ALL, set_label
 
 MARGIN_AXIS = "Refusal margin (logits)"
 CHANGE_AXIS = "Change of the refusal margin (logits)"

@@ -75,9 +75,9 @@ def answer_sentence(run: Run) -> str:
 
 def _path(rows: pd.DataFrame) -> str:
     """The path that most of the effect takes, or all three where none stands out."""
-    if not estimate_of(rows.loc["whole"], "margin").sign:
+    if not estimate_of(rows.loc[["whole"]].iloc[0], "margin").sign:
         return "on the first token not distinguishably"
-    shares = {part: estimate_of(rows.loc[part], "share") for part in _PATHS}
+    shares = {part: estimate_of(rows.loc[[part]].iloc[0], "share") for part in _PATHS}
     largest, second = sorted(shares, key=lambda part: -shares[part].value)[:2]
     if shares[largest].low > shares[second].high:
         most = "mostly " if shares[largest].low > 0.5 else "more than otherwise "

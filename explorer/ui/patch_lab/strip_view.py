@@ -1,6 +1,7 @@
 """The Patch lab's film strip: one prompt at several shares of patched neurons, a verdict under each."""
 
 from dataclasses import asdict, replace
+from typing import Literal
 
 import streamlit as st
 
@@ -25,7 +26,7 @@ from explorer.ui.plain import plain, show_problem
 
 _STRIP, _ASKED = "patch-strip", "patch-strip-asked"
 _EVERY = 0.3
-_CHIPS = {
+_CHIPS: dict[str, tuple[str, Literal["green", "orange", "gray"]]] = {
     "refused": (":material/block:", "green"),
     "answered": (":material/chat:", "orange"),
     "degenerate": (":material/all_inclusive:", "gray"),
