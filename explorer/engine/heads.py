@@ -128,7 +128,7 @@ class _PatchedRun(AttentionVisit):
     def _recorded(self) -> Iterator[None]:
         """Keep what each block gets in the patched rows."""
 
-        def note(_block: nn.Module, args: tuple, kwargs: dict, out: Any) -> None:
+        def note(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
             state = args[0] if args else kwargs["hidden_states"]
             self._states.append(state[len(self._batch) :].clone())
             self._tuples = isinstance(out, tuple)
@@ -152,7 +152,7 @@ def _begun_at(blocks: Sequence[Any], layer: int, state: torch.Tensor, tuples: bo
     def skipped(hidden_states: torch.Tensor, *_args: Any, **_kwargs: Any) -> Any:
         return (hidden_states,) if tuples else hidden_states
 
-    def begun(forward: Callable) -> Callable:
+    def begun(forward: Callable[..., Any]) -> Callable[..., Any]:
         def own(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
             return forward(state.to(hidden_states), *args, **kwargs)
 

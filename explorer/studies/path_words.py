@@ -1,10 +1,15 @@
 """The study of paths in words (tables `paths`, `paths_kept`)."""
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import pandas as pd
 
 from explorer.charts.labels import interval, percent, ranking_label, rate, suite_label
 from explorer.studies.compared_sets import RANDOM
 from explorer.studies.statistics import Estimate
+
+Row = Mapping[Hashable, Any]
 
 PART_WORDS = {
     "direct": "directly",
@@ -28,8 +33,9 @@ def paths_sentence(parts: pd.DataFrame, kept: pd.DataFrame) -> str:
         kept: the run's table `paths_kept`.
     """
     name = str(parts["set"].iloc[0])
-    mine = parts[parts["set"] == name].set_index("part")
-    whole, first = _estimate(mine.loc["whole"], "margin"), mine.iloc[0]
+    mine = _by_name(parts[parts["set"] == name], "part")
+    first = mine["whole"]
+    whole = _estimate(first, "margin")
     size = f"the top {percent(first['fraction'])} by {_by(name)} ({int(first['k']):,} neurons)"
     where = f"{suite_label(first['suite'])}, n = {int(first['n']):,}"
     control = _control(parts)
@@ -39,10 +45,10 @@ def paths_sentence(parts: pd.DataFrame, kept: pd.DataFrame) -> str:
             f"({_logits(whole)}), so no shares are given; {where}.{control}"
         )
     verb = "raises" if whole.sign > 0 else "lowers"
-    shares = {part: _estimate(mine.loc[part], "share") for part in ("direct", "attention", "mlps")}
+    shares = {part: _estimate(mine[part], "share") for part in ("direct", "attention", "mlps")}
     said = ", ".join(f"**{rate(e.value)}** ({interval(e.low, e.high)}) {PART_WORDS[p]}" for p, e in shares.items())
     inside = " and ".join(
-        f"{rate(mine.loc[part, 'share'])} by {PART_WORDS[part]} ({_short(part)})" for part in ("patterns", "values")
+        f"{rate(mine[part]['share'])} by {PART_WORDS[part]} ({_short(part)})" for part in ("patterns", "values")
     )
     return (
         f"Patching {size} {verb} the refusal margin of M1's first token by {_logits(whole)}: {said}; of what attention "
@@ -65,11 +71,11 @@ def _largest(shares: dict[str, Estimate]) -> str:
 
 def _refusals(kept: pd.DataFrame, name: str) -> str:
     """Refusals with attention, MLPs or both kept at M1's during the whole answer."""
-    rows = kept[kept["set"] == name].set_index("kept")
-    free = rows.loc["nothing"]
+    rows = _by_name(kept[kept["set"] == name], "kept")
+    free = rows["nothing"]
 
     def said(way: str) -> str:
-        row = rows.loc[way]
+        row = rows[way]
         sure = "" if _estimate(row, "refusal_change").sign else ", not distinguishable from that"
         return f"{rate(row['refusal'])} ({interval(row['refusal_low'], row['refusal_high'])}{sure})"
 
@@ -81,10 +87,10 @@ def _refusals(kept: pd.DataFrame, name: str) -> str:
 
 
 def _control(parts: pd.DataFrame) -> str:
-    rows = parts[(parts["set"] == RANDOM) & (parts["part"] == "whole")]
-    if rows.empty:
+    random = _by_name(parts[parts["set"] == RANDOM], "part")
+    if not random:
         return ""
-    whole = _estimate(rows.iloc[0], "margin")
+    whole = _estimate(random["whole"], "margin")
     sure = "" if whole.sign else ", not distinguishable from 0"
     return f" Random neurons of the same layers change it by {_logits(whole)}{sure}."
 
@@ -97,7 +103,11 @@ def _short(part: str) -> str:
     return "QK" if part == "patterns" else "OV"
 
 
-def _estimate(row: pd.Series, name: str) -> Estimate:
+def _by_name(rows: pd.DataFrame, column: str) -> dict[str, Row]:
+    return {str(row[column]): row for row in rows.to_dict("records")}
+
+
+def _estimate(row: Row, name: str) -> Estimate:
     return Estimate(*(float(row[column]) for column in (name, f"{name}_low", f"{name}_high")))
 
 
