@@ -7,7 +7,6 @@ from explorer.charts.labels import percent
 from explorer.charts.logits import layer_bars, lens_chart, model_colours
 from explorer.charts.neuron import visible
 from explorer.report.addresses import neuron_address
-
 from explorer.studies.logit_words import ALL, set_label
 
 MARGIN_AXIS = "Refusal margin (logits)"

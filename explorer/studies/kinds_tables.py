@@ -146,7 +146,12 @@ TABLES = (
 
 
 def kind_rows(
-    cells: dict[str, Any], top: NeuronSet, found: Clusters, scores: np.ndarray, profiles: Profiles, answers: pd.DataFrame
+    cells: dict[str, object],
+    top: NeuronSet,
+    found: Clusters,
+    scores: np.ndarray,
+    profiles: Profiles,
+    answers: pd.DataFrame,
 ) -> pd.DataFrame:
     """The table `kinds`.
 

@@ -115,7 +115,7 @@ def without(whole: NeuronSet, number: int) -> NeuronSet:
 
 def leave_out_rows(
     cells: dict[str, object], whole: NeuronSet, margins: np.ndarray, answers: pd.DataFrame | None, max_new_tokens: int
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """What the whole set does, and what it does without each of its neurons.
 
     Args:
@@ -125,7 +125,7 @@ def leave_out_rows(
         answers: columns condition (0 for the whole set, then without each neuron), prompt_id, refused; None for none.
         max_new_tokens: length limit of the answers.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     full = None if answers is None else by_prompt(answers[answers["condition"] == 0], "refusal")
     for number in range(len(whole) + 1):
         place = (whole.layers[number - 1], whole.neurons[number - 1]) if number else (-1, -1)

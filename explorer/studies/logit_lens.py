@@ -148,7 +148,7 @@ def read_lens(models: LoadedModels, how: Lens, prompts: list[str]) -> dict[str, 
     return {"margins": found, "first_layer": np.array([pair.parts["decoder"].start])}
 
 
-def read_tokens(models: LoadedModels, how: Lens, prompt: tuple[str, str]) -> list[dict[str, Any]]:
+def read_tokens(models: LoadedModels, how: Lens, prompt: tuple[str, str]) -> list[dict[str, object]]:
     """Rows of `logit_lens_tokens`, without the suite, for a prompt's id and text."""
     from explorer.engine.logit_lens import text_lens
     from explorer.engine.reading import TokenText, start_token
