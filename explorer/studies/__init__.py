@@ -54,10 +54,10 @@ STUDIES: dict[str, Study[Any]] = {
         LogitLens(),
         Depth(),
         RefusalDirection(),
+        Paths(),
         Dose(),
         Kinds(),
         LeaveOut(),
-        Paths(),
         Detail(),
     )
 }
