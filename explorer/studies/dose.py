@@ -43,7 +43,7 @@ class DoseSpec:
         suite: what is answered.
         ranking: whose top neurons are patched.
         beside: other rankings, whose top sets are patched beside them.
-        neurons: sizes of the sets.
+        sizes: of the sets, in neurons.
         beside_from: sets of at least this size have others and random ones beside them.
         strengths: of the patches.
         limit: at most so many prompts.
@@ -54,7 +54,7 @@ class DoseSpec:
     suite: Place = "redteam_eval"
     ranking: Place = "safety"
     beside: Annotated[tuple[Place, ...], Distinct] = ()
-    neurons: Annotated[tuple[Count, ...], Some, Distinct] = (1, 10, 100, 1_000)
+    sizes: Annotated[tuple[Count, ...], Some, Distinct] = (1, 10, 100, 1_000)
     beside_from: Count = 100
     strengths: Annotated[tuple[Strength, ...], Some, Distinct] = (-1.0, -0.5, 0.5, 1.0, 1.5, 2.0)
     limit: Count = 100
@@ -140,8 +140,8 @@ class Dose(Study[DoseSpec]):
             answers = frame.join(_labels(columns, frame["condition"])).assign(suite=asked.suite)
             return {"dose": table, "dose_answers": answers[[c.name for c in self.tables[1].columns]]}
 
-        sizes = len(asked.neurons) + (1 + len(asked.beside)) * sum(k >= asked.beside_from for k in asked.neurons)
-        count = sizes * len(asked.strengths)
+        columns = len(asked.sizes) + (1 + len(asked.beside)) * sum(k >= asked.beside_from for k in asked.sizes)
+        count = columns * len(asked.strengths)
         work = build.estimate(prompts, 2 * (count + 1), tokens) + (count + 2) * asked.windows * asked.window_tokens
         about = inputs(build, asked, self.needs(asked)) | {"items": digest([asdict(item) for item in items])}
         return Part(about, work, run)
@@ -154,7 +154,7 @@ class Dose(Study[DoseSpec]):
 def dosed(asked: DoseSpec, rankings: Mapping[str, Ranking]) -> list[Dosed]:
     """Every set at every strength, in the order of the table; sizes that a ranking has not got are left out."""
     columns: list[Dosed] = []
-    for k in sorted(asked.neurons):
+    for k in sorted(asked.sizes):
         sets: dict[str, NeuronSet] = {}
         for name, ranking in rankings.items():
             if k <= len(ranking.order) and (name == asked.ranking or k >= asked.beside_from):

@@ -28,7 +28,7 @@ from tests.tiny_build import CONFIG, write_build
 TABLES = """
 [dose]
 suite = "ordinary_eval"
-neurons = [1, 12, 5000]
+sizes = [1, 12, 5000]
 beside_from = 12
 strengths = [-1, 1, 2]
 limit = 4
