@@ -175,13 +175,24 @@ def scatter_chart(frame: pd.DataFrame, x_title: str, y_title: str, *, log: bool)
 
 
 def series_colour(series: list[str]) -> alt.Color:
-    """A colour for each series, with a legend above the chart."""
-    colours = [SERIES_COLOURS[i % len(SERIES_COLOURS)] for i in range(len(series))]
+    """A colour for each series, with a legend on top: models and random neurons have their own, the rest in turn."""
+    own = [_own_colour(name) for name in series]
+    own = [colour if own.count(colour) == 1 else "" for colour in own]
+    others = [colour for colour in SERIES_COLOURS if colour not in own]
+    turn = iter(others[i % len(others)] for i in range(len(series)))
+    colours = [colour or next(turn) for colour in own]
     return alt.Color(
         "series:N",
         scale=alt.Scale(domain=series, range=colours),
         legend=alt.Legend(title=None, orient="top", symbolType="circle", symbolOpacity=1, labelLimit=280),
     )
+
+
+def _own_colour(name: str) -> str:
+    """The colour that a model, or random neurons, has on every page; "" for any other series."""
+    if name.lower().startswith("random neurons"):
+        return palette.RANDOM
+    return {"M1": palette.UNPATCHED, "M1, nothing patched": palette.UNPATCHED, "M2": palette.ALIGNED}.get(name, "")
 
 
 def _domain(values: pd.Series) -> tuple[float, float]:
