@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _patch_lab(page, target: Path) -> None:
-    page.goto(f"http://127.0.0.1:{PORT}/patch_lab?fraction=0.2&tokens=48")
+    page.goto(f"http://127.0.0.1:{PORT}/patch_lab?fraction=0.01&tokens=48")
     page.get_by_role("heading", level=1).first.wait_for()
     lab = Lab(page)
     lab.type_prompt(PROMPT)
