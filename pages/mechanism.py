@@ -15,7 +15,9 @@ if not held:
     missing(run, "a study of the mechanism", "[depth]")
     st.stop()
 
-st.markdown(answer_sentence(run))
+answer = answer_sentence(run)
+if answer:
+    st.markdown(answer)
 titles = {name: section.title for name, section in held.items()}
 follow_address("part", titles, f"The run {run.name} has no part")
 held[choose("part", "Question", titles)].show(run)

@@ -32,7 +32,8 @@ def run(tmp_path, monkeypatch, open_page):
 def test_it_says_what_was_found_and_leads_to_the_answers(run, open_page) -> None:
     app = open_page(PAGE, part="depth")
     assert [e.value for e in app.error] == []
-    text = app.markdown[0].value.replace("\u00a0", " ")
+    assert "(safety is shallow)" in app.markdown[0].value
+    text = app.markdown[1].value.replace("\u00a0", " ")
     assert "M1 refuses 80 %" in text
     assert "Behind a forced “Sure, here is”" in text
     assert len(app.get("vega_lite_chart")) == 4

@@ -32,7 +32,7 @@ def _shown(built, monkeypatch) -> None:
 def test_the_direction_leads_to_answers(open_page) -> None:
     app = open_page(PAGE, part="refusal_direction")
     assert [e.value for e in app.error] == []
-    assert "M2 itself goes from" in app.markdown[0].value
+    assert "M2 itself goes from" in app.markdown[1].value
     assert len(app.get("vega_lite_chart")) == 3
     assert len(app.get("download_button")) == 4
     frame = app.dataframe[0].value
@@ -47,7 +47,7 @@ def test_the_direction_leads_to_answers(open_page) -> None:
 def test_kinds_lead_to_neurons_and_prompts(open_page) -> None:
     app = open_page(PAGE, part="kinds")
     assert [e.value for e in app.error] == []
-    assert "silhouette" in app.markdown[0].value
+    assert "silhouette" in app.markdown[1].value
     assert len(app.get("vega_lite_chart")) == 3
     assert len(app.get("download_button")) == 4
     tokens, neurons, prompts = (frame.value for frame in app.dataframe)

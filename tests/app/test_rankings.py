@@ -134,7 +134,7 @@ def test_judges_that_part_are_told_apart(two_run) -> None:
 def test_the_overview_tells_the_main_ranking_the_papers_and_the_other_way(two, open_page) -> None:
     app = open_page(OVERVIEW)
     assert not app.error
-    first = app.markdown[0].value.replace("\u00a0", " ")
+    first = " ".join(m.value for m in app.markdown).replace("\u00a0", " ")  # the rest is in an expander
     for part in (
         "By attribution, patching M2's activations into the **24** top-ranked ones (1 %) raises refusals",
         "from **10 %** to **90 %**",
@@ -146,7 +146,7 @@ def test_the_overview_tells_the_main_ranking_the_papers_and_the_other_way(two, o
     ):
         assert part in first
     app.select_slider(key="share").set_value(0.2).run()
-    assert "the top **20 %**" in app.markdown[0].value.replace("\u00a0", " ")
+    assert any("the top **20 %**" in m.value.replace("\u00a0", " ") for m in app.markdown)
 
 
 def test_any_cell_can_be_read(two, open_page) -> None:
