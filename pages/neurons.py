@@ -10,7 +10,7 @@ from explorer.report.neuron_query import select
 from explorer.report.ranking_names import main_first
 from explorer.report.ranking_pairs import sizes
 from explorer.ui.current_run import change_scores, current_run, explained, has_rankings
-from explorer.ui.derived import layer_shares, neuron_map
+from explorer.ui.derived import layer_shares, score_cells
 from explorer.ui.neurons.comparison import show_both, show_one_by_one
 from explorer.ui.neurons.detail import show_detail
 from explorer.ui.neurons.ranked_list import LIMIT, chosen_neuron, show_list, show_query
@@ -67,7 +67,7 @@ if by_layer.open:
         caption_and_csv(about, f"{run.name}-{ranking}-layers.csv", lambda: shares, "layers_csv")
 if as_map.open:
     with as_map:
-        cells = neuron_map(run, ranking)
+        cells = score_cells(run, ranking)
         show_chart(charts.map_chart(cells), "The highest score in each part of each layer")
         width = int(cells["last"].iloc[0] - cells["first"].iloc[0] + 1)
         about = (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from explorer.charts import palette
+from explorer.charts.scores import blocks_of
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.sets import NeuronSet
 
@@ -28,15 +29,10 @@ def shades(ranking: Ranking) -> np.ndarray:
 
     By rank and on a log scale, not by score: scores span powers of ten, and a few would leave all others dark.
     """
-    layers, width = ranking.scores.shape
     ranks = ranking.ranks.astype(np.float64)
     last = float(max(2, len(ranking.order)))
     height = np.where(ranks > 0, 1 - np.log(np.maximum(ranks, 1)) / np.log(last), 0.0)
-    step = -(-width // COLUMNS)
-    cells = -(-width // step)
-    padded = np.zeros((layers, cells * step))
-    padded[:, :width] = height
-    highest = padded.reshape(layers, cells, step).max(axis=2)
+    highest = blocks_of(height, COLUMNS, 0.0).max(axis=2)
     return np.minimum(highest * SHADES, SHADES - 1).astype(np.uint8)
 
 

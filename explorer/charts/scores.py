@@ -167,14 +167,28 @@ def layer_bars(shares: pd.DataFrame, fraction: float) -> Layered:
     return alt.layer(bars, rule).properties(height=260)
 
 
+def blocks_of(values: np.ndarray, columns: int, fill: float) -> np.ndarray:
+    """Neighbouring neurons of each layer together: [layers, cells, width] of values [layers, neurons].
+
+    Args:
+        values: of every neuron.
+        columns: cells of a layer, at most.
+        fill: what stands behind the last neuron.
+    """
+    layers, neurons = values.shape
+    width = -(-neurons // columns)
+    count = -(-neurons // width)
+    padded = np.full((layers, count * width), fill, dtype=values.dtype)
+    padded[:, :neurons] = values
+    return padded.reshape(layers, count, width)
+
+
 def score_map(changes: Ranking, columns: int = COLUMNS) -> pd.DataFrame:
     """The highest score among neighbouring neurons: columns layer, first, last, score, neuron (its index)."""
     layers, neurons = changes.scores.shape
-    width = -(-neurons // columns)
+    blocks = blocks_of(changes.scores, columns, -np.inf)
+    width = blocks.shape[2]
     starts = np.arange(0, neurons, width)
-    padded = np.full((layers, len(starts) * width), -np.inf, dtype=np.float32)
-    padded[:, :neurons] = changes.scores
-    blocks = padded.reshape(layers, len(starts), width)
     return pd.DataFrame(
         {
             "layer": np.repeat(np.arange(layers), len(starts)),

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from explorer.engine.mixing import guide_activations, logits_at
+from explorer.engine.mixing import guide_activations
+from explorer.engine.next_token import logits_at
 from explorer.engine.reading import Inputs, TokenText, batches, inputs_of, positions_of_layers
 from explorer.engine.sane import not_finite
 from explorer.errors import ExplorerError

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from explorer.engine.backends.registry import read_texts
+from explorer.engine.next_token import logits_at
 from explorer.engine.reading import Inputs
 from explorer.models.hooks import neuron_hooks
 from explorer.models.layers import neuron_layers
@@ -94,31 +95,6 @@ def token_log_probs_at(
     """
     logits = logits_at(model, inputs, at)
     return -functional.cross_entropy(logits, tokens.to(logits.device), reduction="none")
-
-
-def logits_at(model: "PreTrainedModel", inputs: Inputs, at: torch.Tensor) -> torch.Tensor:
-    """float32 [picked, vocabulary]: logits at some positions alone, as the model itself gives them.
-
-    What the unembedding receives is cut down to those positions, so that whatever a family does to its logits (Gemma 2
-    caps them, T5 scales them) is done by its own forward.
-
-    Args:
-        model: a model of a known family.
-        inputs: a batch of texts, see `reading.inputs_of`.
-        at: int64 [picked], in the flattened [rows, positions].
-    """
-
-    def pick(_module: Any, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
-        hidden = args[0]
-        return (hidden.flatten(0, 1)[at.to(hidden.device)][None],)
-
-    unembedding: Any = model.get_output_embeddings()
-    handle = unembedding.register_forward_pre_hook(pick)
-    try:
-        logits: torch.Tensor = model(**inputs, use_cache=False).logits[0].float()
-    finally:
-        handle.remove()
-    return logits
 
 
 class _Mix(torch.autograd.Function):

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def logits_at(model: "PreTrainedModel", inputs: Inputs, at: torch.Tensor) -> torch.Tensor:
     """float32 [picked, vocabulary]: logits after some positions.
 
-    What the unembedding receives is cut down to those positions, so that whatever a family does to its logits is done
-    by its own forward.
+    What the unembedding receives is cut down to those positions, so that whatever a family does to its logits (Gemma 2
+    caps them, T5 scales them) is done by its own forward.
 
     Args:
         model: a model that writes text.

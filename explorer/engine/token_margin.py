@@ -7,11 +7,14 @@ margin.of(logits)                        # [..., vocabulary] → [...]
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from explorer.errors import ExplorerError
+
+if TYPE_CHECKING:
+    import torch
 
 LEAST = 0.02
 """A token counts where the two models begin with it on shares of the prompts that differ by at least this."""
@@ -32,17 +35,19 @@ class TokenMargin:
     tokens: np.ndarray
     weights: np.ndarray
 
-    def of(self, logits: torch.Tensor) -> torch.Tensor:
+    def of(self, logits: "torch.Tensor") -> "torch.Tensor":
         """The margin of logits [..., vocabulary], float32 [...], in logits."""
         tokens, weights = self._on(logits)
         return logits[..., tokens].float() @ weights
 
-    def direction(self, unembedding: torch.Tensor) -> torch.Tensor:
+    def direction(self, unembedding: "torch.Tensor") -> "torch.Tensor":
         """float32 [hidden]: what of the last hidden state the margin reads, by the unembedding [vocabulary, hidden]."""
         tokens, weights = self._on(unembedding)
         return weights @ unembedding[tokens].float()
 
-    def _on(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _on(self, like: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+        import torch  # a page hands a margin on without it
+
         tokens = torch.from_numpy(self.tokens).to(like.device)
         return tokens, torch.from_numpy(self.weights).float().to(like.device)
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from explorer.studies.compared_sets import RANDOM
-from explorer.studies.depth_words import place_words, ranking_words
+from explorer.studies.compared_sets import RANDOM, by_words
+from explorer.studies.depth_words import place_words
 
 CURVES = {
     "until": "the prompt and the first k",
@@ -44,7 +44,7 @@ def measures_of(table: pd.DataFrame) -> list[str]:
 
 def set_words(name: str) -> str:
     """A compared set, as it stands in legends."""
-    return "Random neurons" if name == RANDOM else f"Top by {ranking_words(name)}"
+    return "Random neurons" if name == RANDOM else f"Top by {by_words(name)}"
 
 
 def curve_frame(table: pd.DataFrame, measure: str) -> pd.DataFrame:

@@ -8,9 +8,11 @@ import pandas as pd
 from explorer.charts.labels import interval, percent, rate
 from explorer.report.first_choices import holds
 from explorer.runs.reader import Run
-from explorer.studies.depth_words import how_deep, ranking_words
-from explorer.studies.direction_words import by_direction, estimate_of, how_carried
+from explorer.studies.compared_sets import by_words
+from explorer.studies.depth_words import how_deep
+from explorer.studies.direction_words import by_direction, how_carried
 from explorer.studies.path_words import PART_WORDS
+from explorer.studies.statistics import Estimate
 
 _PATHS = {
     "direct": "by writing straight to the logits of the next token",
@@ -67,7 +69,7 @@ def answer_sentence(run: Run) -> str:
     n = sorted({int(row["n"]) for row in sizes})
     count = f"n = {n[0]:,}" if len(n) == 1 else f"n = {n[0]:,} to {n[-1]:,}"
     return (
-        f"The top {percent(first['fraction'])} by {ranking_words(name)} act **{said[0]}**"
+        f"The top {percent(first['fraction'])} by {by_words(name)} act **{said[0]}**"
         + "".join(f"; **{part}**" for part in said[1:])
         + f" ({count}; by 95 % intervals; each part below has its control)."
     )
@@ -75,9 +77,9 @@ def answer_sentence(run: Run) -> str:
 
 def _path(rows: pd.DataFrame) -> str:
     """The path that most of the effect takes, or all three where none stands out."""
-    if not estimate_of(rows.loc[["whole"]].iloc[0], "margin").sign:
+    if not Estimate.of(rows.loc[["whole"]].iloc[0], "margin").sign:
         return "on the first token not distinguishably"
-    shares = {part: estimate_of(rows.loc[[part]].iloc[0], "share") for part in _PATHS}
+    shares = {part: Estimate.of(rows.loc[[part]].iloc[0], "share") for part in _PATHS}
     largest, second = sorted(shares, key=lambda part: -shares[part].value)[:2]
     if shares[largest].low > shares[second].high:
         most = "mostly " if shares[largest].low > 0.5 else "more than otherwise "

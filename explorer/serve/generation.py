@@ -104,6 +104,13 @@ class Column:
     reward: float | None = None
     ids: list[int] = field(default_factory=list)
 
+    def take(self, piece: "Piece") -> None:
+        """Add what was written in a step."""
+        self.text += piece.text
+        self.ids.append(piece.id)
+        self.tokens += 1
+        self.end = End.TOKEN if piece.ended else None
+
 
 # -- what a worker tells -------------------------------------------------------------------------
 
@@ -206,11 +213,7 @@ class Generation(Job):
             case Wrote(pieces, seconds):
                 self.steps, self.seconds = self.steps + 1, seconds
                 for name, piece in pieces.items():
-                    column = self.columns[name]
-                    column.text += piece.text
-                    column.ids.append(piece.id)
-                    column.tokens += 1
-                    column.end = End.TOKEN if piece.ended else None
+                    self.columns[name].take(piece)
             case Scored(costs, refused, note, rewards):
                 self.note = note
                 for name, column in self.columns.items():

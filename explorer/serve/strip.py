@@ -80,12 +80,8 @@ class Strip(Job):
         match event:
             case Grew(pieces):
                 for fraction, written in pieces.items():
-                    column = self.frames[fraction]
                     for piece in written:
-                        column.text += piece.text
-                        column.ids.append(piece.id)
-                        column.tokens += 1
-                        column.end = End.TOKEN if piece.ended else None
+                        self.frames[fraction].take(piece)
             case Ended(problem, notice):
                 for column in self.frames.values():
                     column.end = column.end or (End.STOPPED if problem or notice else End.LIMIT)

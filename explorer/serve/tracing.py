@@ -10,27 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from explorer.engine.token_margin import TokenMargin
 from explorer.neurons.patch import Patch
 from explorer.serve.job import Job, Limits
 
 if TYPE_CHECKING:
     from explorer.engine.traced import Trace
     from explorer.models.pair import Pair
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The margin of refusal over compliance as a run holds it, see `engine.token_margin.TokenMargin`.
-
-    Attributes:
-        tokens: int64 [t], ids.
-        weights: float64 [t].
-    """
-
-    tokens: np.ndarray
-    weights: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -53,7 +39,7 @@ class TraceRequest:
     text: str = ""
     ended: bool = False
     direction: str = "restore"
-    margin: Weights | None = None
+    margin: TokenMargin | None = None
 
 
 @dataclass(frozen=True)
@@ -103,13 +89,11 @@ def trace_request(pair: "Pair", request: TraceRequest, tell: Callable[[float], N
     Raises:
         ExplorerError: see `engine.trace.trace`.
     """
-    from explorer.engine.token_margin import TokenMargin
     from explorer.engine.trace import trace
 
-    margin = None if request.margin is None else TokenMargin(request.margin.tokens, request.margin.weights)
     answer = request.answer or _ids_of(pair, request)
     turned = pair.reversed() if request.direction == "break" else pair
-    return trace(turned, request.prompt, answer, request.patch, margin, progress=tell)
+    return trace(turned, request.prompt, answer, request.patch, request.margin, progress=tell)
 
 
 def _ids_of(pair: "Pair", request: TraceRequest) -> list[int]:

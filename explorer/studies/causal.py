@@ -172,7 +172,7 @@ def _effect_words(table: pd.DataFrame | None, direction: str) -> str:
     rows = top[(top["suite"] == suite) & (top["ranking"] == ranking)]
     usual = known_method(ranking).patched
     row = rows.iloc[int((rows["fraction"] - usual).abs().to_numpy().argmin())]
-    found = {s: Estimate(*(float(row[f"effect_{s}{end}"]) for end in ("", "_low", "_high"))) for s in effect.SCORES}
+    found = {s: Estimate.of(row, f"effect_{s}") for s in effect.SCORES}
     said = [f"{share_of(e)} of the gap in {score_words(s)}" for s, e in found.items() if e.known]
     gaps = " and ".join(said) or "no share of a gap, for the two models are not distinguishable"
     return (

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from explorer.charts.labels import ranking_label
 from explorer.neurons.sets import NeuronSet
 from explorer.studies.given import Build
 from explorer.studies.study import Column
@@ -10,6 +11,12 @@ from explorer.studies.study import Column
 RANDOM = "random"
 
 SET = Column("set", "whose top neurons: a ranking's name, or random (as many in each layer as the first has)")
+
+
+def by_words(name: str) -> str:
+    """A ranking behind "by", within a sentence; the paper's is by change score."""
+    label = "change score" if name == "safety" else ranking_label(name)
+    return label[:1].lower() + label[1:]
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from explorer.charts.labels import interval, percent, ranking_label, rate, suite_label
-from explorer.studies.compared_sets import RANDOM
+from explorer.charts.labels import interval, percent, rate, suite_label
+from explorer.studies.compared_sets import RANDOM, by_words
 from explorer.studies.statistics import Estimate
 
 EARLY = 5
@@ -24,7 +24,7 @@ def depth_sentence(table: pd.DataFrame, kl: pd.DataFrame) -> str:
     everywhere = _one(free, "all")
     m1, m2 = (table[(table["where"] == where) & (table["opening"] == "")].iloc[0] for where in ("m1", "m2"))
     texts = [
-        f"With the top {percent(everywhere['fraction'])} by {ranking_words(name)} patched at every position, "
+        f"With the top {percent(everywhere['fraction'])} by {by_words(name)} patched at every position, "
         f"M1 refuses {_share(everywhere)} of {suite_label(everywhere['suite'])} ({rate(m1['refusal'])} unpatched, "
         f"M2 {rate(m2['refusal'])}, {_control(random)}n = {int(everywhere['n']):,}, up to "
         f"{int(everywhere['max_new_tokens'])} tokens).",
@@ -34,11 +34,6 @@ def depth_sentence(table: pd.DataFrame, kl: pd.DataFrame) -> str:
         _along(kl),
     ]
     return " ".join(text for text in texts if text)
-
-
-def ranking_words(name: str) -> str:
-    """A compared set within a sentence."""
-    return {"attribution": "attribution", "safety": "change score"}.get(name, ranking_label(name))
 
 
 def place_words(where: str, tokens: int) -> str:
@@ -68,18 +63,18 @@ def how_deep(free: pd.DataFrame) -> str:
     Args:
         free: the rows of one set in the run's table `depth`, without an opening.
     """
-    if _estimate(_one(free, "all"), "change").sign <= 0:
+    if Estimate.of(_one(free, "all"), "change").sign <= 0:
         return ""
     if _enough(free) is None:
         return "deep"
     behind = _behind(free)
-    return "shallow" if behind is None or _estimate(behind, "below_all").sign > 0 else "either"
+    return "shallow" if behind is None or Estimate.of(behind, "below_all").sign > 0 else "either"
 
 
 def _enough(free: pd.DataFrame) -> pd.Series | None:
     """The smallest beginning that is as good as patching everything; None where there is none."""
     early = pd.concat([free[free["where"] == "prompt"], free[free["where"] == "until"].sort_values("tokens")])
-    return next((row for _, row in early.iterrows() if _estimate(row, "below_all").sign <= 0), None)
+    return next((row for _, row in early.iterrows() if Estimate.of(row, "below_all").sign <= 0), None)
 
 
 def _behind(free: pd.DataFrame) -> pd.Series | None:
@@ -111,7 +106,7 @@ def _verdict(free: pd.DataFrame) -> str:
         place = place_words(most["where"], int(most["tokens"]))
         said.append(f"patching {place} alone gives distinguishably fewer ({_share(most)})")
     if behind is not None:
-        change = _estimate(behind, "change")
+        change = Estimate.of(behind, "change")
         word = {1: "raises them", 0: "does not change them distinguishably", -1: "lowers them"}[change.sign]
         place = place_words("after", int(behind["tokens"]))
         said.append(f"patching {place} alone {word} ({_share(behind)})")
@@ -126,7 +121,7 @@ def _single_tokens(free: pd.DataFrame) -> str:
     parts = []
     for rows, name in zip(found, ("the last token of the instruction", "that of the chat template"), strict=True):
         row = rows.iloc[0]
-        unsure = "" if _estimate(row, "change").sign else ", not distinguishable from M1"
+        unsure = "" if Estimate.of(row, "change").sign else ", not distinguishable from M1"
         parts.append(f"{name} {_share(row)}{unsure}")
     return f"One position alone: patching {parts[0]}; {parts[1]}."
 
@@ -139,7 +134,7 @@ def _opened(table: pd.DataFrame, name: str) -> str:
         return ""
     models = {where: rows[rows["where"] == where].iloc[0] for where in ("m1", "m2")}
     everywhere = _one(mine, "all")
-    unsure = "" if _estimate(everywhere, "change").sign else ", not distinguishable from M1"
+    unsure = "" if Estimate.of(everywhere, "change").sign else ", not distinguishable from M1"
     parts = [
         f"{words} {_share(_one(mine, where))}"
         for where, words in (("prompt", "patched only before it"), ("behind", "only behind it"))
@@ -186,7 +181,3 @@ def _control(random: pd.DataFrame) -> str:
 
 def _share(row: pd.Series) -> str:
     return f"{rate(row['refusal'])} (95 % interval {interval(row['refusal_low'], row['refusal_high'])})"
-
-
-def _estimate(row: pd.Series, column: str) -> Estimate:
-    return Estimate(*(float(row[f"{column}{end}"]) for end in ("", "_low", "_high")))

@@ -11,11 +11,6 @@ MOST = 0.5
 """The share of an effect that must surely be left for it not to be carried."""
 
 
-def estimate_of(row: pd.Series, column: str) -> Estimate:
-    """A column of a row with its interval."""
-    return Estimate(*(float(row[f"{column}{end}"]) for end in ("", "_low", "_high")))
-
-
 def direction_sentence(table: pd.DataFrame) -> str:
     """Whether the effect of patching is carried by the refusal direction.
 
@@ -46,7 +41,7 @@ def how_carried(rows: "dict[str, pd.Series]") -> str:
     Args:
         rows: of one patched set, by what is projected out.
     """
-    beyond, left = estimate_of(rows[REFUSAL], "refusal_beyond"), estimate_of(rows[REFUSAL], "remains")
+    beyond, left = Estimate.of(rows[REFUSAL], "refusal_beyond"), Estimate.of(rows[REFUSAL], "remains")
     if not left.known:
         return ""
     if beyond.sign >= 0:
@@ -60,7 +55,7 @@ def carried_words(rows: "dict[str, pd.Series]") -> str:
     Args:
         rows: of one patched set, by what is projected out.
     """
-    left = estimate_of(rows[REFUSAL], "remains")
+    left = Estimate.of(rows[REFUSAL], "remains")
     kind = how_carried(rows)
     if not kind:
         return "Patching adds no distinguishable share of refusals here, so there is no effect to be carried."

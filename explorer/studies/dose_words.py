@@ -3,8 +3,7 @@
 import pandas as pd
 
 from explorer.charts.labels import interval, rate, suite_label
-from explorer.studies.compared_sets import RANDOM
-from explorer.studies.depth_words import ranking_words
+from explorer.studies.compared_sets import RANDOM, by_words
 from explorer.studies.statistics import Estimate
 
 
@@ -25,7 +24,7 @@ def dose_sentence(table: pd.DataFrame) -> str:
     lines = [_line(_at(mine, k), k) for k in sizes]
     texts = [
         f"Refusals of {suite_label(str(m1['suite']))} by strength ({_strengths(mine)}), top neurons by "
-        f"{ranking_words(name)}: {'; '.join(lines)} (M1 {rate(m1['refusal'])}, M2 {rate(m2['refusal'])}; "
+        f"{by_words(name)}: {'; '.join(lines)} (M1 {rate(m1['refusal'])}, M2 {rate(m2['refusal'])}; "
         f"n = {int(m1['n']):,}, up to {int(m1['max_new_tokens'])} tokens).",
         _overdriven(mine, sizes, high),
         _reversed(mine, sizes, low),
@@ -105,7 +104,7 @@ def _estimate(mine: pd.DataFrame, k: int, strength: float, column: str) -> Estim
     rows = mine[(mine["k"] == k) & (mine["strength"] == strength)]
     if rows.empty:
         return Estimate(float("nan"), float("nan"), float("nan"))
-    return Estimate(*(float(rows.iloc[0][f"{column}{end}"]) for end in ("", "_low", "_high")))
+    return Estimate.of(rows.iloc[0], column)
 
 
 def _neurons(k: int) -> str:

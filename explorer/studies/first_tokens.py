@@ -6,7 +6,7 @@ studies of the mechanism read: `margin_of(build.table("first_tokens"))`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -124,16 +124,22 @@ def tokens_table(suite: str, first1: np.ndarray, first2: np.ndarray, words: Sequ
     return pd.DataFrame(rows).sort_values("weight", ascending=False, kind="stable", ignore_index=True)
 
 
-def check_first_tokens(file: BuildFile, study: str) -> None:
-    """Raises:
-    ExplorerError: a study reads the margin, and the build file does not ask for its tokens.
-    """
-    if not file.asked("first_tokens"):
-        raise ExplorerError(f"{file.source}, [{study}] reads the margin of the table [first_tokens]; add that table.")
+S = TypeVar("S")
+
+
+class ReadsMargin(Study[S]):
+    """A study that reads the margin: its build file must ask for the margin's tokens too."""
+
+    def check(self, file: BuildFile, asked: Sequence[S]) -> None:
+        """See `Study.check`."""
+        if asked and not file.asked("first_tokens"):
+            raise ExplorerError(
+                f"{file.source}, [{self.name}] reads the margin of the table [first_tokens]; add that table."
+            )
 
 
 def margin_of(table: pd.DataFrame) -> "TokenMargin":
-    """The margin that a run's table `first_tokens` describes; imports torch."""
+    """The margin that a run's table `first_tokens` describes."""
     from explorer.engine.token_margin import TokenMargin
 
     counted = table[table["weight"] != 0]

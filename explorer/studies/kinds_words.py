@@ -95,5 +95,5 @@ def _carried(row: pd.Series) -> str:
 
 
 def _against(row: pd.Series, what: str) -> str:
-    found = Estimate(*(float(row[f"refusal_{what}_above{end}"]) for end in ("", "_low", "_high")))
+    found = Estimate.of(row, f"refusal_{what}_above")
     return {1: "more than", -1: "less than", 0: "not distinguishable from that"}[found.sign]

@@ -150,7 +150,7 @@ def leave_out_sentence(table: pd.DataFrame) -> str:
     One is where the set without it does nothing distinguishable any more.
     """
     whole, each = table[table["rank"] == 0].iloc[0], table[table["rank"] > 0]
-    margin = Estimate(*(float(whole[f"margin{end}"]) for end in ("", "_low", "_high")))
+    margin = Estimate.of(whole, "margin")
     k, where = int(whole["k"]), f"{suite_label(str(whole['suite']))}, n = {int(whole['n']):,}"
     if margin.sign <= 0:
         return (

@@ -19,13 +19,13 @@ from explorer.schema import Count, Distinct, Fraction, Place
 from explorer.studies import statistics
 from explorer.studies.compared_sets import SET, ComparedSet, compared_sets
 from explorer.studies.documented import FRACTION, NEURON, SUITE, K
-from explorer.studies.first_tokens import check_first_tokens, margin_of
-from explorer.studies.given import Build, BuildFile, LoadedModels
+from explorer.studies.first_tokens import ReadsMargin, margin_of
+from explorer.studies.given import Build, LoadedModels
 from explorer.studies.joining import Part
 from explorer.studies.logit_words import ALL, M2, attribution_sentence
 from explorer.studies.planning import CHUNK, chunks
 from explorer.studies.statistics import Estimate, causal_effect, mean
-from explorer.studies.study import Column, Needs, Study, Table, inputs
+from explorer.studies.study import Column, Needs, Table, inputs
 
 if TYPE_CHECKING:
     from explorer.engine.token_margin import TokenMargin
@@ -57,7 +57,7 @@ class LogitAttributionSpec:
     neurons: Annotated[int, Interval(ge=1, le=1_000)] = 50
 
 
-class LogitAttribution(Study[LogitAttributionSpec]):
+class LogitAttribution(ReadsMargin[LogitAttributionSpec]):
     """The change of the refusal margin as what neurons and attention write."""
 
     name, title, settings = "logit_attribution", "Direct logit attribution", LogitAttributionSpec
@@ -116,11 +116,6 @@ class LogitAttribution(Study[LogitAttributionSpec]):
     def needs(self, asked: LogitAttributionSpec) -> Needs:
         """See `Study.needs`."""
         return Needs(rankings=(asked.ranking, *asked.beside), prompts=(asked.suite,), tables=("first_tokens",))
-
-    def check(self, file: BuildFile, asked: Sequence[LogitAttributionSpec]) -> None:
-        """See `Study.check`."""
-        if asked:
-            check_first_tokens(file, self.name)
 
     def part(self, build: Build, asked: LogitAttributionSpec, number: int) -> Part:
         """See `Study.part`."""

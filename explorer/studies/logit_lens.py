@@ -18,13 +18,13 @@ from explorer.schema import Count, Distinct, Fraction, Place
 from explorer.studies import statistics
 from explorer.studies.compared_sets import RANDOM, compared_sets
 from explorer.studies.documented import SUITE
-from explorer.studies.first_tokens import check_first_tokens, margin_of
-from explorer.studies.given import Build, BuildFile, LoadedModels
+from explorer.studies.first_tokens import ReadsMargin, margin_of
+from explorer.studies.given import Build, LoadedModels
 from explorer.studies.joining import Part
-from explorer.studies.logit_words import M1, M2, estimate_of, logits, set_words
+from explorer.studies.logit_words import M1, M2, logits, set_words
 from explorer.studies.planning import CHUNK, chunks, share
-from explorer.studies.statistics import mean, paired_difference
-from explorer.studies.study import Column, Needs, Study, Table, inputs
+from explorer.studies.statistics import Estimate, mean, paired_difference
+from explorer.studies.study import Column, Needs, Table, inputs
 
 if TYPE_CHECKING:
     from explorer.engine.token_margin import TokenMargin
@@ -55,7 +55,7 @@ class LogitLensSpec:
     examples: Annotated[int, Interval(ge=0, le=20)] = 4
 
 
-class LogitLens(Study[LogitLensSpec]):
+class LogitLens(ReadsMargin[LogitLensSpec]):
     """The refusal margin layer by layer."""
 
     name, title, settings = "logit_lens", "Logit lens", LogitLensSpec
@@ -92,11 +92,6 @@ class LogitLens(Study[LogitLensSpec]):
     def needs(self, asked: LogitLensSpec) -> Needs:
         """See `Study.needs`."""
         return Needs(rankings=(asked.ranking, *asked.beside), prompts=(asked.suite,), tables=("first_tokens",))
-
-    def check(self, file: BuildFile, asked: Sequence[LogitLensSpec]) -> None:
-        """See `Study.check`."""
-        if asked:
-            check_first_tokens(file, self.name)
 
     def part(self, build: Build, asked: LogitLensSpec, number: int) -> Part:
         """See `Study.part`."""
@@ -221,7 +216,7 @@ def lens_sentence(table: pd.DataFrame) -> str:
     patched = [name for name in by_model if name not in (M1, M2)]
     control = by_model.get(RANDOM)
     said = "; ".join(_clause(name, by_model[name], control) for name in (*patched, M2) if name in by_model)
-    end = estimate_of(by_model[M1].iloc[-1], "margin")
+    end = Estimate.of(by_model[M1].iloc[-1], "margin")
     return (
         f"Read out after every layer (0 to {last}), the refusal margin is {said}. M1's own margin at the end is "
         f"{logits(end)}. Means at the last prompt token, {suite_label(first['suite'])}, n = {int(first['n']):,}."
@@ -238,7 +233,7 @@ def beyond_from(rows: pd.DataFrame, control: pd.DataFrame) -> int | None:
 
 
 def _clause(name: str, rows: pd.DataFrame, control: pd.DataFrame | None) -> str:
-    parted, half, end = parts_from(rows), half_from(rows), estimate_of(rows.iloc[-1], "change")
+    parted, half, end = parts_from(rows), half_from(rows), Estimate.of(rows.iloc[-1], "change")
     where = set_words(name) if name == M2 else f"M1 patched with {set_words(name)}"
     if parted is None:
         return f"not distinguishably above M1's in {where} ({logits(end)} at the end)"

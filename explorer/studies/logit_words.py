@@ -1,12 +1,11 @@
 """Words of the studies of logits: what is compared, and estimates in logits (`logit_attribution`, `logit_lens`)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
-from explorer.charts.labels import interval, percent, ranking_label, rate, suite_label
-from explorer.studies.compared_sets import RANDOM
+from explorer.charts.labels import interval, percent, rate, suite_label
+from explorer.studies.compared_sets import RANDOM, by_words
 from explorer.studies.statistics import Estimate
 
 M1, M2 = "m1", "m2"
@@ -20,30 +19,19 @@ def set_words(name: str) -> str:
     """What a row is of, in the middle of a sentence."""
     if name in (M1, M2):
         return name.upper()
-    return "random neurons of the same layers" if name == RANDOM else f"the top set by {_by(name)}"
+    return "random neurons of the same layers" if name == RANDOM else f"the top set by {by_words(name)}"
 
 
 def set_label(name: str) -> str:
     """The same in a legend."""
     if name in (M1, M2):
         return name.upper()
-    return "Random neurons" if name == RANDOM else f"Top set by {_by(name)}"
-
-
-def estimate_of(row: Any, column: str) -> Estimate:
-    """A number with its interval, of one row of a table."""
-    return Estimate(*(float(row[f"{column}{end}"]) for end in ("", "_low", "_high")))
+    return "Random neurons" if name == RANDOM else f"Top set by {by_words(name)}"
 
 
 def logits(found: Estimate) -> str:
     """ "+1.20 logits (95 % interval 1.00 to 1.40)", with true minus signs."""
     return f"{found.value:+.2f} logits (95 % interval {found.low:.2f} to {found.high:.2f})".replace("-", "−")
-
-
-def _by(name: str) -> str:
-    """A ranking within a sentence; the paper's is by change score."""
-    label = "change score" if name == "safety" else ranking_label(name)
-    return label[:1].lower() + label[1:]
 
 
 _REST = {"attention": "attention", "neurons": "other neurons", "readout": "the final norm"}
@@ -60,13 +48,13 @@ def attribution_sentence(table: pd.DataFrame) -> str:
     by_set = {name: whole[whole["set"] == name].set_index("part") for name in names}
     first, rows = by_set[names[0]].iloc[0], by_set[names[0]]
     size = f"{set_words(names[0])} ({percent(first['fraction'])}, {int(first['k']):,} neurons)"
-    total = estimate_of(rows.loc["total"], "margin")
+    total = Estimate.of(rows.loc["total"], "margin")
     where = f"{suite_label(first['suite'])}, n = {int(first['n']):,}, read at the last prompt token"
     if not total.sign:
         said = f"Patching {size} does not distinguishably change the refusal margin of the first token: {logits(total)}"
         return f"{said}; no shares are given; {where}.{_others(by_set, names[1:])}"
     verb = "raises" if total.sign > 0 else "lowers"
-    direct = estimate_of(rows.loc["direct"], "share") if "direct" in rows.index else Estimate(0.0, 0.0, 0.0)
+    direct = Estimate.of(rows.loc["direct"], "share") if "direct" in rows.index else Estimate(0.0, 0.0, 0.0)
     rest = ", ".join(f"{words} {rate(rows.loc[part, 'share'])}" for part, words in _REST.items() if part in rows.index)
     later = f"; the rest comes through what later layers make of it ({rest})" if rest else ""
     return (
@@ -87,8 +75,8 @@ def _others(by_set: Mapping[str, pd.DataFrame], names: Sequence[str]) -> str:
     said = []
     for name in names:
         rows = by_set[name]
-        total = estimate_of(rows.loc["total"], "margin")
-        direct = estimate_of(rows.loc["direct"], "share") if "direct" in rows.index else Estimate(0.0, 0.0, 0.0)
+        total = Estimate.of(rows.loc["total"], "margin")
+        direct = Estimate.of(rows.loc["direct"], "share") if "direct" in rows.index else Estimate(0.0, 0.0, 0.0)
         if not total.sign:
             said.append(f"{set_words(name)}: {logits(total)}, not distinguishable from 0")
         elif name == M2:

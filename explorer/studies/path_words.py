@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from explorer.charts.labels import interval, percent, ranking_label, rate, suite_label
-from explorer.studies.compared_sets import RANDOM
+from explorer.charts.labels import interval, percent, rate, suite_label
+from explorer.studies.compared_sets import RANDOM, by_words
 from explorer.studies.statistics import Estimate
 
 Row = Mapping[Hashable, Any]
@@ -22,7 +22,7 @@ PART_WORDS = {
 
 def set_label(name: str) -> str:
     """A compared set in words."""
-    return "Random neurons of the same layers" if name == RANDOM else f"Top neurons by {_by(name)}"
+    return "Random neurons of the same layers" if name == RANDOM else f"Top neurons by {by_words(name)}"
 
 
 def paths_sentence(parts: pd.DataFrame, kept: pd.DataFrame) -> str:
@@ -35,8 +35,8 @@ def paths_sentence(parts: pd.DataFrame, kept: pd.DataFrame) -> str:
     name = str(parts["set"].iloc[0])
     mine = _by_name(parts[parts["set"] == name], "part")
     first = mine["whole"]
-    whole = _estimate(first, "margin")
-    size = f"the top {percent(first['fraction'])} by {_by(name)} ({int(first['k']):,} neurons)"
+    whole = Estimate.of(first, "margin")
+    size = f"the top {percent(first['fraction'])} by {by_words(name)} ({int(first['k']):,} neurons)"
     where = f"{suite_label(first['suite'])}, n = {int(first['n']):,}"
     control = _control(parts)
     if not whole.sign:
@@ -45,7 +45,7 @@ def paths_sentence(parts: pd.DataFrame, kept: pd.DataFrame) -> str:
             f"({_logits(whole)}), so no shares are given; {where}.{control}"
         )
     verb = "raises" if whole.sign > 0 else "lowers"
-    shares = {part: _estimate(mine[part], "share") for part in ("direct", "attention", "mlps")}
+    shares = {part: Estimate.of(mine[part], "share") for part in ("direct", "attention", "mlps")}
     said = ", ".join(f"**{rate(e.value)}** ({interval(e.low, e.high)}) {PART_WORDS[p]}" for p, e in shares.items())
     inside = " and ".join(
         f"{rate(mine[part]['share'])} by {PART_WORDS[part]} ({_short(part)})" for part in ("patterns", "values")
@@ -76,7 +76,7 @@ def _refusals(kept: pd.DataFrame, name: str) -> str:
 
     def said(way: str) -> str:
         row = rows[way]
-        sure = "" if _estimate(row, "refusal_change").sign else ", not distinguishable from that"
+        sure = "" if Estimate.of(row, "refusal_change").sign else ", not distinguishable from that"
         return f"{rate(row['refusal'])} ({interval(row['refusal_low'], row['refusal_high'])}{sure})"
 
     return (
@@ -90,13 +90,9 @@ def _control(parts: pd.DataFrame) -> str:
     random = _by_name(parts[parts["set"] == RANDOM], "part")
     if not random:
         return ""
-    whole = _estimate(random["whole"], "margin")
+    whole = Estimate.of(random["whole"], "margin")
     sure = "" if whole.sign else ", not distinguishable from 0"
     return f" Random neurons of the same layers change it by {_logits(whole)}{sure}."
-
-
-def _by(name: str) -> str:
-    return "change score" if name == "safety" else ranking_label(name).lower()
 
 
 def _short(part: str) -> str:
@@ -105,10 +101,6 @@ def _short(part: str) -> str:
 
 def _by_name(rows: pd.DataFrame, column: str) -> dict[str, Row]:
     return {str(row[column]): row for row in rows.to_dict("records")}
-
-
-def _estimate(row: Row, name: str) -> Estimate:
-    return Estimate(*(float(row[column]) for column in (name, f"{name}_low", f"{name}_high")))
 
 
 def _logits(found: Estimate) -> str:

@@ -22,14 +22,14 @@ from explorer.studies.answering import answer_rows
 from explorer.studies.compared_sets import SET, ComparedSet, compared_sets
 from explorer.studies.documented import FRACTION, SUITE, TOKENS, K
 from explorer.studies.effect import by_prompt
-from explorer.studies.first_tokens import check_first_tokens, margin_of
-from explorer.studies.given import Build, BuildFile, LoadedModels
+from explorer.studies.first_tokens import ReadsMargin, margin_of
+from explorer.studies.given import Build, LoadedModels
 from explorer.studies.joining import Part
 from explorer.studies.path_parts import CHOICES, WAYS, change_cells, parts_of
 from explorer.studies.path_words import paths_sentence
 from explorer.studies.planning import CHUNK, chunks, share
 from explorer.studies.statistics import mean, paired_difference
-from explorer.studies.study import Column, Needs, Study, Table, inputs
+from explorer.studies.study import Column, Needs, Table, inputs
 
 if TYPE_CHECKING:
     from explorer.engine.token_margin import TokenMargin
@@ -74,7 +74,7 @@ class PathsSpec:
     examples: Annotated[int, Interval(ge=0, le=20)] = 3
 
 
-class Paths(Study[PathsSpec]):
+class Paths(ReadsMargin[PathsSpec]):
     """Shares of a patch's effect by path, and what is left of it without one."""
 
     name, title, settings = "paths", "Paths", PathsSpec
@@ -163,11 +163,6 @@ class Paths(Study[PathsSpec]):
     def needs(self, asked: PathsSpec) -> Needs:
         """See `Study.needs`."""
         return Needs(rankings=(asked.ranking, *asked.beside), prompts=(asked.suite,), tables=("first_tokens",))
-
-    def check(self, file: BuildFile, asked: Sequence[PathsSpec]) -> None:
-        """See `Study.check`."""
-        if asked:
-            check_first_tokens(file, self.name)
 
     def part(self, build: Build, asked: PathsSpec, number: int) -> Part:
         """See `Study.part`."""

@@ -5,7 +5,7 @@ training prompts. It is projected out of patched M1 at every layer and position,
 the same prompts; and its cosine with what patching changes in the residual stream stands beside random neurons'.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,11 +23,11 @@ from explorer.studies.answering import answer_rows
 from explorer.studies.compared_sets import RANDOM, ComparedSet, compared_sets
 from explorer.studies.direction_words import direction_sentence
 from explorer.studies.directions import candidates, choose_layer, cosines, difference, halves
-from explorer.studies.first_tokens import check_first_tokens, margin_of
-from explorer.studies.given import Build, BuildFile, LoadedModels
+from explorer.studies.first_tokens import ReadsMargin, margin_of
+from explorer.studies.given import Build, LoadedModels
 from explorer.studies.joining import Part
 from explorer.studies.planning import CHUNK, chunks, share
-from explorer.studies.study import Needs, Study, inputs
+from explorer.studies.study import Needs, inputs
 
 if TYPE_CHECKING:
     from explorer.engine.token_margin import TokenMargin
@@ -68,7 +68,7 @@ class RefusalDirectionSpec:
     controls: Annotated[int, Interval(ge=1, le=20)] = 2
 
 
-class RefusalDirection(Study[RefusalDirectionSpec]):
+class RefusalDirection(ReadsMargin[RefusalDirectionSpec]):
     """The refusal direction by layer, its likeness to what patching changes, and answers with it projected out."""
 
     name, title, settings = "refusal_direction", "The refusal direction", RefusalDirectionSpec
@@ -79,11 +79,6 @@ class RefusalDirection(Study[RefusalDirectionSpec]):
         """See `Study.needs`."""
         rankings = (asked.ranking, *asked.beside)
         return Needs(rankings, prompts=(asked.suite, asked.harmful, asked.harmless), tables=("first_tokens",))
-
-    def check(self, file: BuildFile, asked: Sequence[RefusalDirectionSpec]) -> None:
-        """See `Study.check`."""
-        if asked:
-            check_first_tokens(file, self.name)
 
     def part(self, build: Build, asked: RefusalDirectionSpec, number: int) -> Part:
         """See `Study.part`."""

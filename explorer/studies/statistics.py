@@ -11,6 +11,7 @@ paired differences and of causal effects are therefore never narrower than these
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,11 @@ class Estimate:
     def sign(self) -> int:
         """1 or −1 where the interval lies above or below 0; 0 where it includes 0 or is not defined."""
         return int(self.low > 0) - int(self.high < 0)
+
+    @classmethod
+    def of(cls, row: Any, name: str) -> "Estimate":
+        """The estimate in those cells of a table's row that `columns` names."""
+        return cls(*(float(row[f"{name}{end}"]) for end in ("", "_low", "_high")))
 
     def columns(self, name: str) -> dict[str, float]:
         """The estimate as table cells: name, name_low, name_high."""

@@ -70,9 +70,9 @@ def rank_points_of(run: Run, x: str, y: str, fraction: float) -> pd.DataFrame:
     return _rank_points(*key_of(run), x, y, fraction, run)
 
 
-def neuron_map(run: Run, ranking: str) -> pd.DataFrame:
+def score_cells(run: Run, ranking: str) -> pd.DataFrame:
     """The cells of `score_map`."""
-    return _neuron_map(*key_of(run), ranking, run)
+    return _score_cells(*key_of(run), ranking, run)
 
 
 def ranking_pairs(run: Run, fraction: float) -> pd.DataFrame:
@@ -125,7 +125,7 @@ def _rank_points(folder: str, stamp: int, x: str, y: str, fraction: float, _run:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _neuron_map(folder: str, stamp: int, ranking: str, _run: Run) -> pd.DataFrame:
+def _score_cells(folder: str, stamp: int, ranking: str, _run: Run) -> pd.DataFrame:
     return score_map(change_scores(_run, ranking))
 
 

@@ -6,13 +6,14 @@ import time
 import numpy as np
 import pytest
 
+from explorer.engine.token_margin import TokenMargin
 from explorer.engine.trace import trace
 from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.serve.generation import Generation, Request
 from explorer.serve.job import Phase
 from explorer.serve.loading import SharedPair
-from explorer.serve.tracing import TraceRequest, Tracing, Weights
+from explorer.serve.tracing import TraceRequest, Tracing
 from explorer.serve.worker import Worker, score_answers, stream_request
 from tests import tiny
 
@@ -43,7 +44,7 @@ def test_a_written_answer_is_traced_as_the_engine_traces_it(pair, source) -> Non
     finish(generation)
     column, patch = generation.columns["patched"], Patch(ns, 0.5, 4)
     assert len(column.ids) == column.tokens
-    margin = Weights(np.array([3, 4]), np.array([1.0, -1.0]))
+    margin = TokenMargin(np.array([3, 4]), np.array([1.0, -1.0]))
     tracing = Tracing(TraceRequest("Why?", patch, tuple(column.ids), direction="break", margin=margin))
     worker.submit(tracing)
     finish(tracing)

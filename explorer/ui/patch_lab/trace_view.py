@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import altair as alt
-import numpy as np
 import streamlit as st
 
 from explorer.charts.trace import PLACE, Hover, Line, trace_chart
+from explorer.engine.token_margin import TokenMargin
 from explorer.engine.traced import READERS
 from explorer.neurons.patch import Patch
 from explorer.report.trace import NAMES, moved_frame, moved_sentence, parts_sentence, trace_frame
@@ -16,7 +16,8 @@ from explorer.runs.reader import Run
 from explorer.serve.generation import Column, End, Generation
 from explorer.serve.job import Phase
 from explorer.serve.pairs import PairService
-from explorer.serve.tracing import TraceRequest, Tracing, Weights
+from explorer.serve.tracing import TraceRequest, Tracing
+from explorer.studies.first_tokens import margin_of
 from explorer.ui.current_run import table
 from explorer.ui.patch_lab.answer_cards import Shown, colour
 from explorer.ui.plain import plain, show_problem
@@ -162,19 +163,17 @@ def _start(service: PairService, run: Run, answers: Answers, whose: str) -> None
     column = answers.columns[whose]
     ended = column.end is End.TOKEN
     request = TraceRequest(
-        answers.prompt, answers.patch, tuple(column.ids), column.text, ended, answers.direction, margin_weights(run)
+        answers.prompt, answers.patch, tuple(column.ids), column.text, ended, answers.direction, run_margin(run)
     )
     _traces_of(answers).by_reader[whose] = tracing = Tracing(request)
     service.worker.submit(tracing)
 
 
-def margin_weights(run: Run) -> Weights | None:
+def run_margin(run: Run) -> TokenMargin | None:
     """The run's margin of refusal over compliance; None where it was built without."""
     if not has_table(run, "first_tokens"):
         return None
-    tokens = table(run, "first_tokens")
-    tokens = tokens[tokens["weight"] != 0]
-    return Weights(tokens["token"].to_numpy(np.int64, copy=True), tokens["weight"].to_numpy(np.float64, copy=True))
+    return margin_of(table(run, "first_tokens"))
 
 
 def _show_status(service: PairService, tracing: Tracing) -> None:
