@@ -23,7 +23,7 @@ from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
 from explorer.engine.reading import TokenText, batches, inputs_of, parts, positions_of_layers
 from explorer.engine.sane import check_models_differ, not_finite
-from explorer.engine.sums import Sums
+from explorer.engine.sums import Summing, Sums
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
 from explorer.models.prompting import encode_plain
@@ -233,14 +233,15 @@ def _add(pair: Pair, batch: list[Answered], steps: Sequence[float], sums: Attrib
 
     def see(layer: int, a1: torch.Tensor, a2: torch.Tensor) -> None:
         index = picked[layer].to(a1.device)
-        sums.activations.add(layer, a1.flatten(0, 1)[index], a2.flatten(0, 1)[index])
+        summing.add(layer, a1.flatten(0, 1)[index], a2.flatten(0, 1)[index])
 
-    with pair.lock:
+    with pair.lock, Summing(sums.activations) as summing:
         guide = guide_activations(pair, inputs)
         for number, step in enumerate(steps):
             log_ratio, gradients = mixed_gradients(
                 pair, inputs, guide, step, picked[-1], tokens, signs, see if step == 0 else None
             )
             sums.log_ratio[number] += log_ratio
-            for layer, gradient in enumerate(gradients):
-                sums.by_step[number, layer] += gradient.double().cpu().numpy()
+            # In one piece: a GPU waits for every copy.
+            together = torch.stack([gradient.to(gradients[-1].device) for gradient in gradients])
+            sums.by_step[number] += together.double().cpu().numpy()

@@ -56,6 +56,7 @@ def build(
     engine: str = "local",
     workers: int = 0,
     address: str = "",
+    device: str | None = None,
 ) -> Path:
     """Compute every stage that is not there yet and publish the run.
 
@@ -66,6 +67,7 @@ def build(
         watch: called with the state of the whole build.
         engine: "local" or "ray"; both give the same tables.
         workers, address: of Ray, see `engine.make_engine`.
+        device: where the models lie, see `load_pair`; the pair file's own when left out.
 
     Returns:
         The run's folder.
@@ -76,7 +78,7 @@ def build(
     work = work_folder(config)
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
-    ctx = load_context(config, work, lambda spec, models: make_engine(engine, spec, models, workers, address))
+    ctx = load_context(config, work, lambda spec, models: make_engine(engine, spec, models, workers, address), device)
     try:
         ctx.keep_date()
         stages = plan(ctx)
