@@ -43,6 +43,7 @@ class StepGraphs:
         """Rows have ended or parted: no step is as one before."""
         self._times.clear()
         self._recorded.clear()
+        self._pool = None  # which went with the last graph that used it
 
     def run(self, steps: Sequence[Step], compute: Callable[[Sequence[Step]], torch.Tensor]) -> torch.Tensor:
         """What `compute` makes of these steps.
