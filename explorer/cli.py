@@ -251,7 +251,7 @@ def build(
     check_engine(engine)
     read = read_build_config(config)
     if plan:
-        print_plan(read)
+        print_plan(read, device)
         return
     stop_on_terminate()
     with StatusFile(work_folder(read)) as status, Display() as display:

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from explorer.engine.backends.registry import read_texts
+from explorer.engine.memory import in_batches
 from explorer.engine.options import Columns, Comparison, Decoding
 from explorer.engine.patching import sweep
-from explorer.engine.reading import Inputs, TokenText, batches, inputs_of, parts, positions_of_layers
+from explorer.engine.reading import Inputs, TokenText, inputs_of, longest_first, parts, positions_of_layers
 from explorer.engine.sane import check_finite_sums, check_models_differ, check_sums
 from explorer.engine.sums import Summing, Sums
 from explorer.errors import ExplorerError
@@ -115,10 +116,12 @@ def contrast_sums(
         texts = [
             TokenText(pair.encode(p, how.max_new_tokens), answer) for p, answer in zip(chunk, written, strict=True)
         ]
-        with Summing(sums) as summing:
-            for done, batch in batches(texts, batch_size):
+
+        def add(batch: Sequence[TokenText]) -> None:
+            with Summing(sums) as summing:
                 _accumulate(pair, batch, how.positions, summing)
-                tell(done)
+
+        in_batches(longest_first(texts), batch_size, add, tell)
         check_finite_sums(sums, pair.dtype)
     return sums
 
@@ -151,7 +154,7 @@ def scores_of(sums: Sums, label: str, meta: dict[str, object], exclude_layers: S
     )
 
 
-def _accumulate(pair: Pair, batch: list[TokenText], positions: str, sums: Summing) -> None:
+def _accumulate(pair: Pair, batch: Sequence[TokenText], positions: str, sums: Summing) -> None:
     """Read a batch with both models and add the compared positions to the sums."""
     for part in parts(batch, CPU_TOKENS) if pair.backbone1.device.type == "cpu" else [batch]:
         inputs = inputs_of(pair.backbone1, part)

@@ -52,7 +52,8 @@ class Sums:
 
 
 class Summing:
-    """Adds activations to sums, without a device having to wait: what is on a GPU is summed there until the end.
+    """Adds activations to sums when a block ends well: a device does not wait on the way, and where memory runs out
+    nothing has been added.
 
     with Summing(sums) as summing:
         summing.add(layer, a1, a2)
@@ -75,9 +76,6 @@ class Summing:
     def add(self, layer: int, a1: torch.Tensor, a2: torch.Tensor) -> None:
         """Add activations [positions, n_neurons] of both models."""
         summed = _column_sums(a1, a2.to(a1.device))
-        if a1.device.type == "cpu":
-            self._sums._add(layer, len(a1), summed.numpy())
-            return
         known = self._waiting.get(layer)
         self._waiting[layer] = summed if known is None else known.add_(summed)
         self._counts[layer] = self._counts.get(layer, 0) + len(a1)
