@@ -70,6 +70,17 @@ class Plain(Product):
 
 
 @dataclass(frozen=True)
+class Several(Product):
+    """One after the other, from weights that stay where they are, in the file that they are mapped from perhaps."""
+
+    maps: Sequence[Plain]
+    row_price = 0.2
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([one(x) for one in self.maps], dim=-1)
+
+
+@dataclass(frozen=True)
 class Packed(Product):
     """By FBGEMM, from weights packed in half precision; input and output are float32."""
 
@@ -110,6 +121,9 @@ def product(linears: "Sequence[nn.Linear]", *, copies: bool = True) -> Product:
     Packed and blocked weights are a copy. Plain ones are laid one behind the other, and the modules' own parameters
     become views of them, so that nothing is held twice and the modules stay what they were.
 
+    On a processor, where no copy may be made, nothing is laid out anew: the weights are pages of a mapped file, which
+    would be held beside it.
+
     Args:
         linears: the maps.
         copies: whether weights may be packed or blocked.
@@ -117,6 +131,8 @@ def product(linears: "Sequence[nn.Linear]", *, copies: bool = True) -> Product:
     weights = [linear.weight.data for linear in linears]
     biases = [linear.bias.data for linear in linears if linear.bias is not None]
     with torch.no_grad():
+        if not copies and len(linears) > 1 and weights[0].device.type == "cpu":
+            return Several([Plain(linear.weight, linear.bias) for linear in linears])
         bias = torch.cat(biases) if biases else None
         if copies and all(_packs_exactly(weight) for weight in weights):
             return Packed(torch.ops.quantized.linear_prepack_fp16(torch.cat(weights), bias))

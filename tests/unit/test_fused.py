@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from explorer.engine import products
 from explorer.engine.backends import graphed
 from explorer.engine.backends.fused import FusedPass
 from explorer.engine.backends.registry import backend_of
@@ -68,6 +69,18 @@ def test_change_scores_are_those_of_the_activations(name):
         squares += torch.stack([((a - b)[at] ** 2).sum(0) for a, b in zip(*both, strict=True)])
         count += len(answer)
     assert_close(torch.from_numpy(scores.scores), (squares / count).sqrt())
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_a_model_too_large_for_copies_writes_the_same(kind, monkeypatch):
+    monkeypatch.setattr(products, "COPIED_BYTES", 0)
+    pair = tiny.lockstep_pair(kind)
+    before = {name: weight.data_ptr() for name, weight in pair.backbone1.named_parameters()}
+    ns = NeuronSet.random(pair, 30, seed=1)
+    out = sweep(pair, tiny.PROMPTS[:4], Columns([ns]), Decoding(NEW))
+    for prompt, answer in zip(tiny.PROMPTS, out.patched[0], strict=False):
+        assert list(answer.token_ids) == naive_patched(pair, pair.encode(prompt), ns, NEW)
+    assert {name: weight.data_ptr() for name, weight in pair.backbone1.named_parameters()} == before
 
 
 class Replay:
