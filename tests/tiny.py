@@ -156,6 +156,14 @@ def any_pair(kind: str, shared: bool = True, seed: int = 0, spread: float = 0.6)
     return Pair(tokenizer(), first, second, None, factors, spec)
 
 
+def pair_of_models(kind: str, first, second) -> Pair:
+    """A pair of two models, or of one with random (IA)³ factors."""
+    generator = torch.Generator().manual_seed(300)
+    factors = [1 + 0.6 * torch.randn(layer.width, generator=generator) for layer in neuron_layers(first)]
+    spec = PairSpec(f"tiny {kind}", ModelSpec("tiny"), ModelSpec("tiny", ("tiny",)), "float32")
+    return Pair(tokenizer(), first, second, None, factors, spec)
+
+
 def shared_pair(kind: str = "llama", seed: int = 0, dtype: torch.dtype = torch.float32, spread: float = 0.6) -> Pair:
     """M1 and M2 over one set of weights; M2 has random (IA)³ factors around 1."""
     base = model(kind, seed, dtype)

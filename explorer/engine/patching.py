@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from explorer.engine.decoding import Emitted, decode, read_shared_prefix
 from explorer.engine.drafts import PROMPT_LOOKUP, Draft
+from explorer.engine.memory import in_batches, rows_with_room
 from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
@@ -136,15 +137,19 @@ def sweep(
     rows_a_prompt = what.unpatched + len(what.patches) + 1  # and what M2's guides come to when their rows part
     # Prompts of like length share a batch: little of it is padding.
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    size = max(1, how.max_rows // max(1, rows_a_prompt))
+    room = rows_with_room(pair, max(map(len, ids), default=0) + how.max_new_tokens)
+    size = max(1, min(how.max_rows, room) // max(1, rows_a_prompt))
     prefix = read_shared_prefix(pair, ids, what)
-    for start in range(0, len(order), size):
-        chunk = order[start : start + size]
+
+    def write(chunk: Sequence[int]) -> None:
+        for column in texts.values():
+            for i in chunk:
+                column[i].clear()
         for step in decode(pair, [ids[i] for i in chunk], what, how, prefix, [openings[i] for i in chunk]):
             for token in step:
                 texts[token.column][chunk[token.prompt]].append(token.token)
-        if progress:
-            progress(min(1.0, (start + size) / len(order)))
+
+    in_batches(order, size, write, progress)
 
     def answers(column: int) -> list[Answer]:
         return [Answer(pair.decode(tokens), tuple(tokens)) for tokens in texts.get(column, [])]

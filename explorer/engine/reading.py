@@ -40,9 +40,14 @@ AnyText = TypeVar("AnyText", bound=TokenText)
 
 def batches(texts: Sequence[AnyText], size: int) -> Iterator[tuple[float, list[AnyText]]]:
     """Texts of like length together, longest first, with the share that is done after each batch."""
-    order = sorted(texts, key=lambda text: -len(text))
+    order = longest_first(texts)
     for start in range(0, len(order), size):
         yield min(1.0, (start + size) / len(order)), order[start : start + size]
+
+
+def longest_first(texts: Sequence[AnyText]) -> list[AnyText]:
+    """Texts of like length beside each other: little of a batch is padding."""
+    return sorted(texts, key=lambda text: -len(text))
 
 
 def parts(batch: Sequence[AnyText], tokens: int) -> Iterator[list[AnyText]]:

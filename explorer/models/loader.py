@@ -18,7 +18,7 @@ from explorer.models.hooks import check_hooks
 from explorer.models.merging import merge
 from explorer.models.pair_spec import ModelSpec
 from explorer.models.places import model_folder
-from explorer.models.placing import check_device, check_device_map, check_in_memory
+from explorer.models.placing import check_device, check_device_map, check_in_memory, whole_device
 from explorer.progress import NamedProgress
 
 if TYPE_CHECKING:
@@ -89,10 +89,19 @@ class Loader:
             options.setdefault("device_map", {"": self.device})  # quantised weights cannot be moved afterwards
         return options
 
+    def _whole(self, folder: Path) -> dict[str, Any]:
+        """The `device_map` of a model that lies on one device: weights are read straight to it."""
+        if self.device_map is not None or self.quantisation:
+            return {}
+        device = whole_device(folder, self.dtype) if self.device == "auto" else self.device
+        return {"device_map": {"": device}} if device else {}
+
     def _read(self, folder: Path, place: str, family: Family | None) -> "PreTrainedModel":
         from transformers.utils import logging
 
-        options = self.options()
+        options = self.options() | self._whole(folder)
+        if options.get("device_map") == {"": "cpu"}:
+            del options["device_map"]
         auto = _auto_class(family.kind if family else "decoder")
         logging.disable_progress_bar()
         said = logging.get_verbosity()
@@ -107,8 +116,6 @@ class Loader:
                 output_loading_info=True,
                 **options,
             )
-            if "device_map" not in options:
-                model.to(self.device)
         except torch.OutOfMemoryError as problem:
             raise ExplorerError(
                 f"The model “{place}” does not fit into the memory of {self.device}; use a smaller dtype, quantisation "

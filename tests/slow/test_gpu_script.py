@@ -1,0 +1,11 @@
+"""`make gpu` on this machine, with small shapes: it runs, and what it counts is exact."""
+
+import pytest
+
+from tests.bench.measure import own_process
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_small_form_runs_and_is_exact():
+    assert "Gemma-7B: attribution" in own_process("-m", "tests.bench.gpu", "--small", "--only", "computations", "Gemma-7B")
