@@ -6,7 +6,6 @@ Commands import what they need when they run, so that `--help` and `rank` answer
 import contextlib
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -16,7 +15,7 @@ from typer.exceptions import TyperException
 
 from explorer.errors import ExplorerError
 from explorer.files import file_problem
-from explorer.paths import PROJECT, data_folder
+from explorer.paths import data_folder, shipped_file
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -109,10 +108,9 @@ def app_command(
     headless: Annotated[bool, typer.Option(help="Do not open a browser.")] = False,
 ) -> None:
     """Open the explorer in the browser."""
-    command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "streamlit_app.py")]
-    command += ["--server.port", str(port)] if port else []
-    command += ["--server.headless", "true"] if headless else []
-    raise typer.Exit(subprocess.call(command, cwd=PROJECT))
+    from explorer.serve.app_command import run_app
+
+    raise typer.Exit(run_app(port, headless))
 
 
 @app.command()
@@ -243,7 +241,7 @@ def build(
     from explorer.pipeline.status import StatusFile, stop_on_terminate
 
     check_engine(engine)
-    read = read_build_config(config)
+    read = read_build_config(shipped_file(config))
     if plan:
         print_plan(read)
         return
@@ -274,7 +272,7 @@ def train(
     from explorer.training.config import read_train_config
     from explorer.training.trainer import train as run_training
 
-    print(f"The adapter is in {run_training(read_train_config(config), resume=resume)}.")
+    print(f"The adapter is in {run_training(read_train_config(shipped_file(config)), resume=resume)}.")
 
 
 @app.command()
