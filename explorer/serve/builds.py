@@ -6,8 +6,6 @@ cancel(file)                       # what was finished is kept
 """
 
 import contextlib
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -101,11 +99,14 @@ def cancel(file: Path) -> None:
     Raises:
         ExplorerError: its file cannot be read.
     """
+    import psutil
+
     config = read_build_config(file)
     known, child = read_status(_work(config)), _child(config)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if known is not None and known.state == "running":
-            os.kill(known.pid, signal.SIGTERM)
+    builder = known.process() if known is not None and known.state == "running" else None
+    with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
+        if builder is not None:
+            builder.terminate()  # psutil looks once more whether it is the same process
         elif child is not None and child.poll() is None:
             child.terminate()
 
