@@ -17,7 +17,7 @@ from explorer.errors import ExplorerError
 from explorer.files import check_name, is_file
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import ChangeScores, ranking_from_parts
-from explorer.paths import PROJECT, run_folders
+from explorer.paths import PROJECT, run_folders, runs_folder
 from explorer.runs.columns import MAIN, with_columns
 from explorer.runs.format import (
     KEY_ARRAYS,
@@ -28,6 +28,7 @@ from explorer.runs.format import (
     TEXT_COLUMNS,
 )
 from explorer.runs.manifest import read_manifest
+from explorer.runs.publishing import mend
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -222,6 +223,7 @@ def find_run(name: str) -> Run:
     if others and isinstance(plain, str):
         plain = plain.removeprefix("cache/")
     check_name(plain)
+    mend(folder)
     path = next((one / plain for one in (folder, *others) if (one / plain).is_dir()), folder / plain)
     if path.is_symlink():
         raise ExplorerError(
@@ -236,6 +238,7 @@ def find_run(name: str) -> Run:
 
 def run_names() -> list[str]:
     """The finished runs in the folders of runs, "demo" first."""
+    mend(runs_folder())
     found = {p.parent.name for folder in run_folders() if folder.is_dir() for p in folder.glob(f"*/{MANIFEST}")}
     names = [name for name in found if not name.startswith(".")]
     return sorted(names, key=lambda name: (name != "demo", name))
