@@ -42,7 +42,7 @@ else:
     if service is not None:
         view.show_failure(service.pair)
     if st.button("Load", icon=":material/play_arrow:", type="primary", key="load"):
-        PAIRS.service(name).pair.start()
+        PAIRS.load(name)
         st.rerun()
     st.caption("Loading a pair takes memory of pairs that nobody works with, those first that were used longest ago.")
 

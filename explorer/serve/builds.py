@@ -18,6 +18,7 @@ from explorer.paths import PROJECT
 from explorer.pipeline.build_config import BuildConfig
 from explorer.pipeline.config import read_build_config
 from explorer.pipeline.status import Status, read_status
+from explorer.public import refuse_in_public
 
 _started: dict[str, subprocess.Popen] = {}
 _lock = threading.Lock()
@@ -73,8 +74,9 @@ def start(file: Path, engine: str = "local", workers: int = 0, resume: bool = Tr
     """Start a build in a process of its own; its words go into a log beside its work.
 
     Raises:
-        ExplorerError: it runs already, or its file cannot be read.
+        ExplorerError: it runs already, its file cannot be read, or this server is public.
     """
+    refuse_in_public("Building a run")
     config = read_build_config(file)
     with _lock:
         check_idle(file)
@@ -97,10 +99,11 @@ def cancel(file: Path) -> None:
     """Ask a build to stop; it keeps what it has finished.
 
     Raises:
-        ExplorerError: its file cannot be read.
+        ExplorerError: its file cannot be read, or this server is public.
     """
     import psutil
 
+    refuse_in_public("Stopping a build")
     config = read_build_config(file)
     known, child = read_status(_work(config)), _child(config)
     builder = known.process() if known is not None and known.state == "running" else None

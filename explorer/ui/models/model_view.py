@@ -5,7 +5,7 @@ import streamlit as st
 
 from explorer.models.pair_file import ModelSpec, PairSpec
 from explorer.serve.loading import SharedPair
-from explorer.serve.pairs import PairService
+from explorer.serve.pairs import PAIRS, PairService
 from explorer.ui.plain import show_problem
 
 KINDS = {
@@ -51,7 +51,7 @@ def show_progress(shared: SharedPair) -> None:
     what, share = shared.progress
     st.progress(share, text=what)
     if st.button("Cancel", icon=":material/close:", key="cancel_loading"):
-        if shared.cancel():
+        if PAIRS.cancel(shared.name):
             st.rerun()
         st.caption("Somebody waits for these models, so they go on loading.")
 
@@ -65,7 +65,8 @@ def show_release(service: PairService) -> None:
         icon=":material/delete:",
         key="release",
         disabled=service.busy,
-        on_click=service.pair.release,
+        on_click=PAIRS.release,
+        args=(service.pair.name,),
     )
 
 
