@@ -9,12 +9,11 @@ from tests.app.conftest import OpenPage
 
 @pytest.mark.parametrize("entry", [entry for entry in PAGES if not entry.public], ids=lambda entry: entry.url_path)
 def test_pages_that_change_the_server_cannot_be_opened(runs, monkeypatch, entry, open_page: OpenPage):
-    title = open_page(entry.file).title[0].value
+    assert open_page(entry.file).title
     monkeypatch.setenv(SETTING, "1")
     app = open_page(PAGES[0].file)
-    app.switch_page(entry.file).run()
-    assert title not in [heading.value for heading in app.title]
-    assert {"load", "start", "cancel", "release"}.isdisjoint(button.key for button in app.button)
+    with pytest.raises(ValueError, match="Could not find a navigation page"):
+        app.switch_page(entry.file)
 
 
 def test_the_patch_lab_says_what_a_public_server_takes(runs, open_page: OpenPage, monkeypatch):
