@@ -6,7 +6,6 @@ Commands import what they need when they run, so that `--help` and `rank` answer
 import contextlib
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -16,7 +15,7 @@ from typer.exceptions import TyperException
 
 from explorer.errors import ExplorerError
 from explorer.files import file_problem
-from explorer.paths import PROJECT, data_folder
+from explorer.paths import data_folder, shipped_file
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -111,12 +110,21 @@ def app_command(
         int, typer.Option(min=0, max=65535, help="Port on this machine; 0: the first free one from 8501.")
     ] = 0,
     headless: Annotated[bool, typer.Option(help="Do not open a browser.")] = False,
+    address: Annotated[str, typer.Option(help="Address to listen at, such as 0.0.0.0. Left out: this machine.")] = "",
+    base_path: Annotated[str, typer.Option(help="Path of the app behind a proxy, such as tools/neurons.")] = "",
+    host: Annotated[str, typer.Option(help="Name by which browsers know the server, behind a proxy.")] = "",
+    public: Annotated[
+        bool, typer.Option("--public", help="For anybody: nothing of the server can be changed, requests are limited.")
+    ] = False,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on this machine for metrics (Prometheus); 0: none.")
+    ] = 0,
+    json_logs: Annotated[bool, typer.Option("--json-logs", help="Log events as JSON; --public does.")] = False,
 ) -> None:
-    """Open the explorer in the browser."""
-    command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "streamlit_app.py")]
-    command += ["--server.port", str(port)] if port else []
-    command += ["--server.headless", "true"] if headless else []
-    raise typer.Exit(subprocess.call(command, cwd=PROJECT))
+    """Open the explorer in the browser, or serve it (docs/server.md)."""
+    from explorer.serve.app_command import AppSettings, run_app
+
+    raise typer.Exit(run_app(AppSettings(port, headless, address, base_path, host, public, metrics_port, json_logs)))
 
 
 @app.command()
@@ -249,7 +257,7 @@ def build(
     from explorer.pipeline.status import StatusFile, stop_on_terminate
 
     check_engine(engine)
-    read = read_build_config(config)
+    read = read_build_config(shipped_file(config))
     if plan:
         print_plan(read, device)
         return
@@ -281,7 +289,7 @@ def train(
     from explorer.training.config import read_train_config
     from explorer.training.trainer import train as run_training
 
-    print(f"The adapter is in {run_training(read_train_config(config), resume=resume)}.")
+    print(f"The adapter is in {run_training(read_train_config(shipped_file(config)), resume=resume)}.")
 
 
 @app.command()

@@ -1,4 +1,9 @@
-"""Where things lie: what ships with the project, and what is made on this machine."""
+"""Where things lie: what ships with the project, and what is made on this machine.
+
+In a clone the app's entry script, its pages, build files and the shipped run lie beside the package; a wheel carries
+them inside it, in `explorer/share` (`setup.py` puts them there). What people make is written beside a clone, and into
+their own data folder where the tool is installed or its folder may not be written.
+"""
 
 import os
 from pathlib import Path
@@ -7,7 +12,13 @@ from explorer.errors import ExplorerError
 from explorer.schema import shown
 
 PACKAGE = Path(__file__).resolve().parent
-PROJECT = PACKAGE.parent
+_SHARE = PACKAGE / "share"
+INSTALLED = _SHARE.is_dir()
+"""Whether this is an installed package, not a clone."""
+
+PROJECT = _SHARE if INSTALLED else PACKAGE.parent
+"""The folder of `streamlit_app.py`, `pages/`, `configs/`, `.streamlit/` and `cache/demo`; where the tool is installed,
+nothing is written to it."""
 
 SUITES = PACKAGE / "data" / "suites"
 PAIRS = PACKAGE / "models" / "pairs"
@@ -16,13 +27,32 @@ HEADS = PACKAGE / "scoring" / "heads"
 
 
 def runs_folder() -> Path:
-    """The folder that holds the runs: `cache/` of the project, or `$EXPLORER_RUNS`."""
-    return Path(os.environ.get("EXPLORER_RUNS") or PROJECT / "cache")
+    """The folder that runs are written to: `$EXPLORER_RUNS`, `cache/` of a clone, or `runs/` of the user's data."""
+    chosen = os.environ.get("EXPLORER_RUNS")
+    if chosen:
+        return Path(chosen)
+    return PROJECT / "cache" if _may_write() else user_data() / "runs"
+
+
+def run_folders() -> list[Path]:
+    """The folders that runs are read from: the one that they are written to, then the shipped one, if it is another."""
+    if os.environ.get("EXPLORER_RUNS"):
+        return [runs_folder()]
+    return list(dict.fromkeys([runs_folder(), PROJECT / "cache"]))
 
 
 def pairs_folder() -> Path:
-    """The folder of a person's own pair files: `pairs/` of the project, or `$EXPLORER_PAIRS`."""
-    return Path(os.environ.get("EXPLORER_PAIRS") or PROJECT / "pairs")
+    """The folder of a person's own pair files: `$EXPLORER_PAIRS`, `pairs/` of a clone, or of the user's data."""
+    chosen = os.environ.get("EXPLORER_PAIRS")
+    if chosen:
+        return Path(chosen)
+    return (PROJECT if _may_write() else user_data()) / "pairs"
+
+
+def shipped_file(place: Path) -> Path:
+    """A build or training file as people name it: where it is, or that of the project (`configs/build/small.toml`)."""
+    in_project = PROJECT / place
+    return in_project if not place.is_absolute() and not place.exists() and in_project.is_file() else place
 
 
 def data_folder() -> Path:
@@ -44,6 +74,17 @@ def user_cache() -> Path:
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "safety-neuron-explorer"
+
+
+def user_data() -> Path:
+    """The user's own runs and pair files, under `$XDG_DATA_HOME`: they take hours, and caches get emptied."""
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "safety-neurons"
+
+
+def _may_write() -> bool:
+    """Whether what people make may be written beside the package."""
+    return not INSTALLED and os.access(PROJECT, os.W_OK)
 
 
 def fill_path(place: str, file: Path) -> Path:

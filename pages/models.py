@@ -5,14 +5,13 @@ import streamlit as st
 from explorer.errors import ExplorerError
 from explorer.models.pair_file import pair_files, read_pair_file
 from explorer.paths import pairs_folder
-from explorer.serve.pairs import release_others, why_not_installed
+from explorer.serve.pairs import PAIRS, why_not_installed
 from explorer.ui.models import model_view as view
 from explorer.ui.models.adapter_view import show_adapters
 from explorer.ui.models.build_form import show_build_form
 from explorer.ui.models.pair_form import show_form
 from explorer.ui.plain import show_problem
 from explorer.ui.router import route_first_visit
-from explorer.ui.shared_pairs import pair_service
 
 route_first_visit()
 st.title("Which models are compared?")
@@ -31,21 +30,21 @@ except ExplorerError as problem:
 view.show_spec(spec)
 
 missing = why_not_installed(name)
-shared = pair_service(name).pair
+service = PAIRS.peek(name)
 if missing:
     show_problem(missing)
-elif shared.loading:
-    view.show_progress(shared)
-elif shared.ready:
-    view.show_loaded(shared)
-    st.button("Release its memory", icon=":material/delete:", key="release", on_click=shared.release)
+elif service is not None and service.pair.loading:
+    view.show_progress(service.pair)
+elif service is not None and service.pair.ready:
+    view.show_loaded(service.pair)
+    view.show_release(service)
 else:
-    view.show_failure(shared)
+    if service is not None:
+        view.show_failure(service.pair)
     if st.button("Load", icon=":material/play_arrow:", type="primary", key="load"):
-        release_others(name)
-        shared.start()
+        PAIRS.load(name)
         st.rerun()
-    st.caption("Loading a pair lets go of the memory of any other.")
+    st.caption("Loading a pair takes memory of pairs that nobody works with, those first that were used longest ago.")
 
 st.subheader("Adapters that ship")
 show_adapters()

@@ -14,6 +14,7 @@ from explorer.ui.derived import layer_shares, score_cells
 from explorer.ui.neurons.comparison import show_both, show_one_by_one
 from explorer.ui.neurons.detail import show_detail
 from explorer.ui.neurons.ranked_list import LIMIT, chosen_neuron, show_list, show_query
+from explorer.ui.plain import plain
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
 
 run = current_run()
@@ -29,7 +30,7 @@ changes = change_scores(run, ranking)
 heading.title(words.heading(changes))
 st.caption(
     f"{len(changes.order):,} neurons of {changes.n_layers} layers × {changes.n_neurons:,}, {words.about(changes)} "
-    f"{ranking_about(run.manifest['rankings'][ranking])}"
+    f"{plain(ranking_about(run.manifest['rankings'][ranking]))}"
 )
 
 as_list, as_both, one_by_one, as_scores, by_layer, as_map = st.tabs(

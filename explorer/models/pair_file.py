@@ -26,6 +26,7 @@ from explorer.models.pair_spec import OF_M1, OF_M2, OWN, TULU, ModelSpec, PairSp
 from explorer.models.places import EMBEDDED, is_hub_id, is_there, split_revision
 from explorer.models.shipped import shipped_adapters
 from explorer.paths import PAIRS, pairs_folder
+from explorer.public import refuse_in_public
 from explorer.toml_file import read_toml
 
 if TYPE_CHECKING:
@@ -69,8 +70,10 @@ def write_pair_file(name: str, settings: dict[str, Any], models: dict[str, Model
         models: "m1" and "m2".
 
     Raises:
-        ExplorerError: the name is taken or cannot be a file's, or a setting is wrong; then nothing is written.
+        ExplorerError: the name is taken or cannot be a file's, a setting is wrong, or this server is public; then
+            nothing is written.
     """
+    refuse_in_public("Writing a pair file")
     path = pairs_folder() / f"{check_name(name, 'pair file')}.toml"
     if name in pair_files():
         raise ExplorerError(f"There is a pair file “{name}” already; choose another name.")

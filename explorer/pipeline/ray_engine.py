@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from explorer.errors import ExplorerError
-from explorer.paths import PROJECT
+from explorer.paths import PACKAGE
 from explorer.pipeline.models import Models, ModelsSpec
 
 RETRIES = 3
@@ -57,7 +57,7 @@ class RayEngine:
         except ImportError as problem:
             raise ExplorerError(f"The engine ray needs Ray, which is not installed; run {INSTALL}.") from problem
         self._ray: Any = ray
-        path = os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        path = os.pathsep.join([str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         if address:
             options["address"] = address

@@ -12,11 +12,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
+from explorer.files import make_folder
 from explorer.pipeline.stages import Stage, read_json, write_json
 
+if TYPE_CHECKING:
+    from psutil import Process
+
 FILE = "status.json"
+SAME_START = 2.0
+"""Seconds by which the start of one process may seem to differ, as the clock of the machine is set."""
+
 FLAT = 2_000.0
 """Tokens that a stage counts for beside those its models read: tables take time as well."""
 
@@ -59,7 +67,8 @@ class Known:
 
     Attributes:
         state: "running", "done", "failed" or "stopped" ("stopped" also where its process is no more).
-        pid: of its process.
+        pid, created: of its process: number, and when it was started, in seconds since 1970. Numbers are given again,
+            both together are not.
         problem: one sentence where it failed.
         status: the latest; None before the first.
     """
@@ -68,6 +77,18 @@ class Known:
     pid: int
     problem: str = ""
     status: Status | None = None
+    created: float = 0.0
+
+    def process(self) -> "Process | None":
+        """The process of this build, if it is still there and no other that got its number."""
+        import psutil
+
+        try:
+            found = psutil.Process(self.pid)
+            same = abs(found.create_time() - self.created) < SAME_START
+            return found if same and found.status() != psutil.STATUS_ZOMBIE else None
+        except (psutil.Error, ValueError, OverflowError):
+            return None
 
 
 class Clock:
@@ -102,12 +123,19 @@ class Clock:
 
 
 class StatusFile:
-    """Keeps the status of the build of this process in its work folder, for as long as the block lasts."""
+    """Keeps the status of the build of this process in its work folder, for as long as the block lasts.
+
+    A lock of the operating system says who builds: it is taken in one step, and is gone with the process that held it.
+    """
 
     def __init__(self, work: Path) -> None:
+        import psutil
+        from filelock import FileLock
+
         self.path = work / FILE
-        self._known = Known("running", os.getpid())
+        self._known = Known("running", os.getpid(), created=psutil.Process().create_time())
         self._written = 0.0
+        self._lock = FileLock(work.with_name(f"{work.name}.lock"))  # beside the folder, which may be removed meanwhile
 
     def __enter__(self) -> "StatusFile":
         """Say that the build is running.
@@ -115,11 +143,17 @@ class StatusFile:
         Raises:
             ExplorerError: another process builds the same run.
         """
-        other = read_status(self.path.parent)
-        if other is not None and other.state == "running" and other.pid != os.getpid():
+        from filelock import Timeout
+
+        make_folder(self.path.parent)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            other = read_status(self.path.parent)
+            who = f"Process {other.pid}" if other is not None and other.state == "running" else "Another process"
             raise ExplorerError(
-                f"Process {other.pid} is building this run already; wait for it or stop it, then try again."
-            )
+                f"{who} is building this run already; wait for it or stop it, then try again."
+            ) from None
         self._write()
         return self
 
@@ -135,7 +169,10 @@ class StatusFile:
         state = "done" if kind is None else "stopped" if issubclass(kind, KeyboardInterrupt) else "failed"
         said = str(problem) if isinstance(problem, ExplorerError) else "" if state != "failed" else repr(problem)[:300]
         self._known = replace(self._known, state=state, problem=said)
-        self._write()
+        try:
+            self._write()
+        finally:
+            self._lock.release()
 
     def _write(self) -> None:
         write_json(self.path, asdict(self._known))
@@ -149,10 +186,10 @@ def read_status(work: Path) -> Known | None:
         return None
     try:
         status = None if raw["status"] is None else Status(**raw["status"])
-        known = Known(raw["state"], int(raw["pid"]), raw["problem"], status)
+        known = Known(raw["state"], int(raw["pid"]), raw["problem"], status, float(raw.get("created", 0.0)))
     except (KeyError, TypeError, ValueError):
         return None
-    if known.state == "running" and not _is_build(known.pid):
+    if known.state == "running" and known.process() is None:
         return replace(known, state="stopped")
     return known
 
@@ -172,14 +209,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _is_build(pid: int) -> bool:
-    """Whether the process still is one of ours, and no other that got its number."""
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and "python" in process.name().lower()
-    except psutil.Error:
-        return False

@@ -17,7 +17,7 @@ from explorer.errors import ExplorerError
 from explorer.files import check_name, is_file
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import ChangeScores, ranking_from_parts
-from explorer.paths import PROJECT, runs_folder
+from explorer.paths import PROJECT, run_folders, runs_folder
 from explorer.runs.columns import MAIN, with_columns
 from explorer.runs.format import (
     KEY_ARRAYS,
@@ -28,6 +28,7 @@ from explorer.runs.format import (
     TEXT_COLUMNS,
 )
 from explorer.runs.manifest import read_manifest
+from explorer.runs.publishing import mend
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,16 +211,20 @@ def open_run(path: str | Path) -> Run:
 
 
 def find_run(name: str) -> Run:
-    """The run of this name in the runs folder, for names that come from outside (a URL, a command line).
+    """The run of this name in the folders of runs, for names that come from outside (a URL, a command line).
 
-    "demo" and "cache/demo" mean the same; no other folder can be reached.
+    "demo" and "cache/demo" mean the same; no other folder can be reached. A run of one's own hides a shipped one.
 
     Raises:
         ExplorerError: the name is none, or there is no such run.
     """
-    folder = runs_folder()
+    folder, *others = run_folders()
     plain = name.removeprefix(f"{folder.name}/").removesuffix("/") if isinstance(name, str) else name
-    path = folder / check_name(plain)
+    if others and isinstance(plain, str):
+        plain = plain.removeprefix("cache/")
+    check_name(plain)
+    mend(folder)
+    path = next((one / plain for one in (folder, *others) if (one / plain).is_dir()), folder / plain)
     if path.is_symlink():
         raise ExplorerError(
             f"Run “{plain}” is a symbolic link to another folder; copy the run into {folder}, or set EXPLORER_RUNS to "
@@ -232,11 +237,10 @@ def find_run(name: str) -> Run:
 
 
 def run_names() -> list[str]:
-    """The finished runs in the runs folder, "demo" first."""
-    folder = runs_folder()
-    if not folder.is_dir():
-        return []
-    names = [p.parent.name for p in folder.glob(f"*/{MANIFEST}") if not p.parent.name.startswith(".")]
+    """The finished runs in the folders of runs, "demo" first."""
+    mend(runs_folder())
+    found = {p.parent.name for folder in run_folders() if folder.is_dir() for p in folder.glob(f"*/{MANIFEST}")}
+    names = [name for name in found if not name.startswith(".")]
     return sorted(names, key=lambda name: (name != "demo", name))
 
 

@@ -6,7 +6,6 @@ writer.publish(manifest, target)
 """
 
 import json
-import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -18,6 +17,7 @@ from explorer.digests import sha256_file
 from explorer.files import check_name, make_folder, whole, writing
 from explorer.neurons.ranking import Ranking
 from explorer.runs.format import MANIFEST, SCHEMA_VERSION, TABLES, TENSORS
+from explorer.runs.publishing import mend, put_in_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,10 +68,10 @@ class RunWriter:
         Raises:
             ExplorerError: the run could not be put in its place.
         """
-        half, old = target.with_name(f".{target.name}-half"), target.with_name(f".{target.name}-old")
+        half = target.with_name(f".{target.name}-half")
         with writing(target):
-            for leftover in (half, old):
-                _remove(leftover)
+            shutil.rmtree(half, ignore_errors=True)
+            mend(target.parent)
             for part, suffix in ((TENSORS, "*.safetensors"), (TABLES, "*.parquet")):
                 (half / part).mkdir(parents=True)
                 for file in (self.folder / part).glob(suffix):
@@ -86,14 +86,4 @@ class RunWriter:
             }
             told = {"schema_version": SCHEMA_VERSION, **manifest, "tables": tables, "files": files}
             (half / MANIFEST).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            if target.is_symlink() or target.exists():
-                target.rename(old)
-            os.replace(half, target)
-            _remove(old)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder and all in it; of a link, the link alone."""
-    if folder.is_symlink():
-        folder.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
+            put_in_place(half, target)

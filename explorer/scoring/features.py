@@ -1,8 +1,10 @@
 """Frozen features of the embedded model: what the demo's score heads read."""
 
 import copy
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,12 @@ REMEMBERED = 1024
 
 _recent: list[tuple[Any, np.ndarray]] = []
 _models: "list[tuple[PreTrainedModel, PreTrainedTokenizerBase]]" = []
+_loading = threading.Lock()
+_one_at_a_time = threading.Lock()
+"""Held while features are read: what was read last is shared, and a hook on a module is seen by every thread."""
+
+_locks: "weakref.WeakKeyDictionary[PreTrainedModel, Any]" = weakref.WeakKeyDictionary()
+"""Of models that belong to a pair, the pair's own lock, which the engine holds during a forward pass."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +75,14 @@ def feature_model(pair: Pair | None = None) -> "tuple[PreTrainedModel, PreTraine
     """
     name = EMBEDDED + embedded.NAME
     if pair is not None and pair.spec.m1 == ModelSpec(name):
-        return pair.m1, pair.tokenizer
-    if not _models:
-        own = load_pair(PairSpec("features", ModelSpec(name), ModelSpec(name)))
-        _models.append((own.m1, own.tokenizer))
-    return _models[0]
+        model = pair.m1
+        _locks[model] = pair.lock
+        return model, pair.tokenizer
+    with _loading:  # two threads would load it twice
+        if not _models:
+            own = load_pair(PairSpec("features", ModelSpec(name), ModelSpec(name)))
+            _models.append((own.m1, own.tokenizer))
+        return _models[0]
 
 
 def answer_features(
@@ -86,7 +97,23 @@ def answer_features(
     """float32 [n, layers, pools, hidden]: hidden states over the beginning of each answer.
 
     An empty prompt is left out, as it is when the reading says so. Control tokens in a person's text are plain text.
+    Threads that ask at once are answered one after the other.
     """
+    # The pair's lock comes first, as in the engine, so that no two threads each wait for the other's.
+    with _locks.get(model) or nullcontext(), _one_at_a_time:
+        return _answer_features(model, tokenizer, prompts, texts, reading, batch_size, progress)
+
+
+def _answer_features(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[str],
+    texts: Sequence[str],
+    reading: Reading,
+    batch_size: int,
+    progress: Progress | None,
+) -> np.ndarray:
+    """See `answer_features`; one thread at a time."""
     rows = [
         _tokens(tokenizer, p if reading.prompt else "", t, reading.tokens) for p, t in zip(prompts, texts, strict=True)
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from explorer.errors import ExplorerError
 from explorer.files import check_name, whole
 from explorer.paths import PROJECT, pairs_folder
+from explorer.public import refuse_in_public
 
 FOLDER = PROJECT / "configs" / "build"
 
@@ -82,8 +83,9 @@ def write_build_file(name: str, pair: str, prompts: int = 40, tokens: int = 32) 
         tokens: length limit of the answers.
 
     Raises:
-        ExplorerError: see `own_build_file`.
+        ExplorerError: see `own_build_file`, or this server is public.
     """
+    refuse_in_public("Writing a build file")
     path = own_build_file(name)
     with whole(path) as half:
         half.write_text(_FORM.format(name=name, pair=pair, prompts=prompts, tokens=tokens), encoding="utf-8")

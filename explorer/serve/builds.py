@@ -6,8 +6,6 @@ cancel(file)                       # what was finished is kept
 """
 
 import contextlib
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +18,7 @@ from explorer.paths import PROJECT
 from explorer.pipeline.build_config import BuildConfig
 from explorer.pipeline.config import read_build_config
 from explorer.pipeline.status import Status, read_status
+from explorer.public import refuse_in_public
 
 _started: dict[str, subprocess.Popen] = {}
 _lock = threading.Lock()
@@ -75,8 +74,9 @@ def start(file: Path, engine: str = "local", workers: int = 0, resume: bool = Tr
     """Start a build in a process of its own; its words go into a log beside its work.
 
     Raises:
-        ExplorerError: it runs already, or its file cannot be read.
+        ExplorerError: it runs already, its file cannot be read, or this server is public.
     """
+    refuse_in_public("Building a run")
     config = read_build_config(file)
     with _lock:
         check_idle(file)
@@ -99,13 +99,17 @@ def cancel(file: Path) -> None:
     """Ask a build to stop; it keeps what it has finished.
 
     Raises:
-        ExplorerError: its file cannot be read.
+        ExplorerError: its file cannot be read, or this server is public.
     """
+    import psutil
+
+    refuse_in_public("Stopping a build")
     config = read_build_config(file)
     known, child = read_status(_work(config)), _child(config)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if known is not None and known.state == "running":
-            os.kill(known.pid, signal.SIGTERM)
+    builder = known.process() if known is not None and known.state == "running" else None
+    with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
+        if builder is not None:
+            builder.terminate()  # psutil looks once more whether it is the same process
         elif child is not None and child.poll() is None:
             child.terminate()
 

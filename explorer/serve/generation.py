@@ -182,6 +182,11 @@ class Generation(Job):
         """Tokens of all columns a second, the reading of the prompt included; None before the first step."""
         return self.tokens / self.seconds if self.seconds else None
 
+    def told_as(self, pieces: Mapping[str, list["Piece"]], seconds: float) -> list["Wrote"]:
+        """What a step has written, as the page takes it: at most one token of each column at a time."""
+        most = max(map(len, pieces.values()), default=0)
+        return [Wrote({n: its[i] for n, its in pieces.items() if i < len(its)}, seconds) for i in range(most)]
+
     def stop(self) -> None:
         """Write no more, from this moment on; what is written stays and is still scored."""
         with self._lock:  # nothing is told between the last word that counts and the stop

@@ -28,10 +28,10 @@ class Limits:
     """How long things may take, in seconds.
 
     Attributes:
-        waiting: in the queue.
+        waiting: in the queue without moving up, for itself and for each that comes before it.
         loading: without a word while the models load.
         silence: without a word while the models write or read, or answers are scored.
-        running: writing, all steps together.
+        running: writing, all steps together, for itself and for each that is written beside it.
         undrained: with no page that looks: then it was left.
     """
 
@@ -58,6 +58,13 @@ class Loading:
 
 
 @dataclass(frozen=True)
+class Place:
+    """How many come before it in the queue."""
+
+    ahead: int
+
+
+@dataclass(frozen=True)
 class Ended:
     """The job is over; `problem` is one sentence where it failed, `notice` one where it was cut short."""
 
@@ -74,6 +81,7 @@ class Job:
         id: unique.
         phase: where it is.
         loading: what is being loaded, and the share that is done.
+        ahead: how many come before it in the queue, as it was told last.
         problem: one sentence where it failed, else "".
         notice: one sentence where it was cut short, else "".
     """
@@ -87,6 +95,7 @@ class Job:
         self.phase = Phase.WAITING
         self.loading: tuple[str, float] = ("Starting", 0.0)
         self.problem = self.notice = ""
+        self.ahead = 0
         self._events: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._halt = threading.Event()
@@ -135,6 +144,10 @@ class Job:
         """One sentence for a page that comes back to a job it left; "" where a person stopped it."""
         return "" if self._halt.is_set() else f"The {self.what} ended early because its page was left."
 
+    def why_over(self) -> str:
+        """ "stopped" or "left" where a person or the closing of a page has ended it; "" elsewhere."""
+        return "stopped" if self._halt.is_set() else "left" if self.unwanted else ""
+
     def tell(self, event: object) -> bool:
         """Tell the page, unless it has been stopped; whether it was told."""
         with self._lock:
@@ -155,13 +168,15 @@ class Job:
                 self.phase = phase
             case Loading(what, share):
                 self.loading = (what, share)
+            case Place(ahead):
+                self.ahead = ahead
             case Ended(problem, notice):
                 self.problem, self.notice = problem, notice
                 self.phase = Phase.DONE
 
     def _patience(self) -> float:
         if self.phase is Phase.WAITING:
-            return self.limits.waiting
+            return self.limits.waiting * (1 + self.ahead)
         return self.limits.loading if self.phase is Phase.LOADING else self.limits.silence
 
     def _give_up(self) -> None:

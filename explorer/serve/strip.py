@@ -75,6 +75,10 @@ class Strip(Job):
         """How far the longest answer is, 0 to 1."""
         return max(column.tokens for column in self.frames.values()) / self.request.max_new_tokens
 
+    def told_as(self, pieces: Mapping[float, list[Piece]], seconds: float) -> list[Grew]:
+        """What a step has written, as the page takes it."""
+        return [Grew(pieces)] if pieces else []
+
     def _take(self, event: object) -> None:
         super()._take(event)
         match event:

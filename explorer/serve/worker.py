@@ -1,8 +1,8 @@
-"""The thread that generates and traces: one for each pair, one job at a time, first come, first served.
+"""The thread that generates and traces: one for each pair, many answers side by side, fair between visitors.
 
     worker = Worker(SharedPair("demo"))
     generation = Generation(Request(prompt, neurons, 64))
-    worker.submit(generation)           # returns at once
+    worker.submit(generation, visitor)  # returns at once
     generation.drain()                  # the page, again and again
 
 No thread here calls Streamlit.
@@ -12,35 +12,32 @@ import logging
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 from explorer.errors import ExplorerError
-from explorer.serve.generation import (
-    COLUMNS,
-    LIVE_SCORERS,
-    Foreseen,
-    Generation,
-    Guard,
-    Piece,
-    Request,
-    Scored,
-    Wrote,
-)
-from explorer.serve.job import Began, Ended, Job, Loading, Phase
+from explorer.public import check_size
+from explorer.serve.events import log_event, logs_prompts
+from explorer.serve.generation import COLUMNS, LIVE_SCORERS, Foreseen, Generation, Guard, Request, Scored
+from explorer.serve.job import Began, Ended, Job, Loading, Phase, Place
+from explorer.serve.line import Entry, Line, QueueLimits
 from explorer.serve.loading import SharedPair
-from explorer.serve.strip import Grew, Strip, write_strip
+from explorer.serve.neuron_reading import NeuronReading, read_neuron
+from explorer.serve.pace import Pace
+from explorer.serve.strip import Strip
 from explorer.serve.tracing import Reading, Traced, TraceRequest, Tracing, trace_request
+from explorer.serve.writers import JointWriters, Pieces, Stream, StreamWriters, Writers
 
 if TYPE_CHECKING:
-    from explorer.engine.patching import Step, Token
+    from explorer.engine.patching import Step
     from explorer.engine.traced import Trace
     from explorer.models.pair import Pair
 
 LOG = logging.getLogger(__name__)
 
-Stream = Callable[["Pair", Request], Iterator["Step"]]
 Score = Callable[["Pair", str, Mapping[str, str]], Scored]
 Follow = Callable[["Pair", TraceRequest, Callable[[float], None]], "Trace"]
 
@@ -117,74 +114,209 @@ class _Left(Exception):
     """Ends a trace that nobody waits for any more."""
 
 
+@dataclass
+class _Working:
+    """A job at work.
+
+    Attributes:
+        entry: the job, and whose it is.
+        texts: what its columns have written.
+        began: when (`time.monotonic`).
+        beside: how many jobs were written at once, itself included, at most.
+        tokens: that it has written.
+    """
+
+    entry: Entry
+    texts: dict[Hashable, str] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+    beside: int = 1
+    tokens: int = 0
+
+
 class Worker:
-    """Runs the jobs of one pair, one after the other; its thread lives while there is work."""
+    """Does the work on one pair; its thread lives while there is any.
+
+    Answers are written side by side: a job joins those that are being written as soon as there is room for it. A trace
+    or a reading is done between two steps of them.
+
+    Attributes:
+        source: gives the pair.
+        pace: how fast it writes.
+        outcomes: how many jobs are over, by kind and outcome ("done", "cut", "stopped", "left", "failed").
+        tokens: written so far, all columns together.
+    """
 
     def __init__(
         self,
         source: SharedPair,
-        stream: Stream = stream_request,
+        stream: Stream | None = None,
         score: Score = score_answers,
         follow: Follow = trace_request,
+        limits: QueueLimits | None = None,
     ) -> None:
         """A worker with an empty queue.
 
         Args:
             source: gives the pair, loaded when the first job needs it.
-            stream, score, follow: what writes, what scores and what traces; tests put their own here.
+            stream: what writes, one job at a time; the engine's joint batch when left out.
+            score, follow: what scores and what traces; tests put their own here.
+            limits: how much may wait.
         """
         self.source = source
-        self._stream, self._score, self._follow = stream, score, follow
+        self._writers: Writers = JointWriters() if stream is None else StreamWriters(stream)
+        self._score, self._follow = score, follow
         self._lock = threading.Lock()
-        self._line: deque[Job] = deque()
-        self._running: Job | None = None
+        self._line = Line(limits)
+        self._working: list[_Working] = []
         self._thread: threading.Thread | None = None
+        self.pace = Pace()
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.tokens = 0
 
-    def submit(self, job: Job) -> None:
-        """Put a job at the end of the queue."""
+    # -- for pages -------------------------------------------------------------------------------
+
+    def submit(self, job: Job, visitor: str = "") -> None:
+        """Put a job into the queue.
+
+        Raises:
+            ExplorerError: the queue has as much of this visitor's, or of all, as it may, or a public server takes no
+                request of this size.
+        """
+        if isinstance(job, Tracing):
+            check_size(len(job.request.answer), job.request.prompt)
+        elif isinstance(job, Generation | Strip | NeuronReading):
+            check_size(job.request.max_new_tokens, job.request.prompt)
         with self._lock:
-            self._line.append(job)
+            self._line.add(job, visitor, self._at_work())
+            self._tell_places()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name=f"patch-{self.source.name}", daemon=True)
                 self._thread.start()
 
     def ahead_of(self, job: Job) -> int:
         """How many jobs come before this one; 0 where it is its turn, or it is over."""
+        return self.place_of(job)[0]
+
+    def place_of(self, job: Job) -> tuple[int, float | None]:
+        """How many jobs come before this one, and in how many seconds it begins at the latest; None where unknown."""
         with self._lock:
-            if job not in self._line:
-                return 0
-            before = list(self._line)[: self._line.index(job)]
-            return sum(not other.halted for other in before) + (self._running is not None)
+            before = self._line.before(job, self._at_work())
+            if before is None:
+                return 0, 0.0
+            return before + self._is_full(job), self.pace.wait(before, [w.entry.job for w in self._working])
+
+    @property
+    def length(self) -> int:
+        """How many jobs wait or are at work."""
+        with self._lock:
+            return len(self._line.entries) + len(self._working)
+
+    def counts(self) -> tuple[int, int]:
+        """How many jobs wait, and how many are at work."""
+        with self._lock:
+            return len(self._line.entries), len(self._working)
+
+    # -- the thread ------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while True:
-            with self._lock:
-                if not self._line:
-                    self._running = self._thread = None
-                    return
-                job = self._running = self._line.popleft()
-            ended = Ended()
-            try:
-                ended = self._run(job)
-                _return_memory()
-            except ExplorerError as known:
-                ended = Ended(problem=str(known))
-            except Exception:  # one job's failure must not end the queue
-                LOG.exception("a %s failed", job.what)
-                ended = Ended(problem=f"The {job.what} failed; the server's log says why.")
-            finally:
-                job.tell_anyway(ended)
+        with self.source.used():
+            while self._takes_more():
+                self._admit()
+                self._step()
 
-    def _run(self, job: Job) -> Ended:
+    def _takes_more(self) -> bool:
+        with self._lock:
+            if not self._line.entries and not self._working:
+                self._thread = None
+                return False
+            return True
+
+    def _at_work(self) -> Counter[str]:
+        return Counter(working.entry.visitor for working in self._working)
+
+    def _is_full(self, job: Job) -> bool:
+        """Whether a job could not begin now, were it the next; the lock is held."""
+        alone = any(not isinstance(w.entry.job, Generation | Strip) for w in self._working)
+        writes = isinstance(job, Generation | Strip)
+        return bool(self._working) and (alone or not self.source.ready or not (writes and self._writers.room_for(job)))
+
+    def _tell_places(self) -> None:
+        """Tell those that wait how many come before them, where that has changed; the lock is held."""
+        for place, entry in enumerate(self._line.order(self._at_work())):
+            ahead = place + self._is_full(entry.job)
+            if entry.told != ahead:
+                entry.told = ahead
+                entry.job.tell(Place(ahead))
+
+    def _admit(self) -> None:
+        """Let the next job begin, if there is room for it."""
+        with self._lock:
+            entry = self._line.next(self._at_work())
+            if entry is None:
+                return
+            job = entry.job
+            if isinstance(job, Generation | Strip) and not job.halted and not self._writers.room_for(job):
+                return
+            working = _Working(entry)
+            self._line.take(entry)
+            self._working.append(working)
+            self._tell_places()
+        with self._ends(working) as ended:
+            ended.append(self._begin(working))
+
+    @contextmanager
+    def _ends(self, working: _Working) -> Iterator[list[Ended | None]]:
+        """What is put into the list is how the job ended, None if it has not; a failure ends it with one sentence."""
+        job, how = working.entry.job, cast(list[Ended | None], [])
+        try:
+            yield how
+        except ExplorerError as known:
+            how.append(Ended(problem=str(known)))
+        except Exception:  # one job's failure must not end the queue
+            LOG.exception("a %s failed", job.what)
+            how.append(Ended(problem=f"The {job.what} failed; the server's log says why."))
+        ended = how[-1]
+        if ended is None:
+            return
+        if isinstance(job, Generation | Strip):
+            self._writers.leave(job)
+        with self._lock:
+            if working in self._working:
+                self._working.remove(working)
+            self._tell_places()
+        job.tell_anyway(ended)
+        self._note(working, ended)
+
+    def _note(self, working: _Working, ended: Ended) -> None:
+        """Count and log a job that is over; nothing of what was typed or written, unless the operator asks for it."""
+        job = working.entry.job
+        outcome = "failed" if ended.problem else job.why_over() or ("cut" if ended.notice else "done")
+        self.outcomes[job.what, outcome] += 1
+        log_event(
+            "job",
+            kind=job.what,
+            outcome=outcome,
+            pair=self.source.name,
+            waited=round(working.began - working.entry.since, 3),
+            seconds=round(time.monotonic() - working.began, 3),
+            tokens=working.tokens,
+            beside=working.beside,
+            **({"prompt": vars(job)["request"].prompt} if logs_prompts() else {}),
+        )
+
+    def _begin(self, working: _Working) -> Ended | None:
+        """Begin a job, and do all of it where it does not write beside others; how it ended, None where it goes on."""
+        job = working.entry.job
         pair = self._loaded(job)
         if pair is None:
             return Ended(notice=job.why_left())
+        working.began = time.monotonic()
         if isinstance(job, Tracing):
             return self._trace(pair, job)
-        if isinstance(job, Generation):
-            return self._generate(pair, job)
-        if isinstance(job, Strip):
-            return self._film(pair, job)
+        if isinstance(job, NeuronReading):
+            return self._read(pair, job)
+        if isinstance(job, Generation | Strip):
+            return self._write(pair, job, working)
         raise TypeError(f"a worker knows no job of type {type(job).__name__}")
 
     def _trace(self, pair: "Pair", tracing: Tracing) -> Ended:
@@ -199,28 +331,77 @@ class Worker:
             tracing.tell(Traced(self._follow(pair, tracing.request, tell)))
         except _Left:
             return Ended(notice=tracing.why_left())
+        finally:
+            _return_memory()
         return Ended()
 
-    def _film(self, pair: "Pair", strip: Strip) -> Ended:
-        strip.tell(Began(Phase.WRITING))
+    def _read(self, pair: "Pair", reading: NeuronReading) -> Ended:
+        reading.tell(Began(Phase.READING))
         _leave_a_core()
-        start = time.monotonic()
-        for pieces in write_strip(pair, strip.request):
-            if not strip.tell(Grew(pieces)) or strip.halted:
-                return Ended(notice=strip.why_left())
-            if time.monotonic() - start > strip.limits.running:
-                return Ended(notice=f"The answers were cut after {strip.limits.running:.0f} s; ask for fewer tokens.")
+        reading.tell(read_neuron(pair, reading.request))
         return Ended()
 
-    def _generate(self, pair: "Pair", generation: Generation) -> Ended:
-        asked = generation.request
-        if asked.guard is not None:
-            generation.tell(Foreseen(foresee_harm(pair, asked.prompt, asked.guard)))
-        texts = dict.fromkeys(COLUMNS, "")
-        notice = self._write(pair, generation, texts)
-        if any(texts.values()) and not generation.unwanted:
-            generation.tell_anyway(Began(Phase.SCORING))
-            generation.tell_anyway(self._score(pair, generation.request.prompt, texts))
+    def _write(self, pair: "Pair", job: Generation | Strip, working: _Working) -> Ended | None:
+        """Let a job write its first tokens, beside those that are being written."""
+        if isinstance(job, Generation) and job.request.guard is not None:
+            job.tell(Foreseen(foresee_harm(pair, job.request.prompt, job.request.guard)))
+        job.tell(Began(Phase.WRITING))
+        _leave_a_core()
+        pieces, ended = self._writers.begin(pair, job)
+        for one in self._working:
+            one.beside = max(one.beside, len(self._working))
+        return self._take(working, pieces, ended)
+
+    def _step(self) -> None:
+        """One step of all that is being written; those that ended with it are scored."""
+        writing = {w.entry.job.id: w for w in self._working}
+        if not writing:
+            return
+        try:
+            written = self._writers.step()
+        except Exception as problem:  # the models failed: for all that are written
+            self._writers.close()
+            for working in writing.values():
+                with self._ends(working):
+                    raise problem
+            return
+        self.pace.stepped(len(written))
+        for job, pieces, ended in written:
+            working = writing[job.id]
+            with self._ends(working) as how:
+                how.append(self._take(working, pieces, ended))
+
+    def _take(self, working: _Working, pieces: Pieces, ended: bool) -> Ended | None:
+        """Tell what a step has written; how the job ended, None where it goes on."""
+        job = working.entry.job
+        assert isinstance(job, Generation | Strip)
+        seconds = time.monotonic() - working.began
+        limit = job.limits.running * working.beside
+        for event in job.told_as(pieces, seconds):
+            if job.unwanted or not job.tell(event):
+                return self._finish(working, job.why_left())
+            for name, its in event.pieces.items():
+                said = its if isinstance(its, list) else [its]
+                working.texts[name] = working.texts.get(name, "") + "".join(piece.text for piece in said)
+                working.tokens += len(said)
+                self.tokens += len(said)
+        if job.halted:
+            return self._finish(working, job.why_left())
+        if not ended and seconds > limit:
+            return self._finish(working, f"The answers were cut after {limit:.0f} s; ask for fewer tokens.")
+        return self._finish(working, "") if ended else None
+
+    def _finish(self, working: _Working, notice: str) -> Ended:
+        """Score what a job has written, which is over."""
+        job = working.entry.job
+        self._writers.leave(job)
+        self.pace.ended(time.monotonic() - working.began)
+        if isinstance(job, Generation):
+            texts = {name: working.texts.get(name, "") for name in job.columns}
+            if any(texts.values()) and not job.unwanted:
+                job.tell_anyway(Began(Phase.SCORING))
+                job.tell_anyway(self._score(self.source.result(), job.request.prompt, texts))
+        _return_memory()
         return Ended(notice=notice)
 
     def _loaded(self, job: Job) -> "Pair | None":
@@ -238,25 +419,3 @@ class Worker:
                     told = self.source.progress
                     job.tell(Loading(*told))
         return None if job.halted else self.source.result()
-
-    def _write(self, pair: "Pair", generation: Generation, texts: dict[str, str]) -> str:
-        """Stream the answers into `texts`; why it was cut short, or ""."""
-        generation.tell(Began(Phase.WRITING))
-        limit = generation.limits.running
-        start = time.monotonic()
-        for step in self._stream(pair, generation.request):
-            seconds = time.monotonic() - start
-            pieces = _pieces(step, pair.stop_ids)
-            if generation.unwanted or not generation.tell(Wrote(pieces, seconds)):
-                return generation.why_left()
-            for name, piece in pieces.items():
-                texts[name] += piece.text
-            if seconds > limit:
-                return f"The answers were cut after {limit:.0f} s; ask for fewer tokens."
-        return ""
-
-
-def _pieces(step: "Step", stop_ids: frozenset[int]) -> dict[str, Piece]:
-    tokens: dict[str, Token | None] = {name: getattr(step, name) for name in COLUMNS}
-    written = {name: token for name, token in tokens.items() if token is not None}
-    return {name: Piece(token.text, token.id in stop_ids, token.id) for name, token in written.items()}

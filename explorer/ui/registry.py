@@ -14,6 +14,7 @@ class PageEntry:
         url_path: its path in the address.
         about: what one does there; the menu's tooltip.
         default: whether the app opens with it.
+        public: whether a public server has it; what changes the server has no place there.
     """
 
     file: str
@@ -22,6 +23,7 @@ class PageEntry:
     url_path: str
     about: str
     default: bool = False
+    public: bool = True
 
 
 PAGES = (
@@ -116,6 +118,7 @@ PAGES = (
         ":material/memory:",
         "models",
         "Which models are loaded, other pairs to load, and a run of your own on them.",
+        public=False,
     ),
     PageEntry(
         "pages/build.py",
@@ -123,5 +126,6 @@ PAGES = (
         ":material/construction:",
         "build",
         "Compute a run: start it, watch it, stop it.",
+        public=False,
     ),
 )

@@ -3,6 +3,8 @@
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from explorer.public import is_public
+from explorer.serve.watching import start_watching
 from explorer.ui.registry import PAGES
 
 TITLE = "Safety-neuron explorer"
@@ -19,8 +21,11 @@ ICON = (
 def route() -> None:
     """Show the menu and run the page that the address names."""
     st.set_page_config(page_title=TITLE, page_icon=ICON, layout="wide")
+    start_watching()
     pages = [
-        st.Page(p.file, title=p.title, icon=p.icon, url_path=p.url_path, default=p.default, help=p.about) for p in PAGES
+        st.Page(p.file, title=p.title, icon=p.icon, url_path=p.url_path, default=p.default, help=p.about)
+        for p in PAGES
+        if p.public or not is_public()
     ]
     page = st.navigation(pages, position="top")
     st.set_page_config(page_title=f"{page.title} · {TITLE}")

@@ -1,5 +1,7 @@
 """The demo's score heads: what is read of an answer, how a reading is chosen, and how a head is kept."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -118,3 +120,13 @@ def test_a_head_is_kept_with_what_it_reads(tmp_path, monkeypatch):
     (tmp_path / "demo_cost.safetensors").write_bytes(b"broken")
     with pytest.raises(ExplorerError, match="missing or damaged"):
         read_head("demo-cost")
+
+
+def test_threads_that_score_at_once_get_their_own_answers(model):
+    """Hooks and what is remembered of the last reading are shared by all threads of a process."""
+    jobs = [([f"question {i}"] * 3, [f"{word} {i}" for word in ("one", "two", "three")]) for i in range(24)]
+    alone = [answer_features(model, tiny.tokenizer(), *job, READING) for job in jobs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda job: answer_features(model, tiny.tokenizer(), *job, READING), jobs * 3))
+    for i, got in enumerate(together):
+        assert np.array_equal(got, alone[i % len(jobs)])

@@ -5,6 +5,7 @@ import streamlit as st
 
 from explorer.models.pair_file import ModelSpec, PairSpec
 from explorer.serve.loading import SharedPair
+from explorer.serve.pairs import PAIRS, PairService
 from explorer.ui.plain import show_problem
 
 KINDS = {
@@ -50,8 +51,23 @@ def show_progress(shared: SharedPair) -> None:
     what, share = shared.progress
     st.progress(share, text=what)
     if st.button("Cancel", icon=":material/close:", key="cancel_loading"):
-        shared.cancel()
-        st.rerun()
+        if PAIRS.cancel(shared.name):
+            st.rerun()
+        st.caption("Somebody waits for these models, so they go on loading.")
+
+
+def show_release(service: PairService) -> None:
+    """A button that lets go of the models, while nobody works with them."""
+    if service.busy:
+        st.caption("Somebody works with these models now; they can be released when that is done.")
+    st.button(
+        "Release its memory",
+        icon=":material/delete:",
+        key="release",
+        disabled=service.busy,
+        on_click=PAIRS.release,
+        args=(service.pair.name,),
+    )
 
 
 def show_failure(shared: SharedPair) -> None:

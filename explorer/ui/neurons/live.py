@@ -1,25 +1,17 @@
-"""What a run does not hold of a neuron, computed with the models on demand. torch is imported then, not before."""
+"""What a run does not hold of a neuron, computed with the models on demand, in the queue that generations wait in."""
 
-import threading
-from dataclasses import dataclass
-
-import pandas as pd
 import streamlit as st
 
 from explorer.models.prompting import check_prompt
 from explorer.runs.reader import Run
+from explorer.serve.job import Phase
+from explorer.serve.neuron_reading import LiveDetail, NeuronReading, NeuronRequest
+from explorer.serve.pairs import PairService, pair_name, why_not_installed
+from explorer.ui.plain import plain, show_problem
+from explorer.ui.shared_pairs import pair_service, visitor
+from explorer.ui.waiting import look_every, waiting_words
 
-_ASKED, _FOUND = "live_asked", "live_found"
-_ONE_AT_A_TIME = threading.Lock()
-"""Hooks on a model are seen by every thread that uses it."""
-
-
-@dataclass(frozen=True)
-class LiveDetail:
-    """Words (position, token, part, m1, m2) and projection (direction, place, token, logit) of a neuron."""
-
-    words: pd.DataFrame
-    projection: pd.DataFrame
+_READING = "live-reading"
 
 
 def live_detail(run: Run, layer: int, neuron: int, prompt: str) -> LiveDetail | None:
@@ -28,29 +20,57 @@ def live_detail(run: Run, layer: int, neuron: int, prompt: str) -> LiveDetail | 
     Raises:
         ExplorerError: the prompt is not usable.
     """
+    missing = why_not_installed(pair_name(run))
     with st.form("live", border=False):
         text = st.text_area("Prompt", value=prompt, key=f"live_prompt_{prompt}", height=80)
-        pressed = st.form_submit_button("Compute with the model", icon=":material/memory:")
+        pressed = st.form_submit_button(NeuronReading.button, icon=":material/memory:", disabled=bool(missing))
+    if missing:
+        show_problem(missing)
+        return None
     tokens = int(run.manifest.get("decoding", {}).get("max_new_tokens", 48))
-    wanted = (str(run.path), layer, neuron, text.strip(), tokens)
+    request = NeuronRequest(text.strip(), layer, neuron, tokens)
+    wanted = (str(run.path), request)
+    service = pair_service(pair_name(run))
     if pressed:
         check_prompt(text)
-        st.session_state[_ASKED] = wanted
-    if st.session_state.get(_ASKED) != wanted:
+        _forget()
+        reading = NeuronReading(request)
+        service.worker.submit(reading, visitor())
+        st.session_state[_READING] = (wanted, reading)
+    asked, known = st.session_state.get(_READING, (None, None))
+    if known is None:
         return None
-    done, found = st.session_state.get(_FOUND, (None, None))
-    if done != wanted:
-        found = _compute(run, layer, neuron, text.strip(), tokens)
-        st.session_state[_FOUND] = (wanted, found)
+    if asked != wanted:  # another neuron or prompt is shown now
+        _forget()
+        return None
+    known.drain()
+    if known.active:
+        st.fragment(_follow, run_every=look_every(known))(service, known)
+        return None
+    if known.problem:
+        show_problem(known.problem)
+    elif known.notice:
+        st.warning(plain(known.notice), icon=":material/timer_off:")
+    found: LiveDetail | None = known.result
     return found
 
 
-def _compute(run: Run, layer: int, neuron: int, prompt: str, tokens: int) -> LiveDetail:
-    from explorer.ui.shared_pairs import pair_or_explain
+def _forget() -> None:
+    _, before = st.session_state.pop(_READING, (None, None))
+    if before is not None:
+        before.drop()
 
-    pair = pair_or_explain(run)  # ends the page while the models load; it then comes back by itself
-    from explorer.engine.inspect import activations_over_words, vocabulary_projection
 
-    with st.spinner("M1 answers, both models read…"), _ONE_AT_A_TIME:
-        words = activations_over_words(pair, prompt, layer, neuron, tokens)
-        return LiveDetail(words, vocabulary_projection(pair, layer, neuron, top=10))
+def _follow(service: PairService, reading: NeuronReading) -> None:
+    every = look_every(reading)
+    reading.drain()
+    if not reading.active or look_every(reading) != every:
+        st.rerun()
+    match reading.phase:
+        case Phase.WAITING:
+            st.caption(waiting_words(service, reading))
+        case Phase.LOADING:
+            what, done = reading.loading
+            st.progress(done, text=what)
+        case _:
+            st.caption(":material/memory: M1 answers, both models read…")

@@ -11,6 +11,7 @@ from explorer.report.diff import Piece, differing, to_html
 from explorer.scoring.degenerate import DESCRIPTION, is_degenerate
 from explorer.scoring.refusal import RefusalScorer
 from explorer.serve.generation import COLUMNS, LIVE_SCORERS, Column, End
+from explorer.ui.plain import plain
 
 _TITLES = {
     "restore": {"unpatched": "Unpatched M1", "patched": "Patched M1", "aligned": "Aligned M2"},
@@ -85,7 +86,7 @@ def scores_about(manifest: Mapping[str, Any], *, of_run: bool = False) -> dict[s
     """
     names = {**_LIVE, **(manifest.get("score_columns", {}) if of_run else {})}
     said = manifest.get("scorers", {})
-    return {score: str(said.get(names[score], words)) for score, words in _SCORES.items()}
+    return {score: plain(str(said.get(names[score], words))) for score, words in _SCORES.items()}
 
 
 def heading(name: str, direction: str = "restore") -> str:

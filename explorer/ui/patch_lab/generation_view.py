@@ -19,10 +19,10 @@ from explorer.ui.current_run import tensors
 from explorer.ui.patch_lab.answer_cards import Shown, colour, heading, refused_text, score_text, show_answers
 from explorer.ui.patch_lab.choice import Controls, check_direction, check_tokens, how_words, share
 from explorer.ui.plain import plain, show_problem
+from explorer.ui.shared_pairs import visitor
+from explorer.ui.waiting import look_every, waiting_words
 
 _GENERATION, _HISTORY = "patch-generation", "patch-history"
-_EVERY = 0.2
-"""Seconds between two looks at what a running generation has written."""
 
 
 def current_generation() -> Generation | None:
@@ -81,7 +81,7 @@ def generate(service: PairService, controls: Controls, ns: NeuronSet, run: Run) 
     if before is not None:
         before.drop()
     generation = Generation(request)
-    service.worker.submit(generation)
+    service.worker.submit(generation, visitor())
     st.session_state[_GENERATION] = generation
     return generation
 
@@ -105,8 +105,8 @@ def show_generation(
         about: what the scores mean.
         direction: that is chosen now: what the columns will be, before the first generation.
     """
-    active = generation is not None and generation.active
-    st.fragment(_draw, run_every=_EVERY if active else None)(service, generation, about, direction)
+    every = look_every(generation) if generation is not None and generation.active else None
+    st.fragment(_draw, run_every=every)(service, generation, about, direction)
 
 
 def _draw(service: PairService, generation: Generation | None, about: Mapping[str, str], direction: str) -> None:
@@ -116,8 +116,10 @@ def _draw(service: PairService, generation: Generation | None, about: Mapping[st
         hint = "Press Generate to see the three answers grow together."
         show_answers(Shown("", empty, 64, hint=hint, direction=direction), about)
         return
-    before = generation.active
+    before, every = generation.active, look_every(generation)
     generation.drain()
+    if generation.active and look_every(generation) != every:
+        st.rerun()  # from now on there is something new to see several times a second
     if generation.problem:
         show_problem(generation.problem)
     elif generation.notice:
@@ -155,9 +157,7 @@ def foreseen_words(generation: Generation) -> str:
 def _show_status(service: PairService, generation: Generation) -> None:
     match generation.phase:
         case Phase.WAITING:
-            ahead = service.worker.ahead_of(generation)
-            place = f"{ahead} generation{'s' * (ahead != 1)} before yours" if ahead else "yours is next"
-            st.caption(f":material/hourglass_top: In the queue: {place}.")
+            st.caption(waiting_words(service, generation))
         case Phase.LOADING:
             what, done = generation.loading
             st.progress(done, text=what)

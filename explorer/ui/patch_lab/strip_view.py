@@ -23,9 +23,10 @@ from explorer.ui.patch_lab.choice import BY_FRACTION, Controls, check_direction,
 from explorer.ui.patch_lab.controls import take_fraction
 from explorer.ui.patch_lab.generation_view import draft_of
 from explorer.ui.plain import plain, show_problem
+from explorer.ui.shared_pairs import visitor
+from explorer.ui.waiting import look_every, waiting_words
 
 _STRIP, _ASKED = "patch-strip", "patch-strip-asked"
-_EVERY = 0.3
 _CHIPS: dict[str, tuple[str, Literal["green", "orange", "gray"]]] = {
     "refused": (":material/block:", "green"),
     "answered": (":material/chat:", "orange"),
@@ -56,7 +57,7 @@ def ask(service: PairService, controls: Controls, scores: Ranking, run: Run) -> 
     if before is not None:
         before.drop()
     strip = Strip(request)
-    service.worker.submit(strip)
+    service.worker.submit(strip, visitor())
     st.session_state[_STRIP], st.session_state[_ASKED] = strip, _settings(controls)
 
 
@@ -100,12 +101,14 @@ def show_strip(service: PairService, controls: Controls) -> None:
     if strip is None:
         return
     with st.container(border=True, key="film-strip"):
-        st.fragment(_draw, run_every=_EVERY if strip.active else None)(service, strip, controls)
+        st.fragment(_draw, run_every=look_every(strip) if strip.active else None)(service, strip, controls)
 
 
 def _draw(service: PairService, strip: Strip, controls: Controls) -> None:
-    before = strip.active
+    before, every = strip.active, look_every(strip)
     strip.drain()
+    if strip.active and look_every(strip) != every:
+        st.rerun()
     asked = strip.request
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(f"**Film strip**: {plain(asked.prompt[:120])}", width="content")
@@ -158,8 +161,7 @@ def _outcome(strip: Strip, at: float) -> str:
 def _state(service: PairService, strip: Strip) -> str:
     match strip.phase:
         case Phase.WAITING:
-            ahead = service.worker.ahead_of(strip)
-            return f"In the queue: {ahead} before yours" if ahead else "In the queue: yours is next"
+            return waiting_words(service, strip)
         case Phase.LOADING:
             return strip.loading[0]
         case Phase.DONE:

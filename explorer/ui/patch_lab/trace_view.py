@@ -21,7 +21,9 @@ from explorer.studies.first_tokens import margin_of
 from explorer.ui.current_run import table
 from explorer.ui.patch_lab.answer_cards import Shown, colour
 from explorer.ui.plain import plain, show_problem
+from explorer.ui.shared_pairs import visitor
 from explorer.ui.study_page import has_table
+from explorer.ui.waiting import look_every, waiting_words
 from explorer.ui.widgets import Unchecked, caption_and_csv
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from explorer.engine.traced import Trace
 
 _KEPT, _WHOSE = "patch-traces", "trace-whose"
-_EVERY = 0.2
 _NO_MARGIN = (
     "The margin of refusal over compliance is left out: the run holds no table `first_tokens`, which says which tokens "
     "begin refusals."
@@ -97,9 +98,9 @@ def show_trace(service: PairService, run: Run, answers: Answers | None) -> None:
         del st.session_state[_KEPT]
     if answers is None:
         return
-    active = _active(_traces_of(answers))
+    every = _look_every(_traces_of(answers))
     with st.expander("Trace: what the patch does, token by token", icon=":material/timeline:", key="trace-open"):
-        st.fragment(_draw, run_every=_EVERY if active else None)(service, run, answers)
+        st.fragment(_draw, run_every=every)(service, run, answers)
 
 
 def _draw(service: PairService, run: Run, answers: Answers) -> None:
@@ -119,7 +120,7 @@ def _draw(service: PairService, run: Run, answers: Answers) -> None:
             help="All three models read the same answer, token by token, whoever wrote it.",
         )
         traces = _traces_of(answers)
-        before = _active(traces)
+        before = _look_every(traces)
         for one in traces.by_reader.values():
             one.drain()  # also those that are not shown: they would count as left
         tracing = traces.by_reader.get(str(whose))
@@ -131,8 +132,8 @@ def _draw(service: PairService, run: Run, answers: Answers) -> None:
         ):
             _start(service, run, answers, str(whose))
             st.rerun()
-    if before and not _active(traces):
-        st.rerun()  # it need not be looked at several times a second any more
+    if before != _look_every(traces):
+        st.rerun()  # it is to be looked at more often from now on, or no more
     if tracing is None:
         st.caption(
             f"{names['unpatched']}, {names['patched']} and {names['aligned']} read the answer once each: how likely "
@@ -155,8 +156,9 @@ def _traces_of(answers: Answers) -> _Traces:
     return traces
 
 
-def _active(traces: _Traces) -> bool:
-    return any(tracing.active for tracing in traces.by_reader.values())
+def _look_every(traces: _Traces) -> float | None:
+    """Seconds between two looks at traces that go on; None where none does."""
+    return min((look_every(tracing) for tracing in traces.by_reader.values() if tracing.active), default=None)
 
 
 def _start(service: PairService, run: Run, answers: Answers, whose: str) -> None:
@@ -166,7 +168,7 @@ def _start(service: PairService, run: Run, answers: Answers, whose: str) -> None
         answers.prompt, answers.patch, tuple(column.ids), column.text, ended, answers.direction, run_margin(run)
     )
     _traces_of(answers).by_reader[whose] = tracing = Tracing(request)
-    service.worker.submit(tracing)
+    service.worker.submit(tracing, visitor())
 
 
 def run_margin(run: Run) -> TokenMargin | None:
@@ -179,9 +181,7 @@ def run_margin(run: Run) -> TokenMargin | None:
 def _show_status(service: PairService, tracing: Tracing) -> None:
     match tracing.phase:
         case Phase.WAITING:
-            ahead = service.worker.ahead_of(tracing)
-            place = f"{ahead} before yours" if ahead else "yours is next"
-            st.caption(f":material/hourglass_top: In the queue: {place}.")
+            st.caption(waiting_words(service, tracing))
         case Phase.LOADING:
             what, done = tracing.loading
             st.progress(done, text=what)

@@ -1,0 +1,85 @@
+"""Public mode: a server that shows runs and answers prompts to anybody, and that nobody changes.
+
+EXPLORER_PUBLIC=1, or `safety-neurons app --public`. Whatever would change the server asks `refuse_in_public` first, so
+it is refused by the server itself, whether or not a page offers it. docs/server.md has the table of all of it.
+"""
+
+import os
+from dataclasses import dataclass
+
+from explorer.errors import ExplorerError
+
+SETTING = "EXPLORER_PUBLIC"
+
+
+@dataclass(frozen=True)
+class PublicLimits:
+    """What a visitor of a public server may ask for; each is a setting EXPLORER_PUBLIC_… of its name in capitals.
+
+    Attributes:
+        tokens: length limit of an answer.
+        prompt: characters of a prompt.
+        queue_of_visitor: requests of one visitor that wait or are at work.
+        queue_in_all: of all visitors.
+    """
+
+    tokens: int = 64
+    prompt: int = 2_000
+    queue_of_visitor: int = 3
+    queue_in_all: int = 60
+
+
+def is_public() -> bool:
+    """Whether this server runs in public mode."""
+    return os.environ.get(SETTING, "").strip().lower() not in ("", "0", "false", "no")
+
+
+def public_limits() -> PublicLimits:
+    """The limits that the operator has set.
+
+    Raises:
+        ExplorerError: a setting is no whole number from 1.
+    """
+    return PublicLimits(**{name: _number(name, default) for name, default in vars(PublicLimits()).items()})
+
+
+def refuse_in_public(what: str) -> None:
+    """See that this server may be changed.
+
+    Args:
+        what: would be done, as a sentence begins: "Loading other models".
+
+    Raises:
+        ExplorerError: it runs in public mode.
+    """
+    if is_public():
+        raise ExplorerError(f"{what} is not possible on this public server; run the tool on a machine of your own.")
+
+
+def check_size(tokens: int, prompt: str) -> None:
+    """See that a request is within the limits of a public server.
+
+    Raises:
+        ExplorerError: it is not.
+    """
+    if not is_public():
+        return
+    limits = public_limits()
+    if tokens > limits.tokens:
+        raise ExplorerError(
+            f"Answers on this public server have at most {limits.tokens:,} tokens, not {tokens:,}; lower the length."
+        )
+    if len(prompt) > limits.prompt:
+        raise ExplorerError(
+            f"The prompt has {len(prompt):,} characters; this public server takes {limits.prompt:,}. Shorten it."
+        )
+
+
+def _number(name: str, default: int) -> int:
+    setting = f"{SETTING}_{name.upper()}"
+    said = os.environ.get(setting)
+    if not said:
+        return default
+    if not said.isascii() or not said.isdecimal() or not 1 <= int(said) <= 10**9:
+        raise ExplorerError(f"{setting} must be a whole number from 1, not “{said[:40]}”.")
+    return int(said)

@@ -1,0 +1,46 @@
+"""About how much memory a pair will take, before it is loaded.
+
+kind, size = expected_size("demo")      # ("cpu", 541000000); 0 bytes where nothing is known
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from explorer.errors import ExplorerError
+from explorer.models import embedded
+from explorer.models.pair_file import EMBEDDED, read_pair_file
+from explorer.models.pair_spec import ModelSpec
+
+_WEIGHTS = ("*.safetensors", "*.gguf")
+_GROWS = 2
+"""Weights are kept in 16 bits and may be computed in 32; those of a GGUF file grow further, and take what they take."""
+
+
+def expected_size(name: str) -> tuple[str, int]:
+    """On which kind of device ("cpu", "cuda") a pair will be, and about how many bytes it will take there.
+
+    It is told from the files of the weights; where they are not all on this machine, 0 stands for unknown.
+    """
+    try:
+        spec = read_pair_file(name)
+        kind = "cuda" if str(spec.device).startswith(("cuda", "auto")) or spec.device_map else "cpu"
+        places = {model.base: _folder(model, spec.source) for model in (spec.m1, spec.m2)}
+        sizes = [sum(file.stat().st_size for file in _files(place)) for place in places.values()]
+    except (ExplorerError, OSError):
+        return "cpu", 0
+    return kind, _GROWS * sum(sizes) if all(sizes) else 0
+
+
+def _folder(model: ModelSpec, source: Path | None) -> Path:
+    if model.base.startswith(EMBEDDED):
+        return embedded.folder()
+    place = Path(model.base)
+    return place if place.is_absolute() or source is None else source.parent / place
+
+
+def _files(place: Path) -> Iterator[Path]:
+    if place.is_file():
+        yield place
+    elif place.is_dir():
+        for pattern in _WEIGHTS:
+            yield from place.glob(pattern)

@@ -1,0 +1,217 @@
+"""What writes the answers of several jobs at once: the engine's joint batch, or a stream of one job after the other.
+
+writers = JointWriters()
+if writers.room_for(job):
+    writers.begin(pair, job)
+for job, pieces, ended in writers.step(): ...
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from explorer.serve.generation import COLUMNS, Generation, Piece, Request
+from explorer.serve.strip import Strip, write_strip
+
+if TYPE_CHECKING:
+    from explorer.engine.decoding import Emitted
+    from explorer.engine.joining import Asked, Joint
+    from explorer.engine.patching import Step, Token
+    from explorer.models.pair import Pair
+    from explorer.models.prompting import TextStream
+
+Written = Generation | Strip
+"""A job that writes answers."""
+
+Pieces = Mapping[Hashable, list[Piece]]
+"""What a step has added to each column of a job, by the name that the job has for it."""
+
+Stream = Callable[["Pair", Request], Iterator["Step"]]
+
+ROWS = 32
+"""Rows that are written at once, about: up to there, a step of a small model takes little longer than with four."""
+
+
+class Writers(Protocol):
+    """Writes the answers of the jobs that it has taken."""
+
+    def room_for(self, job: Written) -> bool:
+        """Whether this job may begin now."""
+        ...
+
+    def begin(self, pair: "Pair", job: Written) -> tuple[Pieces, bool]:
+        """Take a job: what its columns begin with, and whether they have ended with it.
+
+        Raises:
+            ExplorerError: what it asks for is not usable; the others go on.
+        """
+        ...
+
+    def step(self) -> list[tuple[Written, Pieces, bool]]:
+        """A step of all: what each job that wrote has written, and whether it has ended."""
+        ...
+
+    def leave(self, job: Written) -> None:
+        """Write no more for a job."""
+        ...
+
+    def close(self) -> None:
+        """Write no more for any."""
+        ...
+
+
+@dataclass
+class _Seat:
+    """A job in the joint batch: where it is, and how its tokens become pieces of text."""
+
+    job: Written
+    joint: "Joint"
+    number: int
+    rows: int
+    names: Mapping[int, Hashable]
+    texts: Mapping[Hashable, "TextStream"]
+    stop_ids: frozenset[int]
+    open: set[int]
+
+    def pieces(self, tokens: "list[Emitted]") -> Pieces:
+        """The tokens of a step as text."""
+        out: dict[Hashable, list[Piece]] = {}
+        for token in tokens:
+            name = self.names[token.column]
+            text = self.texts[name].push(token.token, token.ended)
+            out.setdefault(name, []).append(Piece(text, token.token in self.stop_ids, token.token))
+            if token.ended:
+                self.open.discard(token.column)
+        return out
+
+
+class JointWriters:
+    """Continuous batching (`engine.joining`): a job joins the batch that is being written as soon as there is room."""
+
+    def __init__(self, rows: int = ROWS) -> None:
+        self._rows = rows
+        self._joints: dict[str, Joint] = {}  # by direction: the two have M1 and M2 exchanged
+        self._seats: list[_Seat] = []
+
+    def room_for(self, job: Written) -> bool:
+        """See `Writers.room_for`."""
+        joint = self._joints.get(job.request.direction)
+        taken = sum(seat.rows for seat in self._seats)
+        fits = taken + len(_patches(job)) * 2 + 2 <= self._rows
+        return not self._seats or (fits and (joint is None or joint.takes_another))
+
+    def begin(self, pair: "Pair", job: Written) -> tuple[Pieces, bool]:
+        """See `Writers.begin`."""
+        from explorer.engine.joining import Joint
+        from explorer.models.prompting import TextStream
+
+        way = job.request.direction
+        joint = self._joints.get(way)
+        if joint is None:
+            joint = self._joints[way] = Joint(pair.reversed() if way == "break" else pair)
+        asked, names = _asked(joint.pair, job)
+        number, tokens = joint.join(asked)
+        texts = {name: TextStream(pair.tokenizer) for name in names.values()}
+        seat = _Seat(job, joint, number, asked.rows, names, texts, pair.stop_ids, set(names))
+        pieces = seat.pieces(tokens)
+        if seat.open:
+            self._seats.append(seat)
+        return pieces, not seat.open
+
+    def step(self) -> list[tuple[Written, Pieces, bool]]:
+        """See `Writers.step`."""
+        written = []
+        for joint in [joint for joint in self._joints.values() if joint.active]:
+            by_number = {seat.number: seat for seat in self._seats if seat.joint is joint}
+            for number, tokens in joint.step().items():
+                seat = by_number[number]
+                written.append((seat.job, seat.pieces(tokens), not seat.open))
+        self._seats = [seat for seat in self._seats if seat.open]
+        return written
+
+    def leave(self, job: Written) -> None:
+        """See `Writers.leave`."""
+        for seat in self._seats:
+            if seat.job is job:
+                seat.joint.leave(seat.number)
+        self._seats = [seat for seat in self._seats if seat.job is not job]
+
+    def close(self) -> None:
+        """See `Writers.close`."""
+        self._joints.clear()
+        self._seats.clear()
+
+
+class StreamWriters:
+    """One job at a time, by a function that streams the steps of a request."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._job: Written | None = None
+        self._steps: Iterator[Pieces] = iter(())
+
+    def room_for(self, job: Written) -> bool:
+        """See `Writers.room_for`."""
+        return self._job is None
+
+    def begin(self, pair: "Pair", job: Written) -> tuple[Pieces, bool]:
+        """See `Writers.begin`."""
+        self._steps = self._steps_of(pair, job)
+        self._job = job
+        return {}, False
+
+    def step(self) -> list[tuple[Written, Pieces, bool]]:
+        """See `Writers.step`."""
+        if self._job is None:
+            return []
+        pieces = next(self._steps, None)
+        if pieces is not None:
+            return [(self._job, pieces, False)]
+        job, self._job = self._job, None
+        return [(job, {}, True)]
+
+    def leave(self, job: Written) -> None:
+        """See `Writers.leave`."""
+        if self._job is job:
+            self.close()
+
+    def close(self) -> None:
+        """See `Writers.close`."""
+        self._job, self._steps = None, iter(())
+
+    def _steps_of(self, pair: "Pair", job: Written) -> Iterator[Pieces]:
+        if isinstance(job, Strip):
+            return iter(write_strip(pair, job.request))
+        return ({n: [p] for n, p in _pieces(s, pair.stop_ids).items()} for s in self._stream(pair, job.request))
+
+
+def _patches(job: Written) -> dict[Hashable, object]:
+    """The neuron sets that a job patches, by the names of their columns."""
+    if isinstance(job, Strip):
+        return dict(job.request.sets)
+    return {"patched": job.request.neurons}
+
+
+def _asked(pair: "Pair", job: Written) -> "tuple[Asked, dict[int, Hashable]]":
+    """What a job asks of the engine, and the names of its columns.
+
+    Raises:
+        ExplorerError: the prompt, the length, a set, the strength or the positions are not usable.
+    """
+    from explorer.engine.joining import Asked
+    from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
+    from explorer.neurons.patch import Patch
+    from explorer.serve import strip
+
+    request, sets = job.request, _patches(job)
+    own = (strip.UNPATCHED, strip.ALIGNED) if isinstance(job, Strip) else ("unpatched", "aligned")
+    patches = [Patch(ns, request.strength, request.positions) for ns in sets.values()]  # type: ignore[arg-type]
+    names: dict[int, Hashable] = {UNPATCHED: own[0], **dict(enumerate(sets)), ALIGNED: own[1]}
+    how = Decoding(request.max_new_tokens, draft=request.draft)
+    return Asked(pair.encode(request.prompt, request.max_new_tokens), Columns(patches), how), names
+
+
+def _pieces(step: "Step", stop_ids: frozenset[int]) -> dict[str, Piece]:
+    tokens: dict[str, Token | None] = {name: getattr(step, name) for name in COLUMNS}
+    written = {name: token for name, token in tokens.items() if token is not None}
+    return {name: Piece(token.text, token.id in stop_ids, token.id) for name, token in written.items()}
