@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from explorer.serve.generation import COLUMNS, Generation
+from explorer.serve.generation import SHOWN, Generation
 
 KEPT = 6
 """So many generations are kept, the newest first."""
@@ -60,10 +60,10 @@ def record_of(generation: Generation) -> Record:
         fraction=asked.neurons.fraction,
         neurons=len(asked.neurons),
         max_new_tokens=asked.max_new_tokens,
-        texts={name: columns[name].text for name in COLUMNS},
-        costs={name: columns[name].cost for name in COLUMNS},
-        rewards={name: columns[name].reward for name in COLUMNS},
-        refused={name: columns[name].refused for name in COLUMNS},
+        texts={name: columns[name].text for name in columns},
+        costs={name: columns[name].cost for name in columns},
+        rewards={name: columns[name].reward for name in columns},
+        refused={name: columns[name].refused for name in columns},
         stopped=generation.stopped or bool(generation.notice),
         tokens_per_second=generation.tokens_per_second,
         direction=asked.direction,
@@ -92,7 +92,7 @@ def to_csv(history: Sequence[Record]) -> str:
         row = asdict(record)
         fields = {"text": "texts", "cost": "costs", "reward": "rewards", "refused": "refused"}
         nested = {what: row.pop(field) for what, field in fields.items()}
-        rows.append(row | {f"{what}_{name}": cells[name] for name in COLUMNS for what, cells in nested.items()})
+        rows.append(row | {f"{what}_{name}": cells.get(name) for name in SHOWN for what, cells in nested.items()})
     if rows:
         writer = csv.DictWriter(out, list(rows[0]))
         writer.writeheader()

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
 from explorer.serve.generation import (
-    COLUMNS,
     LIVE_SCORERS,
+    SHOWN,
     Foreseen,
     Generation,
     Guard,
@@ -61,6 +61,7 @@ def stream_request(pair: "Pair", request: Request) -> "Iterator[Step]":
         request.draft,
         strength=request.strength,
         positions=request.positions,
+        control=request.control,
     )
 
 
@@ -85,7 +86,7 @@ def score_answers(pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored
     """Refusal, cost and reward of each answer that has any text; what cannot be had is explained, not raised."""
     from explorer.scoring.registry import load_scorer
 
-    names = [name for name in COLUMNS if texts.get(name, "").strip()]
+    names = [name for name, text in texts.items() if text.strip()]
     prompts, answers = [prompt] * len(names), [texts[name] for name in names]
     refused = load_scorer("refusal").score(prompts, answers)
     scores: dict[str, dict[str, float | None]] = {score: {} for score in LIVE_SCORERS}
@@ -216,7 +217,7 @@ class Worker:
         asked = generation.request
         if asked.guard is not None:
             generation.tell(Foreseen(foresee_harm(pair, asked.prompt, asked.guard)))
-        texts = dict.fromkeys(COLUMNS, "")
+        texts = dict.fromkeys(asked.columns, "")
         notice = self._write(pair, generation, texts)
         if any(texts.values()) and not generation.unwanted:
             generation.tell_anyway(Began(Phase.SCORING))
@@ -257,6 +258,6 @@ class Worker:
 
 
 def _pieces(step: "Step", stop_ids: frozenset[int]) -> dict[str, Piece]:
-    tokens: dict[str, Token | None] = {name: getattr(step, name) for name in COLUMNS}
+    tokens: dict[str, Token | None] = {name: getattr(step, name) for name in SHOWN}
     written = {name: token for name, token in tokens.items() if token is not None}
     return {name: Piece(token.text, token.id in stop_ids, token.id) for name, token in written.items()}
