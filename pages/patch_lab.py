@@ -15,6 +15,7 @@ from explorer.ui.patch_lab.cached_view import show_cached, show_known
 from explorer.ui.patch_lab.choice import control_of, try_choose
 from explorer.ui.patch_lab.foreseen_view import show_foreseen
 from explorer.ui.patch_lab.history_view import show_history
+from explorer.ui.patch_lab.overlap_view import show_overlap
 from explorer.ui.patch_lab.presets import show_presets
 from explorer.ui.plain import plain, show_problem
 from explorer.ui.shared_pairs import pair_service
@@ -96,4 +97,5 @@ else:
     answers = trace_view.of_generation(generation) or trace_view.of_known(run, known, patch)
     trace_view.show_trace(service, run, answers)
     show_foreseen(run, generation)
+show_overlap(run, chosen, neurons, rankings)
 show_history()

@@ -102,7 +102,8 @@ def show_answers(shown: Shown, about: Mapping[str, str]) -> None:
         about: what the scores mean, of `scores_about`.
     """
     _say_outcomes(shown)
-    height = min(460, max(200, 60 + 2 * shown.max_new_tokens + 20 * len(shown.names)))
+    empty = not shown.active and not any(column.tokens for column in shown.columns.values())
+    height = 96 if empty else min(460, max(200, 60 + 2 * shown.max_new_tokens + 20 * len(shown.names)))
     for name, place in zip(shown.names, st.columns(len(shown.names), gap="small"), strict=True):
         with place.container(border=True, gap="small", key=f"answer-{name}"):
             _show_card(name, shown, height, about)

@@ -67,8 +67,10 @@ def follow_address(rankings: Sequence[str], second: str = "") -> None:
         st.session_state.setdefault(_KEY + field, getattr(DEFAULTS, field))
     if st.session_state[_KEY + "ranking"] not in rankings:
         st.session_state[_KEY + "ranking"] = rankings[0]
-    if st.session_state[_KEY + "other"] not in rankings:
-        st.session_state[_KEY + "other"] = second
+    ranking = st.session_state[_KEY + "ranking"]
+    if st.session_state[_KEY + "other"] not in rankings or st.session_state[_KEY + "other"] == ranking:
+        others = [name for name in rankings if name != ranking]
+        st.session_state[_KEY + "other"] = second if second in others else next(iter(others), "")
     for problem in st.session_state.get(_PROBLEMS, []):
         st.warning(plain(problem), icon=":material/link_off:")
 

@@ -141,7 +141,6 @@ def _draw(
     service: PairService, generation: Generation | None, about: Mapping[str, str], controls: Controls, stale: str
 ) -> None:
     if generation is None:
-        st.caption("Nothing is generated yet.")
         empty = {name: Column() for name in SHOWN if name != CONTROL or controls.control}
         hint = "Press Generate (Ctrl+Enter) to see the answers grow together."
         show_answers(Shown("", empty, 64, hint=hint, direction=controls.direction), about)
