@@ -3,17 +3,15 @@
 import streamlit as st
 
 from explorer.errors import ExplorerError
-from explorer.neurons.patch import Patch
 from explorer.report.ranking_names import main_first
 from explorer.report.sharing import default_rankings
 from explorer.serve.pairs import pair_name, why_not_installed
 from explorer.ui.current_run import change_scores, current_run, has_rankings
-from explorer.ui.patch_lab import controls, strip_view, trace_view
+from explorer.ui.patch_lab import controls, linked_view, strip_view
 from explorer.ui.patch_lab import generation_view as view
-from explorer.ui.patch_lab.answer_cards import scores_about, show_answers
-from explorer.ui.patch_lab.cached_view import show_cached, show_known
+from explorer.ui.patch_lab.answers_view import show_present
+from explorer.ui.patch_lab.cached_view import show_cached
 from explorer.ui.patch_lab.choice import control_of, try_choose
-from explorer.ui.patch_lab.foreseen_view import show_foreseen
 from explorer.ui.patch_lab.history_view import show_history
 from explorer.ui.patch_lab.overlap_view import show_overlap
 from explorer.ui.patch_lab.presets import show_presets
@@ -29,6 +27,7 @@ missing = why_not_installed(pair_name(run))
 service = pair_service(pair_name(run))
 rankings = main_first(run)
 controls.follow_address(rankings, default_rankings(run)[1])
+linked_view.follow_link(rankings)
 chosen = controls.current_controls()
 scores = change_scores(run, chosen.ranking)
 other = change_scores(run, chosen.other) if chosen.combines else None
@@ -55,6 +54,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     )
     if pressed and neurons is not None:
         controls.forget_address_problems()
+        linked_view.forget_link()
         try:
             generation = view.generate(service, chosen, neurons, run)
         except ExplorerError as wrong:
@@ -84,18 +84,6 @@ if missing:
     show_cached(run, chosen)
 else:
     strip_view.show_strip(service, chosen)
-    known = strip_view.known_at(chosen) if neurons is not None and not view.is_of(generation, neurons) else None
-    if known is not None:
-        st.fragment(show_answers)(known, scores_about(run.manifest))
-        generation = None
-    else:
-        known = None if generation is not None else show_known(run, chosen)
-    if known is None:
-        stale = view.stale_words(generation, chosen, neurons)
-        view.show_generation(service, generation, scores_about(run.manifest), chosen, stale)
-    patch = None if neurons is None or known is None else Patch(neurons, chosen.strength, chosen.where)
-    answers = trace_view.of_generation(generation) or trace_view.of_known(run, known, patch)
-    trace_view.show_trace(service, run, answers)
-    show_foreseen(run, generation)
+    show_present(run, service, chosen, neurons, generation)
 show_overlap(run, chosen, neurons, rankings)
-show_history()
+show_history(rankings)

@@ -3,6 +3,8 @@
 gauge_html(-3.2)        # a bar from safe to harmful, a marker at −3.2, and the number
 """
 
+from explorer.charts.labels import signed
+
 REACH = 10.0
 """The gauge goes from −REACH to REACH; what lies beyond stands at its end."""
 
@@ -10,11 +12,6 @@ _SAFE, _HARMFUL = "#009E73", "#D55E00"
 _BAR = "position:relative;flex:1;min-width:3.5rem;height:0.45rem;border-radius:0.25rem;"
 _HALVES = f"background:linear-gradient(90deg,{_SAFE}55 50%,{_HARMFUL}55 50%);"
 _AT = "position:absolute;top:-0.2rem;height:0.85rem;transform:translateX(-50%);"
-
-
-def signed(score: float | None) -> str:
-    """A cost or a reward with its sign, or a dash: "−3.2"."""
-    return "–" if score is None else f"{score:+.1f}".replace("-", "−")
 
 
 def gauge_html(cost: float | None) -> str:

@@ -68,6 +68,7 @@ class Request:
             M2 and M1.
         strength, positions: of the patch, see `explorer.stream`.
         control: a second set, patched in the same way in a column of its own; None for no such column.
+        settings, origin: kept with the answers, see `history.Record`.
     """
 
     prompt: str
@@ -80,6 +81,8 @@ class Request:
     strength: float = 1.0
     positions: str | int = "all"
     control: NeuronSet | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:

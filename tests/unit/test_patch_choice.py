@@ -12,8 +12,9 @@ from explorer.errors import ExplorerError
 from explorer.neurons.scores import ChangeScores
 from explorer.neurons.sets import NeuronSet
 from explorer.runs.columns import with_columns
+from explorer.serve.exports import to_csv, to_json
 from explorer.serve.generation import COLUMNS, Column, End, Generation, Phase, Request
-from explorer.serve.history import KEPT, remember, to_csv, to_json
+from explorer.serve.history import KEPT, remember
 from explorer.ui.patch_lab.address import read_address, write_address
 from explorer.ui.patch_lab.cached_answers import (
     CachedSet,

@@ -4,6 +4,7 @@ values, problems = read_address({"fraction": "0.05", "set": "random"}, rankings,
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from explorer.errors import ExplorerError
 from explorer.models.prompting import check_prompt
@@ -24,7 +25,7 @@ from explorer.ui.patch_lab.choice import (
     whole,
 )
 
-_SHORT = 300
+SHORT = 300
 """Prompts and lists up to so many characters stand in the address."""
 
 _ADDRESS = {
@@ -80,16 +81,18 @@ def read_address(
     return values, problems
 
 
-def write_address(controls: Controls, main_ranking: str = "") -> dict[str, str]:
+def write_address(controls: Controls, main_ranking: str = "", longest: int = SHORT) -> dict[str, str]:
     """The address of the controls: what differs from the defaults, long texts left out.
 
     Args:
+        controls: what is set.
         main_ranking: the run's main one; it is the default.
+        longest: texts of more characters are left out.
     """
     address = {}
     for name, field in _ADDRESS.items():
         value = controls.where if field == "positions" else getattr(controls, field)
-        if value != getattr(DEFAULTS, field) and len(str(value)) <= _SHORT:
+        if value != getattr(DEFAULTS, field) and len(str(value)) <= longest:
             address[name] = _text(value)
     if "preset" in address:
         address.pop("prompt", None)
@@ -104,6 +107,13 @@ def write_address(controls: Controls, main_ranking: str = "") -> dict[str, str]:
     if controls.kind not in BY_FRACTION:
         address.pop("fraction", None)
     return address
+
+
+def settings_of(controls: Controls) -> dict[str, str]:
+    """All that the controls are set to, as an address would say it, however long: to be kept with answers."""
+    return {"prompt": controls.prompt, "ranking": controls.ranking} | write_address(
+        replace(controls, preset=""), longest=10**7
+    )
 
 
 def _text(value: object) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 
 import streamlit as st
 
+from explorer.charts.labels import signed
 from explorer.charts.palette import ALIGNED, PATCHED, RANDOM, UNPATCHED
 from explorer.report.diff import Piece, differing, first_difference, to_html
-from explorer.report.gauge import gauge_html, signed
+from explorer.report.gauge import gauge_html
 from explorer.report.verdict_words import outcomes_sentence
 from explorer.scoring.refusal import RefusalScorer
 from explorer.serve.generation import CONTROL, LIVE_SCORERS, SHOWN, Column, End

@@ -55,12 +55,7 @@ def follow_address(rankings: Sequence[str], second: str = "") -> None:
     presets = _presets()
     address = {name: st.query_params[name] for name in ADDRESS_NAMES if name in st.query_params}
     if address and address not in st.session_state.get(_WRITTEN, []):
-        values, problems = read_address(address, rankings, presets)
-        for field, value in values.items():
-            st.session_state[_KEY + field] = value
-        if "fraction" in values:
-            st.session_state[_LINKED] = values["fraction"]
-        st.session_state[_PROBLEMS] = problems
+        st.session_state[_PROBLEMS] = _take(address, rankings, presets)
     first = next(iter(presets), "")
     st.session_state.setdefault(_KEY + "prompt", presets.get(first, ""))
     for field in _FIELDS:
@@ -73,6 +68,28 @@ def follow_address(rankings: Sequence[str], second: str = "") -> None:
         st.session_state[_KEY + "other"] = second if second in others else next(iter(others), "")
     for problem in st.session_state.get(_PROBLEMS, []):
         st.warning(plain(problem), icon=":material/link_off:")
+
+
+def load_settings(settings: Mapping[str, str], rankings: Sequence[str]) -> None:
+    """Set every control to what was kept with answers, before the page is drawn.
+
+    Args:
+        settings: of `address.settings_of`.
+        rankings: the run's, the main one first.
+    """
+    for field in _FIELDS:
+        st.session_state[_KEY + field] = getattr(DEFAULTS, field)
+    st.session_state[_PROBLEMS] = _take(settings, rankings, _presets())
+
+
+def _take(address: Mapping[str, str], rankings: Sequence[str], presets: Mapping[str, str]) -> list[str]:
+    """Set the controls to what an address says; a sentence for each part of it that is not usable."""
+    values, problems = read_address(address, rankings, presets)
+    for field, value in values.items():
+        st.session_state[_KEY + field] = value
+    if "fraction" in values:
+        st.session_state[_LINKED] = values["fraction"]
+    return problems
 
 
 def write_to_address(controls: Controls, rankings: Sequence[str]) -> None:

@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from explorer.charts.labels import rate
-from explorer.report.gauge import signed
+from explorer.charts.labels import rate, signed
 from explorer.report.ranking_names import main_method, of_method
 from explorer.runs.reader import Run
 from explorer.serve.generation import Generation

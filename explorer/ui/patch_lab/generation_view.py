@@ -11,8 +11,10 @@ from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.runs.reader import Run
 from explorer.serve.generation import CONTROL, SHOWN, Column, Generation, Guard, Phase, Request
+from explorer.serve.history import origin_of
 from explorer.serve.pairs import PairService
 from explorer.ui.current_run import tensors
+from explorer.ui.patch_lab.address import settings_of
 from explorer.ui.patch_lab.answer_cards import Shown, show_answers
 from explorer.ui.patch_lab.choice import Controls, check_direction, check_tokens, control_of, how_words, share
 from explorer.ui.patch_lab.history_view import keep, patched_words
@@ -75,6 +77,8 @@ def generate(service: PairService, controls: Controls, ns: NeuronSet, run: Run) 
         patch.strength,
         patch.positions,
         control_of(controls, ns)[0],
+        settings_of(controls),
+        origin_of(run, controls.ranking),
     )
     before: Generation | None = st.session_state.get(_GENERATION)
     if before is not None:
