@@ -13,6 +13,7 @@ from explorer.ui.patch_lab.answers_view import show_present
 from explorer.ui.patch_lab.cached_view import show_cached
 from explorer.ui.patch_lab.choice import control_of, try_choose
 from explorer.ui.patch_lab.history_view import show_history
+from explorer.ui.patch_lab.list_view import show_list
 from explorer.ui.patch_lab.overlap_view import show_overlap
 from explorer.ui.patch_lab.presets import show_presets
 from explorer.ui.plain import plain, show_problem
@@ -86,4 +87,6 @@ else:
     strip_view.show_strip(service, chosen)
     show_present(run, service, chosen, neurons, generation)
 show_overlap(run, chosen, neurons, rankings)
+if not missing:
+    show_list(run, service, chosen, neurons)
 show_history(rankings)

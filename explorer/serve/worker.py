@@ -30,6 +30,7 @@ from explorer.serve.generation import (
 )
 from explorer.serve.job import Began, Ended, Job, Loading, Phase
 from explorer.serve.loading import SharedPair
+from explorer.serve.prompt_list import Listed, PromptList, column_of, write_list
 from explorer.serve.strip import Grew, Strip, write_strip
 from explorer.serve.tracing import Reading, Traced, TraceRequest, Tracing, trace_request
 
@@ -186,6 +187,8 @@ class Worker:
             return self._generate(pair, job)
         if isinstance(job, Strip):
             return self._film(pair, job)
+        if isinstance(job, PromptList):
+            return self._list(pair, job)
         raise TypeError(f"a worker knows no job of type {type(job).__name__}")
 
     def _trace(self, pair: "Pair", tracing: Tracing) -> Ended:
@@ -211,6 +214,24 @@ class Worker:
                 return Ended(notice=strip.why_left())
             if time.monotonic() - start > strip.limits.running:
                 return Ended(notice=f"The answers were cut after {strip.limits.running:.0f} s; ask for fewer tokens.")
+        return Ended()
+
+    def _list(self, pair: "Pair", work: PromptList) -> Ended:
+        work.tell(Began(Phase.WRITING))
+        _leave_a_core()
+        start = time.monotonic()
+        for answered in write_list(pair, work.request):
+            for place, answers in answered.items():
+                texts = {name: answer.text for name, answer in answers.items()}
+                scored = self._score(pair, work.request.prompts[place], texts)
+                columns = {}
+                for name, answer in answers.items():
+                    scores = scored.costs.get(name), scored.refused.get(name), scored.rewards.get(name)
+                    columns[name] = column_of(answer, pair.stop_ids, scores)
+                if not work.tell(Listed(place, columns)) or work.halted:
+                    return Ended(notice=work.why_left())
+            if time.monotonic() - start > work.limits.running:
+                return Ended(notice=f"The list was cut after {work.limits.running:.0f} s; shorten it.")
         return Ended()
 
     def _generate(self, pair: "Pair", generation: Generation) -> Ended:

@@ -85,3 +85,16 @@ def test_settings_are_loaded_again_and_two_generations_compared(tiny_run, open_p
     box = app.multiselect(key="history-compared")
     box.set_value([str(b.key).removeprefix("load-") for b in loads]).run()
     assert says(app, "Marked: words that the first answer does not have")
+
+
+def test_a_list_of_ones_own_is_answered_in_a_table(tiny_run, open_page) -> None:
+    app = open_page(PATCH_LAB, prompt="Why?", fraction="0.1", tokens="16")
+    app.button(key="list-start").click().run()
+    assert any("holds no prompts" in e.value for e in app.error)
+    app.text_area(key="list-text").set_value("Why?\nHow?\nWhen?").run()
+    app.button(key="list-start").click().run()
+    until(app, lambda app: says(app, "Refused of n = 3"))
+    until(app, lambda app: any(e.proto.label == "JSON" for e in app.get("download_button")))
+    table = app.dataframe[0].value
+    assert table["prompt"].tolist() == ["Why?", "How?", "When?"]
+    assert {f"verdict_{name}" for name in ("unpatched", "patched", "control", "aligned")} <= set(table)
