@@ -12,6 +12,7 @@ from explorer.ui.patch_lab import generation_view as view
 from explorer.ui.patch_lab.answers_view import show_present
 from explorer.ui.patch_lab.cached_view import show_cached
 from explorer.ui.patch_lab.choice import control_of, try_choose
+from explorer.ui.patch_lab.conversation_view import show_turns
 from explorer.ui.patch_lab.history_view import show_history
 from explorer.ui.patch_lab.list_view import show_list
 from explorer.ui.patch_lab.overlap_view import show_overlap
@@ -84,6 +85,7 @@ if no_control:
 if missing:
     show_cached(run, chosen)
 else:
+    show_turns()
     strip_view.show_strip(service, chosen)
     show_present(run, service, chosen, neurons, generation)
 show_overlap(run, chosen, neurons, rankings)

@@ -16,8 +16,9 @@ from explorer.engine.decoding import Emitted, decode, read_shared_prefix
 from explorer.engine.drafts import PROMPT_LOOKUP, Draft
 from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
 from explorer.errors import ExplorerError
+from explorer.models.chat import Turn
 from explorer.models.pair import Pair
-from explorer.models.prompting import TextStream, continuation
+from explorer.models.prompting import TextStream, check_prompt, continuation
 from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.progress import Progress
@@ -178,6 +179,7 @@ def stream(
     strength: float = 1.0,
     positions: str | int = "all",
     control: NeuronSet | None = None,
+    before: Sequence[Turn] = (),
 ) -> Iterator[Step]:
     """The three columns token by token, and a fourth with `control`; the pieces of a column join to its whole text.
 
@@ -188,6 +190,8 @@ def stream(
         draft: see `options.Decoding`.
         strength, positions: see `generate`.
         control: a second set, patched in the same way in a column of its own: as many random neurons, mostly.
+        before: what was said before the prompt, (role, text) each, with roles system (first), user and assistant; all
+            columns read the same.
 
     Raises:
         ExplorerError: the prompt, the length, the set, the strength or the positions are not usable.
@@ -195,7 +199,11 @@ def stream(
     how = Decoding(max_new_tokens, draft=draft)
     sets = [ns] if control is None else [ns, control]
     what = Columns([Patch(one, strength, positions) for one in sets])
-    return _steps(pair, pair.encode(prompt, max_new_tokens), what, how)
+    if before:
+        ids = pair.encode_dialogue([*before, ("user", check_prompt(prompt))], max_new_tokens)
+    else:
+        ids = pair.encode(prompt, max_new_tokens)
+    return _steps(pair, ids, what, how)
 
 
 def _steps(pair: Pair, ids: list[int], what: Columns, how: Decoding) -> Iterator[Step]:

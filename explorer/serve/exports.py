@@ -57,7 +57,10 @@ def to_csv(history: Sequence[Record]) -> str:
 def to_markdown(kept: Record) -> str:
     """A report on one record: prompt, verdicts and scores, the answers, what was patched, and how to do it again."""
     titles = TITLES[kept.direction]
-    lines = ["# Patch lab", "", "Prompt:", "", *_fenced(kept.prompt), ""]
+    lines = ["# Patch lab", ""]
+    for role, text in kept.before:
+        lines += [f"{role.capitalize()}:", "", *_fenced(text), ""]
+    lines += ["Prompt:", "", *_fenced(kept.prompt), ""]
     lines += ["| answer | verdict | cost | reward | tokens |", "|---|---|---|---|---|"]
     for name in kept.names:
         cells = [titles[name], kept.verdicts.get(name) or "–", signed(kept.costs.get(name))]
@@ -83,6 +86,8 @@ def to_code(kept: Record) -> str:
     turned = "pair.reversed()" if kept.direction == "break" else "pair"
     lines += [f"prompt = {kept.prompt!r}", f"how = dict(max_new_tokens={kept.max_new_tokens}"]
     lines[-1] += f", strength={kept.strength!r}, positions={kept.positions!r})"
+    if kept.before:
+        return "\n".join([*lines, *_streamed(kept, turned)]) + "\n"
     lines += [f"out = explorer.generate({turned}, [prompt], neurons, **how)"]
     shown = "out.unpatched[0].text, out.patched[0].text, out.aligned[0].text"
     lines += [f"print({shown}, sep='\\n\\n')"]
@@ -91,6 +96,19 @@ def to_code(kept: Record) -> str:
         lines += [f"random = NeuronSet.random_like(neurons, seed={int(seed)})"]
         lines += [f"print(explorer.generate({turned}, [prompt], random, **how).patched[0].text)"]
     return "\n".join(lines) + "\n"
+
+
+def _streamed(kept: Record, turned: str) -> list[str]:
+    """The end of the code where something was said before the prompt."""
+    control = ""
+    lines = [f"before = {[tuple(turn) for turn in kept.before]!r}"]
+    if "control" in kept.texts:
+        lines += [f"random = NeuronSet.random_like(neurons, seed={int(_seed(kept.settings))})"]
+        control = ", control=random"
+    lines += [f"steps = list(explorer.stream({turned}, prompt, neurons, **how, before=before{control}))"]
+    lines += [f"for name in {list(kept.names)!r}:"]
+    lines += ['    print("".join(getattr(step, name).text for step in steps if getattr(step, name)), end="\\n\\n")']
+    return lines
 
 
 def _chosen(kept: Record) -> tuple[list[str], list[str]]:

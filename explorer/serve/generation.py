@@ -68,6 +68,7 @@ class Request:
             M2 and M1.
         strength, positions: of the patch, see `explorer.stream`.
         control: a second set, patched in the same way in a column of its own; None for no such column.
+        before: what was said before the prompt, see `explorer.stream`; () for nothing.
         settings, origin: kept with the answers, see `history.Record`.
     """
 
@@ -81,6 +82,7 @@ class Request:
     strength: float = 1.0
     positions: str | int = "all"
     control: NeuronSet | None = None
+    before: tuple[tuple[str, str], ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
 

@@ -38,6 +38,7 @@ class Record:
         origin: of `origin_of`.
         neuron_list: the patched neurons as "layer.index", between spaces; "" for more than `MOST_LISTED`.
         neurons_sha256: of the patched neurons, see `set_digest`.
+        before: what was said before the prompt: [role, text] each.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Record:
     origin: dict[str, str] = field(default_factory=dict)
     neuron_list: str = ""
     neurons_sha256: str = ""
+    before: list[list[str]] = field(default_factory=list)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,6 +84,7 @@ class Asked:
         control: the set of the column of random neurons; None for no such column.
         max_new_tokens, direction, strength, positions: see `generation.Request`.
         about: how the set was chosen: ranking and kind.
+        before: what was said before the prompt.
         settings: of the Patch lab, as in its address.
         origin: of `origin_of`.
     """
@@ -95,6 +98,7 @@ class Asked:
     about: Mapping[str, object]
     settings: Mapping[str, str]
     origin: Mapping[str, str]
+    before: tuple[tuple[str, str], ...] = ()
 
 
 def origin_of(run: Run, ranking: str) -> dict[str, str]:
@@ -140,6 +144,7 @@ def record_of(generation: Generation) -> Record:
         asked.about,
         asked.settings,
         asked.origin,
+        asked.before,
     )
     stopped = generation.stopped or bool(generation.notice)
     return record(generation.id, asked.prompt, generation.columns, how, stopped, generation.tokens_per_second)
@@ -193,6 +198,7 @@ def record(
         origin=dict(asked.origin),
         neuron_list=" ".join(f"{layer}.{neuron}" for layer, neuron in pairs),
         neurons_sha256=set_digest(ns),
+        before=[list(turn) for turn in asked.before],
     )
 
 

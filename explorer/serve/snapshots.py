@@ -101,5 +101,13 @@ def _is_record(value: Any) -> bool:
             return False
         if not all(isinstance(cell, types) for cell in cells.values()):
             return False
+    turns = value["before"]
+    if not isinstance(turns, list) or not all(_is_turn(turn) for turn in turns):
+        return False
     ends = {"", *(end.value for end in End)}
     return {"unpatched", "patched", "aligned"} <= set(value["texts"]) and set(value["ends"].values()) <= ends
+
+
+def _is_turn(turn: Any) -> bool:
+    """Whether a JSON value is [role, text]."""
+    return isinstance(turn, list) and len(turn) == 2 and all(isinstance(part, str) for part in turn)

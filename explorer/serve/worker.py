@@ -63,6 +63,7 @@ def stream_request(pair: "Pair", request: Request) -> "Iterator[Step]":
         strength=request.strength,
         positions=request.positions,
         control=request.control,
+        before=request.before,
     )
 
 
@@ -236,7 +237,7 @@ class Worker:
 
     def _generate(self, pair: "Pair", generation: Generation) -> Ended:
         asked = generation.request
-        if asked.guard is not None:
+        if asked.guard is not None and not asked.before:  # it was fitted on prompts alone
             generation.tell(Foreseen(foresee_harm(pair, asked.prompt, asked.guard)))
         texts = dict.fromkeys(asked.columns, "")
         notice = self._write(pair, generation, texts)

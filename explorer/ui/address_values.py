@@ -2,8 +2,8 @@
 
 if heed("share", {"1%": 0.01, "5%": 0.05}, FRACTION): …       # the address has set the control
 
-`?fraction=0.05`, `?ranking=attribution` and `?suite=redteam_eval` mean the same on every page, as in the Patch lab. What
-a page does not offer is said in one sentence.
+`?fraction=0.05`, `?ranking=attribution` and `?suite=redteam_eval` mean the same on every page, as in the Patch lab.
+What a page does not offer is said in one sentence.
 """
 
 from collections.abc import Mapping

@@ -98,3 +98,27 @@ def test_a_list_of_ones_own_is_answered_in_a_table(tiny_run, open_page) -> None:
     table = app.dataframe[0].value
     assert table["prompt"].tolist() == ["Why?", "How?", "When?"]
     assert {f"verdict_{name}" for name in ("unpatched", "patched", "control", "aligned")} <= set(table)
+
+
+def test_a_conversation_goes_on_for_all_columns_and_comes_back_with_a_link(tiny_run, open_page) -> None:
+    app = open_page(PATCH_LAB, prompt="Why?", fraction="0.1", tokens="16", system="Be brief.")
+    assert app.text_area(key="patch_system").value == "Be brief."
+    app.button(key="generate").click().run()
+    until(app, lambda app: says(app, "Done:"))
+    assert not any(b.key == "trace-start" for b in app.button)  # a trace reads a prompt alone
+    app.button(key="continue-conversation").click().run()
+    assert app.text_area(key="patch_prompt").value == ""
+    assert says(app, "Said before")
+    app.text_area(key="patch_prompt").set_value("And then?").run()
+    app.button(key="generate").click().run()
+    until(app, lambda app: says(app, "Done:") and not says(app, "stale"))
+    assert "before=before" in code_of(app)
+    app.button(key="copy-link").click().run()
+    link = next(c.value for c in app.code if "answers=" in c.value)
+    other = open_page(PATCH_LAB, answers=link.split("answers=")[1][:16])
+    assert texts(other)[:4] == texts(app)[:4]
+    assert says(other, "Said before")
+    assert not says(other, "have changed since")
+    other.button(key="start-over").click().run()
+    assert not says(other, "Said before")
+    assert says(other, "have changed since")

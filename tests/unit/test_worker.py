@@ -401,3 +401,23 @@ def test_harm_is_foreseen_of_m1_whichever_way_round(pair, source) -> None:
         foreseen.append(generation.foreseen)
     assert foreseen[0] == foreseen[1]
     assert "not harmful**, cost −2.0" in foreseen_words(generation)
+
+
+def test_what_was_said_before_is_read_by_every_column(pair, source) -> None:
+    said = (("system", "Be brief."), ("user", "Hello."), ("assistant", "Yes?"))
+    asked = replace(request("Tell me about the sea."), before=said)
+    generation = Generation(asked)
+    Worker(source, stream_request, no_score).submit(generation)
+    finish(generation)
+    assert generation.problem == ""
+    ids = pair.encode_dialogue([*said, ("user", asked.prompt)], asked.max_new_tokens)
+    assert len(ids) > len(pair.encode(asked.prompt))
+    steps = list(explorer.stream(pair, asked.prompt, asked.neurons, asked.max_new_tokens, before=said))
+    for name in COLUMNS:
+        tokens = [getattr(step, name) for step in steps]
+        assert generation.columns[name].ids == [token.id for token in tokens if token is not None]
+
+
+def test_a_dialogue_that_leaves_no_room_is_one_sentence(pair) -> None:
+    with pytest.raises(ExplorerError, match="Shorten it"):
+        explorer.stream(pair, "Why?", NeuronSet.empty(pair), 12, before=[("user", "x" * 7000), ("assistant", "y")])

@@ -45,6 +45,7 @@ _ADDRESS = {
     "part": "part",
     "with": "other",
     "control": "control",
+    "system": "system",
 }
 """Names in the address, and the controls they set."""
 
@@ -125,7 +126,7 @@ def _text(value: object) -> str:
 def _read(field: str, text: str, rankings: Collection[str], presets: Mapping[str, str]) -> object:
     shown = f"“{text[:40]}”"
     match field:
-        case "prompt":
+        case "prompt" | "system":
             return check_prompt(text)
         case "preset" if text not in presets:
             raise ExplorerError(f"There is no preset {shown}.")

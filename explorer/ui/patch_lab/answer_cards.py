@@ -135,6 +135,11 @@ def heading(name: str, direction: str = "restore") -> str:
     return f':color[●]{{foreground="{colour(name, direction)}"}} **{_TITLES[direction][name]}**'
 
 
+def title(name: str, direction: str = "restore") -> str:
+    """A column's title in words."""
+    return _TITLES[direction][name]
+
+
 def colour(name: str, direction: str = "restore") -> str:
     """The colour of a column: of the model that answers there."""
     return _COLOURS[direction][name]

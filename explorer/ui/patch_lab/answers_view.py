@@ -8,7 +8,7 @@ from explorer.runs.reader import Run
 from explorer.serve.generation import CONTROL, Generation
 from explorer.serve.history import Asked, Record, origin_of, record, record_of
 from explorer.serve.pairs import PairService
-from explorer.ui.patch_lab import generation_view, linked_view, strip_view, trace_view
+from explorer.ui.patch_lab import conversation_view, generation_view, linked_view, strip_view, trace_view
 from explorer.ui.patch_lab.address import settings_of
 from explorer.ui.patch_lab.answer_cards import Shown, scores_about, show_answers
 from explorer.ui.patch_lab.cached_view import show_known
@@ -44,12 +44,15 @@ def show_present(
         st.fragment(show_answers)(shown, about)
         known = None if changed else shown
     else:
-        known = None if generation is not None else show_known(run, controls)
+        said_before = conversation_view.before(controls)
+        known = None if generation is not None or said_before else show_known(run, controls)
         if known is None:
             stale = generation_view.stale_words(generation, controls, neurons)
             generation_view.show_generation(service, generation, about, controls, stale)
+    conversation_view.show_continue(generation)
     show_share(_kept(run, controls, neurons, generation, known, linked))
-    patch = None if neurons is None or known is None else Patch(neurons, controls.strength, controls.where)
+    alone = not conversation_view.before(controls)
+    patch = None if neurons is None or known is None or not alone else Patch(neurons, controls.strength, controls.where)
     answers = trace_view.of_generation(generation) or trace_view.of_known(run, known, patch)
     trace_view.show_trace(service, run, answers)
     show_foreseen(run, generation)
@@ -71,5 +74,6 @@ def _kept(
     control = control_of(controls, neurons)[0] if CONTROL in known.columns else None
     how = (known.max_new_tokens, controls.direction, controls.strength, controls.where)
     chosen = {"ranking": controls.ranking, "kind": controls.kind}
-    asked = Asked(neurons, control, *how, chosen, settings_of(controls), origin_of(run, controls.ranking))
+    origin, said = origin_of(run, controls.ranking), conversation_view.before(controls)
+    asked = Asked(neurons, control, *how, chosen, settings_of(controls), origin, said)
     return record("known", known.prompt, known.columns, asked)

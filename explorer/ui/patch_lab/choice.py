@@ -78,6 +78,7 @@ class Controls:
         part: one of `PARTS`: of kind "top", which of the neurons beside those of a second ranking.
         other: the second ranking; "" where there is none.
         control: whether as many random neurons are patched in a column of their own.
+        system: the system prompt; "" for the template's own, if it has one.
     """
 
     prompt: str = ""
@@ -97,6 +98,7 @@ class Controls:
     part: str = "all"
     other: str = ""
     control: bool = True
+    system: str = ""
 
     @property
     def where(self) -> str | int:
@@ -208,6 +210,7 @@ def check_direction(direction: str) -> str:
 def options_summary(controls: Controls) -> str:
     """What the options say, where they differ from the defaults: "break · strength 0.5 · prompt"; else ""."""
     parts = [controls.direction] if controls.direction != DEFAULTS.direction else []
+    parts += ["own system prompt"] if controls.system.strip() else []
     return " · ".join([*parts, *how_words(controls.strength, controls.where)])
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label
 from explorer.data.suites_io import load_presets
+from explorer.models.prompting import MAX_PROMPT_CHARS
 from explorer.neurons.patch import STRONGEST, WEAKEST
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.sets import NeuronSet
@@ -196,6 +197,14 @@ def show_options(controls: Controls) -> None:
     )
     with st.popover("Options", icon=":material/tune:"):
         _number("Tokens per answer", "tokens", MIN_TOKENS, MAX_TOKENS, step=16)
+        st.text_area(
+            "System prompt",
+            height=68,
+            placeholder="The template's own",
+            key=_KEY + "system",
+            max_chars=MAX_PROMPT_CHARS,
+            persist_state="session",
+        )
         st.radio(
             "Direction",
             list(DIRECTIONS),

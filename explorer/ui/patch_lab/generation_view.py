@@ -17,6 +17,7 @@ from explorer.ui.current_run import tensors
 from explorer.ui.patch_lab.address import settings_of
 from explorer.ui.patch_lab.answer_cards import Shown, show_answers
 from explorer.ui.patch_lab.choice import Controls, check_direction, check_tokens, control_of, how_words, share
+from explorer.ui.patch_lab.conversation_view import before
 from explorer.ui.patch_lab.history_view import keep, patched_words
 from explorer.ui.plain import plain, show_problem
 
@@ -77,12 +78,13 @@ def generate(service: PairService, controls: Controls, ns: NeuronSet, run: Run) 
         patch.strength,
         patch.positions,
         control_of(controls, ns)[0],
+        before(controls),
         settings_of(controls),
         origin_of(run, controls.ranking),
     )
-    before: Generation | None = st.session_state.get(_GENERATION)
-    if before is not None:
-        before.drop()
+    earlier: Generation | None = st.session_state.get(_GENERATION)
+    if earlier is not None:
+        earlier.drop()
     generation = Generation(request)
     service.worker.submit(generation)
     st.session_state[_GENERATION] = generation
@@ -106,8 +108,9 @@ def stale_words(generation: Generation | None, controls: Controls, ns: NeuronSet
         "the direction": (asked.direction, controls.direction),
         "the strength": (asked.strength, controls.strength),
         "the positions": (asked.positions, controls.where),
+        "the conversation": (asked.before, before(controls)),
     }
-    changed = [what for what, (before, after) in now.items() if before != after]
+    changed = [what for what, (then, after) in now.items() if then != after]
     if asked.neurons != ns:
         changed.insert(0, "the neurons")
     if not changed:
@@ -149,7 +152,7 @@ def _draw(
         hint = "Press Generate (Ctrl+Enter) to see the answers grow together."
         show_answers(Shown("", empty, 64, hint=hint, direction=controls.direction), about)
         return
-    before = generation.active
+    was_active = generation.active
     generation.drain()
     if generation.problem:
         show_problem(generation.problem)
@@ -165,7 +168,7 @@ def _draw(
         _show_status(service, generation)
     if generation.note:
         st.caption(f":material/info: {plain(generation.note)}")
-    if before and not generation.active:
+    if was_active and not generation.active:
         keep(generation)
         st.rerun()  # the buttons and the history stand outside of this fragment
 

@@ -12,6 +12,7 @@ from explorer.serve.history import Record, remember
 from explorer.ui.patch_lab.answer_cards import colour, heading
 from explorer.ui.patch_lab.choice import how_words
 from explorer.ui.patch_lab.controls import load_settings
+from explorer.ui.patch_lab.conversation_view import set_turns
 from explorer.ui.patch_lab.verdict_chip import show_chip
 from explorer.ui.plain import plain
 
@@ -92,6 +93,12 @@ def _how(kept: Record) -> str:
     return f"{patched_words(kept.direction)}: {size}, {kept.set}{how}{ending}"
 
 
+def _load(kept: Record, rankings: Sequence[str]) -> None:
+    """Set the controls and the conversation to those of a record."""
+    load_settings(kept.settings, rankings)
+    set_turns(kept.before)
+
+
 def _show_record(kept: Record, rankings: Sequence[str]) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -102,8 +109,8 @@ def _show_record(kept: Record, rankings: Sequence[str]) -> None:
                 key=f"load-{kept.id}",
                 type="tertiary",
                 disabled=not kept.settings,
-                on_click=load_settings,
-                args=(kept.settings, rankings),
+                on_click=_load,
+                args=(kept, rankings),
             )
         st.caption(plain(_how(kept)))
         for name, place in zip(kept.names, st.columns(len(kept.names)), strict=True):

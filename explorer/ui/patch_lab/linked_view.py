@@ -11,6 +11,7 @@ from explorer.serve.snapshots import load
 from explorer.ui.patch_lab.answer_cards import Shown
 from explorer.ui.patch_lab.choice import Controls
 from explorer.ui.patch_lab.controls import load_settings
+from explorer.ui.patch_lab.conversation_view import before, set_turns
 from explorer.ui.patch_lab.share_view import ANSWERS
 from explorer.ui.plain import plain
 
@@ -31,6 +32,7 @@ def follow_link(rankings: Sequence[str]) -> None:
         else:
             st.session_state[_RECORD] = found
             load_settings(found.settings, rankings)
+            set_turns(found.before)
     said = st.session_state[_RECORD]
     if isinstance(said, str):
         st.warning(plain(said), icon=":material/link_off:")
@@ -57,6 +59,8 @@ def shown_of(kept: Record) -> Shown:
 def changed_since(kept: Record, controls: Controls, neurons: NeuronSet | None) -> bool:
     """Whether the controls ask for other answers than these."""
     if neurons is None or set_digest(neurons) != kept.neurons_sha256:
+        return True
+    if [list(turn) for turn in before(controls)] != kept.before:
         return True
     asked = (kept.prompt, kept.max_new_tokens, kept.direction, kept.strength, kept.positions)
     return asked != (

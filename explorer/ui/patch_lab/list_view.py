@@ -39,6 +39,7 @@ def show_list(run: Run, service: PairService, controls: Controls, neurons: Neuro
         uploaded = right.file_uploader(
             "or a file", ["txt", "csv", "tsv", "jsonl", "json"], key="list-file", max_upload_size=1
         )
+        st.caption("Each prompt is asked by itself: without the system prompt and without earlier turns.")
         if st.button("Answer all", icon=":material/playlist_play:", key="list-start", disabled=neurons is None):
             try:
                 prompts = read_upload(uploaded.name, uploaded.getvalue()) if uploaded else read_prompts(pasted)

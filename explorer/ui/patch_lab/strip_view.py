@@ -20,12 +20,16 @@ from explorer.serve.strip import ALIGNED, FRACTIONS, UNPATCHED, Strip, StripRequ
 from explorer.ui.patch_lab.answer_cards import Shown, colour
 from explorer.ui.patch_lab.choice import BY_FRACTION, Controls, check_direction, check_tokens, choose, share
 from explorer.ui.patch_lab.controls import take_fraction
+from explorer.ui.patch_lab.conversation_view import before
 from explorer.ui.patch_lab.generation_view import draft_of
 from explorer.ui.patch_lab.verdict_chip import show_chip
 from explorer.ui.plain import plain, show_problem
 
 _STRIP, _ASKED = "patch-strip", "patch-strip-asked"
 _EVERY = 0.3
+_FREE = ("fraction", "preset", "control")
+"""Settings that a strip does not depend on."""
+
 _SHOWN = 120
 """Characters of an answer in a frame; the columns have all of it."""
 
@@ -52,10 +56,11 @@ def ask(service: PairService, controls: Controls, scores: Ranking, run: Run, oth
         controls.strength,
         controls.where,
         draft_of(run),
+        before(controls),
     )
-    before: Strip | None = st.session_state.get(_STRIP)
-    if before is not None:
-        before.drop()
+    earlier: Strip | None = st.session_state.get(_STRIP)
+    if earlier is not None:
+        earlier.drop()
     strip = Strip(request)
     service.worker.submit(strip)
     st.session_state[_STRIP], st.session_state[_ASKED] = strip, _settings(controls)
@@ -76,7 +81,8 @@ def _sets(controls: Controls, scores: Ranking, other: Ranking | None) -> dict[fl
 
 def _settings(controls: Controls) -> dict[str, object]:
     """What must be the same for a strip to answer what the controls ask, at any of its fractions."""
-    return {name: value for name, value in asdict(controls).items() if name not in ("fraction", "preset", "control")}
+    settings = {name: value for name, value in asdict(controls).items() if name not in _FREE}
+    return settings | {"before": before(controls)}
 
 
 def known_at(controls: Controls) -> Shown | None:
@@ -107,7 +113,7 @@ def show_strip(service: PairService, controls: Controls) -> None:
 
 
 def _draw(service: PairService, strip: Strip, controls: Controls) -> None:
-    before = strip.active
+    was_active = strip.active
     strip.drain()
     asked = strip.request
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -127,7 +133,7 @@ def _draw(service: PairService, strip: Strip, controls: Controls) -> None:
     if not strip.active and not strip.notice:
         sizes = [len(ns) for ns in asked.sets.values()]
         st.markdown(flip_sentence(outcomes, fractions, sizes, _outcome(strip, ALIGNED), asked.direction))
-    if before and not strip.active:
+    if was_active and not strip.active:
         st.rerun()  # the columns below take their answers from it
 
 
