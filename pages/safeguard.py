@@ -30,7 +30,7 @@ for method, rows in chosen.others.items():
 
 curve = safeguard.curve(frame, measure)
 show_chart(
-    curve_chart(curve, "Neurons read", safeguard.MEASURES[measure], share=False),
+    curve_chart(curve, "Neurons read", safeguard.MEASURES[measure], share=False, least=safeguard.LEAST[measure]),
     f"{safeguard.MEASURES[measure]} against the number of neurons, with random neurons and the majority-class baseline",
 )
 caption_and_csv(

@@ -221,6 +221,10 @@ class DecodeBatch:
         self.pending = [[context.written[-1], *drafts.get(context, [])] for context in last]
         self.drafted = max(map(len, drafts.values()), default=0)
 
+    def _go_on_with(self, passes: list[DecodePass]) -> None:
+        """Other passes hold the rows from now on; nothing that was recorded of a step is right for them."""
+        self.passes, self.graphs, self._arranged = passes, graphs_for(passes), None
+
     def _begin(self, longest: int) -> list[DecodePass]:
         modules = [self.pair.backbone1] if self.pair.shared else [self.pair.backbone1, self.pair.backbone2]
         return [begin(module, longest) for module in modules]

@@ -6,6 +6,7 @@ of a batch then has its own scale vector. Anything else is two models in lockste
 
 import copy
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 
 from explorer.errors import ExplorerError
 from explorer.models import prompting
+from explorer.models.chat import Turn
 from explorer.models.experts import ExpertLayer
 from explorer.models.families import down_names, family_of, parts_of
 from explorer.models.ia3 import has_neuron_factors, is_down_only_ia3, read_ia3
@@ -173,7 +175,22 @@ class Pair:
         Raises:
             ExplorerError: the prompt is empty, too long, or leaves no room for `max_new_tokens`.
         """
-        ids = prompting.encode(self.tokenizer, prompt)
+        return self._with_room(prompting.encode(self.tokenizer, prompt), max_new_tokens)
+
+    def encode_dialogue(self, turns: Sequence[Turn], max_new_tokens: int = 0) -> list[int]:
+        """Token ids of a chat-formatted dialogue, the last turn a user's; what was said is plain text throughout.
+
+        Args:
+            turns: (role, text), role "system" (first, if at all), "user" or "assistant".
+            max_new_tokens: that there must be room for.
+
+        Raises:
+            ExplorerError: the template drops a turn or there is none, or the dialogue is too long.
+        """
+        return self._with_room(prompting.encode_dialogue(self.tokenizer, turns), max_new_tokens)
+
+    def _with_room(self, ids: list[int], max_new_tokens: int) -> list[int]:
+        """The token ids of what is asked, where the models can read them and have room for the answer."""
         if max(ids) >= self.reading.rows:
             token = self.tokenizer.convert_ids_to_tokens(max(ids))
             raise ExplorerError(f"The prompt holds “{token}”, for which the models have no embedding; leave it out.")

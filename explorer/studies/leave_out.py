@@ -165,9 +165,9 @@ def leave_out_sentence(table: pd.DataFrame) -> str:
         f"**{len(dead)} of {k}** neurons are necessary" if len(dead) else f"**No single one of the {k}** is necessary"
     )
     text = (
-        f"{lead}: together they raise the margin of M2's answer over M1's by {signed(margin.value)} nats a prompt (95 % "
-        f"interval {signed(margin.low)} to {signed(margin.high)}), and leaving out {name}, the one that counts most, "
-        f"takes away {rate(worst['loss'] / margin.value)} of it ({signed(worst['loss'])} nats, "
+        f"{lead}: together they raise the margin of M2's answer over M1's by {signed(margin.value)} nats a prompt "
+        f"(95 % interval {signed(margin.low)} to {signed(margin.high)}), and leaving out {name}, the one that counts "
+        f"most, takes away {rate(worst['loss'] / margin.value)} of it ({signed(worst['loss'])} nats, "
         f"{signed(worst['loss_low'])} to {signed(worst['loss_high'])}); {sure} of {k} take away something after Holm's "
         f"correction ({where})."
     )

@@ -15,6 +15,7 @@ from explorer.charts.matrix import CELL
 from explorer.data.suites_io import WITHHELD
 from explorer.report.addresses import lab_address
 from explorer.runs.reader import Run
+from explorer.ui.address_values import RANKING, SUITE, heed
 from explorer.ui.current_run import table
 from explorer.ui.widgets import Unchecked
 
@@ -101,6 +102,11 @@ def pick(
     width: int = 320,
     default: T | None = None,
 ) -> T:
-    """A select box kept in the address; it begins with `default`, else with the first option."""
-    index = 0 if default is None or default not in options else list(options).index(default)
+    """A select box kept in the address; it begins with `default`, else with the first option.
+
+    Prompts are chosen by the shared name `suite` as well, rankings by `ranking`.
+    """
+    shared = {"prompts": SUITE, "ranking": RANKING}.get(key, "")
+    asked = heed(key, {format_func(option): option for option in options}, shared)
+    index = 0 if asked or default is None or default not in options else list(options).index(default)
     return st.selectbox(label, options, index=index, key=key, format_func=format_func, bind="query-params", width=width)

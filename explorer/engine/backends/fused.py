@@ -110,13 +110,14 @@ class FusedPass:
     """
 
     def __init__(self, module: "PreTrainedModel", weights: FusedWeights, longest: int) -> None:
-        self.module, self.weights, self.longest = module, weights, longest
+        self.module, self.weights = module, weights
         self.row_price: float | None = weights.head.row_price
         self.can_branch = True
         self.device = module.device
         rope = getattr(module.base_model.rotary_emb, "rope_type", "")
         ropes = set(rope.values() if isinstance(rope, dict) else [rope])
         self.replays = self.device.type == "cuda" and ropes <= STEADY_ROPES
+        self.longest = self._rounded(longest)
         self.padding = Padding(torch.device("cpu"))
         self.rows = 0
         self.written = 0
@@ -211,7 +212,6 @@ class FusedPass:
         other = FusedPass(self.module, self.weights, longest)
         if self.padding.lengths is None:  # nothing has been read
             return other
-        other.longest = self._rounded(longest)
         other.cache = self._copy(rows, len(rows), other.longest)
         other.written, other.rows = self.written, len(rows)
         other.padding.lengths, other.padding.mask = self.padding.lengths, self.padding.mask
