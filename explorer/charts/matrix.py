@@ -111,7 +111,14 @@ def interval_chart(frame: pd.DataFrame, title: str, *, share: bool, zero: bool =
 
 
 def curve_chart(
-    frame: pd.DataFrame, x_title: str, y_title: str, *, share: bool = True, log: bool = True, least: float = 0.0
+    frame: pd.DataFrame,
+    x_title: str,
+    y_title: str,
+    *,
+    share: bool = True,
+    log: bool = True,
+    least: float = 0.0,
+    rate: bool = False,
 ) -> Layered:
     """Lines with points, and bands where there are intervals.
 
@@ -121,6 +128,7 @@ def curve_chart(
         share: whether x is a share of all neurons, else a number of them.
         log: whether the x axis is logarithmic.
         least: what the y axis spans at least, in its unit, so that noise is not drawn as a slope.
+        rate: whether y is a share from 0 to 1, shown in percent.
     """
     series = list(dict.fromkeys(frame["series"]))
     frame = frame.assign(**{c: frame[c] if c in frame else float("nan") for c in ("low", "high", "n")})
@@ -137,16 +145,17 @@ def curve_chart(
         tooltip=[
             alt.Tooltip("series:N", title="Series"),
             alt.Tooltip("x:Q", title=x_title, format=".2~%" if share else ","),
-            alt.Tooltip("value:Q", title=y_title, format=".3f"),
-            alt.Tooltip("low:Q", title="95 % interval from", format=".3f"),
-            alt.Tooltip("high:Q", title="to", format=".3f"),
+            alt.Tooltip("value:Q", title=y_title, format=".1%" if rate else ".3f"),
+            alt.Tooltip("low:Q", title="95 % interval from", format=".1%" if rate else ".3f"),
+            alt.Tooltip("high:Q", title="to", format=".1%" if rate else ".3f"),
             alt.Tooltip("n:Q", title="n", format=","),
         ],
     )
-    y = alt.Y("value:Q", title=y_title, scale=_at_least(frame, least))
+    y_axis = alt.Axis(labelExpr=PERCENT_AXIS) if rate else alt.Axis()
+    y = alt.Y("value:Q", title=y_title, scale=_at_least(frame, least), axis=y_axis)
     layers: list[alt.Chart] = []
     if frame["low"].notna().any():
-        layers.append(base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title=y_title), y2="high:Q"))
+        layers.append(base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title=y_title, axis=y_axis), y2="high:Q"))
     layers += [base.mark_line(strokeWidth=2.5).encode(y=y), base.mark_point(filled=True, size=55).encode(y=y)]
     return alt.layer(*layers).properties(height=340)
 

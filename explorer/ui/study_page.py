@@ -89,6 +89,13 @@ def show_prompts(frame: pd.DataFrame, alt_text: str, **controls: object) -> None
         column_config={
             "prompt": st.column_config.TextColumn("Prompt", width="large"),
             "answer": st.column_config.TextColumn("Patched M1 answers", width="large"),
+            "refused": st.column_config.CheckboxColumn("Refused"),
+            "degenerate": st.column_config.CheckboxColumn("Degenerate"),
+            "suite": "Prompts from",
+            "cost": st.column_config.NumberColumn("Cost", format="%.2f"),
+            "margin": st.column_config.NumberColumn("Margin", format="%.2f"),
+            "activity": st.column_config.NumberColumn("The kind's change", format="%.2f"),
+            "activity_set": st.column_config.NumberColumn("The whole set's", format="%.2f"),
             "lab": st.column_config.LinkColumn("Try it", display_text="Patch lab", width="small"),
         },
     )
