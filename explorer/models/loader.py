@@ -57,6 +57,8 @@ class Loader:
         model = self._read(folder, spec.base, family)
         check_in_memory(model, spec.base)
         model.eval()
+        if reads_one_kv_head_on_gpu(model):
+            model.set_attn_implementation("eager")
         family_of(model)
         if family is None:
             check_hooks(model)
@@ -149,6 +151,18 @@ class Loader:
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=getattr(torch, self.dtype),
         )
+
+
+def reads_one_kv_head_on_gpu(model: "PreTrainedModel") -> bool:
+    """Whether a model lies on a GPU and all its query heads share one key and value head.
+
+    transformers then hands SDPA keys that are the same memory for every head. With a mask, torch 2.11 answered with
+    other numbers (docs/speed.md, "On a GPU"): such a model computes its attention without SDPA.
+    """
+    config = model.config.get_text_config()
+    heads, shared = (getattr(config, name, None) for name in ("num_attention_heads", "num_key_value_heads"))
+    on_gpu = any(parameter.device.type == "cuda" for parameter in model.parameters())
+    return on_gpu and shared == 1 and bool(heads) and heads > 1
 
 
 def check_own_code(folder: Path, place: str) -> None:

@@ -11,7 +11,7 @@ from explorer.engine.reading import TokenText, inputs_of
 from explorer.errors import ExplorerError
 from explorer.models import placing
 from explorer.models.hooks import neuron_hooks
-from explorer.models.loader import Loader
+from explorer.models.loader import Loader, reads_one_kv_head_on_gpu
 from explorer.models.pair import load_pair
 from explorer.models.pair_file import read_pair_file
 from explorer.neurons.sets import NeuronSet
@@ -274,3 +274,18 @@ def test_the_demo_pair_file_is_found_from_anywhere(monkeypatch, tmp_path):
     assert spec.m1.base == spec.m2.base
     with pytest.raises(ExplorerError, match="demo"):
         read_pair_file("nothing")
+
+
+def test_one_kv_head_on_a_gpu_is_not_read_by_sdpa() -> None:
+    """Without a GPU here, only what is asked: on a processor nothing changes; where weights are elsewhere, it is seen."""
+    model = tiny.model("llama")
+    assert model.config.num_key_value_heads == 1
+    assert not reads_one_kv_head_on_gpu(model)
+    moved = SimpleNamespace(
+        config=model.config, parameters=lambda: [SimpleNamespace(device=SimpleNamespace(type="cuda"))]
+    )
+    assert reads_one_kv_head_on_gpu(moved)
+    moved.config = SimpleNamespace(
+        get_text_config=lambda: SimpleNamespace(num_attention_heads=9, num_key_value_heads=3)
+    )
+    assert not reads_one_kv_head_on_gpu(moved)
