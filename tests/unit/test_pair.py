@@ -277,7 +277,7 @@ def test_the_demo_pair_file_is_found_from_anywhere(monkeypatch, tmp_path):
 
 
 def test_one_kv_head_on_a_gpu_is_not_read_by_sdpa() -> None:
-    """Without a GPU here, only what is asked: on a processor nothing changes; where weights are elsewhere, it is seen."""
+    """Only what is asked of a model: there is no GPU here."""
     model = tiny.model("llama")
     assert model.config.num_key_value_heads == 1
     assert not reads_one_kv_head_on_gpu(model)
