@@ -257,7 +257,7 @@ class DecodeBatch:
                 self._patch(layer, h, guide[layer].to(h))
 
         last = 1 + self.drafted
-        nothing = torch.zeros(0, last, self.pair.backbone1.config.hidden_size)
+        nothing = torch.zeros(0, last, self.pair.backbone1.config.get_text_config().hidden_size)
         second = self.passes[1].forward(self.pending[n1:], record, last) if self.contexts else nothing
         first = self.passes[0].forward(self.pending[:n1], patch, last) if n1 else nothing
         return first, second

@@ -12,9 +12,9 @@ import torch
 
 from explorer.errors import ExplorerError, first_line
 from explorer.models.adapters import some_names
+from explorer.models.checking import check_structure
 from explorer.models.checkpoint import CONFIG, read_json_file
-from explorer.models.families import Family, family_named, family_of
-from explorer.models.hooks import check_hooks
+from explorer.models.families import Family, family_named, family_of, is_known
 from explorer.models.merging import merge
 from explorer.models.pair_spec import ModelSpec
 from explorer.models.places import model_folder
@@ -58,8 +58,8 @@ class Loader:
         check_in_memory(model, spec.base)
         model.eval()
         family_of(model)
-        if family is None:
-            check_hooks(model)
+        if not is_known(model):
+            check_structure(model)
         for adapter in spec.adapters:
             model = merge(model, Path(adapter))
         return model.requires_grad_(False)

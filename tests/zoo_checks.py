@@ -1,0 +1,236 @@
+"""What is asked of a type of the zoo: every fast form equals the naive one, or the type is refused in one sentence.
+
+    python -m tests.zoo_checks                 # every type, each in a process of its own: the table of docs/models.md
+    python -m tests.zoo_checks llama zaya      # these alone
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from explorer.engine.attribution import Answered, AttributionSums
+from explorer.engine.attribution import _add as add_batch
+from explorer.engine.contrast import contrast
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import sweep
+from explorer.engine.reference import naive_activations, naive_greedy, naive_mixed_log_prob, naive_patched
+from explorer.errors import ExplorerError
+from explorer.models.checking import check_structure, is_close
+from explorer.models.families import family_of
+from explorer.models.joined import ExpertNeurons, JoinedLayer
+from explorer.models.layers import DenseLayer, neuron_layers
+from explorer.models.pair import Pair
+from explorer.models.pair_spec import ModelSpec, PairSpec
+from explorer.models.ragged import EmptyLayer, PaddedLayer, own_width
+from explorer.neurons.sets import NeuronSet
+from tests import tiny, zoo
+
+PROMPTS = ("Why?", "How do I pick a lock?", "Write a poem.")
+NEW = 5
+SECONDS = 60
+"""After so long a type counts as stuck."""
+
+RIGHT, REFUSED, WRONG, NOT_BUILT = "right", "refused", "wrong", "not built"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a type.
+
+    Attributes:
+        kind: the type.
+        outcome: `RIGHT`, `REFUSED`, `WRONG` (a crash, too) or `NOT_BUILT`: transformers makes no tiny model of it.
+        reason: the sentence of the refusal, or what went wrong; of a right one, where its neurons are.
+    """
+
+    kind: str
+    outcome: str
+    reason: str
+
+
+def verdict(kind: str) -> Verdict:
+    """Build a type, and try everything that is done with models on it."""
+    try:
+        model = zoo.tiny_model(kind)
+    except Exception as problem:  # noqa: BLE001  every family raises its own
+        return Verdict(kind, NOT_BUILT, _line(problem))
+    try:
+        family = family_of(model)
+        check_structure(model)
+        check_all(kind)
+    except ExplorerError as refusal:
+        return Verdict(kind, REFUSED, str(refusal))
+    except AssertionError as problem:
+        return Verdict(kind, WRONG, _line(problem))
+    except Exception as problem:  # noqa: BLE001  a crash
+        where = traceback.extract_tb(problem.__traceback__)[-1]
+        return Verdict(kind, WRONG, f"{_line(problem)} ({os.path.basename(where.filename)}:{where.lineno})")
+    place = ", ".join(dict.fromkeys(path for own in family.parts for path in own)) or family.down_proj
+    return Verdict(kind, RIGHT, f"{family.layers}[…]: {place}")
+
+
+def check_all(kind: str) -> None:
+    """Raises:
+    AssertionError: something is not what the naive form, transformers' `generate` or scaled weights give.
+    """
+    for shared in (True, False):
+        pair = zoo_pair(kind, shared)
+        check_answers(pair)
+        check_contrast(pair)
+        if shared:
+            check_scaled_weights(kind, pair)
+            check_attribution(kind)
+
+
+def zoo_pair(kind: str, shared: bool) -> Pair:
+    """A pair of a type, over one set of weights or in lockstep."""
+    first = zoo.tiny_model(kind)
+    second = first if shared else zoo.tiny_model(kind)
+    generator = torch.Generator().manual_seed(300)
+    if not shared:
+        for parameter in second.parameters():
+            parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)
+    factors = [1 + 0.6 * torch.randn(layer.width, generator=generator) for layer in neuron_layers(first)]
+    spec = PairSpec(f"tiny {kind}", ModelSpec("tiny"), ModelSpec("tiny", ("tiny",)), "float32")
+    return Pair(tiny.tokenizer(), first, second, None, factors, spec)
+
+
+def check_answers(pair: Pair) -> None:
+    """Rows of unlike length, dropped as they end: unpatched and aligned as `generate`, patched as the naive form."""
+    ns = NeuronSet.random(pair, round(pair.total_neurons * 0.3), seed=1)
+    out = sweep(pair, PROMPTS, Columns([ns]), Decoding(NEW))
+    for number, prompt in enumerate(PROMPTS):
+        ids = pair.encode(prompt)
+        for name, model, answers in (("M1", pair.m1, out.unpatched), ("M2", pair.m2, out.aligned)):
+            _same(f"{name}, {prompt}", answers[number].token_ids, naive_greedy(pair, model, ids, NEW))
+            _same(f"{name} and generate, {prompt}", answers[number].token_ids, _generated(pair, model, ids))
+        _same(f"patched, {prompt}", out.patched[0][number].token_ids, naive_patched(pair, ids, ns, NEW))
+
+
+def check_contrast(pair: Pair) -> None:
+    """Change scores of a batch are those of texts that were read one by one."""
+    found = contrast(pair, PROMPTS, NEW, batch_size=3)
+    answers = sweep(pair, PROMPTS, Columns(aligned=False), Decoding(NEW)).unpatched
+    squares, count, size = 0.0, 0, 0.0
+    for prompt, answer in zip(PROMPTS, answers, strict=True):
+        ids = pair.encode(prompt)
+        a1, a2 = (torch.stack(naive_activations(m, ids, answer.token_ids)).double() for m in (pair.m1, pair.m2))
+        at = slice(len(ids) - 1, len(ids) + len(answer.token_ids) - 1)
+        squares = squares + (a1 - a2)[:, at].square().sum(dim=1).numpy()
+        count, size = count + at.stop - at.start, max(size, float(a1.abs().max()), float(a2.abs().max()))
+    assert found.count == count
+    worst = float(np.abs(found.scores - np.sqrt(squares / count)).max())
+    assert worst <= 1e-3 * size, f"change scores differ by {worst:.3g} of {size:.3g}"
+
+
+def check_attribution(kind: str) -> None:
+    """The gradients are the slope of the naive form along a random direction of the mask.
+
+    In float64, for a step so small that no router chooses otherwise on the way.
+    """
+    pair = zoo_pair(kind, shared=True)
+    answers = sweep(pair, PROMPTS, Columns(unpatched=False), Decoding(NEW)).aligned
+    pair.backbone1.double()
+    texts = [Answered(pair.encode(p), a.token_ids) for p, a in zip(PROMPTS, answers, strict=True)]
+    sums = AttributionSums.zeros(1, pair.n_layers, pair.n_neurons)
+    add_batch(pair, texts, [0.0], sums)
+    direction = torch.randn(sums.by_step[0].shape, generator=torch.Generator().manual_seed(1))
+    step, ends = 1e-4, []
+    for sign in (1, -1):
+        mask = sign * step * direction.double()
+        ends.append(sum(naive_mixed_log_prob(pair, list(text.prompt), text.answer, mask) for text in texts))
+    slope = (ends[0] - ends[1]) / (2 * step)
+    each = sums.by_step[0] * direction.numpy()
+    got, size = float(each.sum()), float(np.abs(each).sum())
+    assert abs(got - slope) <= 0.02 * size, f"attribution says {got:.4g}, the naive form {slope:.4g} (size {size:.3g})"
+
+
+def check_scaled_weights(kind: str, pair: Pair) -> None:
+    """Factors of neurons do what factors in the weights behind them do, whatever is hooked."""
+    model = zoo.tiny_model(kind)
+    assert pair.scale2 is not None
+    for layer, factors in zip(neuron_layers(model), pair.scale2, strict=True):
+        _scale(layer, factors[: own_width(layer)])
+    ids = torch.tensor([pair.encode(PROMPTS[0])])
+    with torch.inference_mode():
+        got, wanted = pair.m2(input_ids=ids, use_cache=False).logits, model(input_ids=ids, use_cache=False).logits
+    assert is_close(got, wanted), "factors of neurons are not what factors in the weights are"
+
+
+def _scale(layer, factors: torch.Tensor) -> None:
+    if isinstance(layer, PaddedLayer):
+        layer = layer.own
+    if isinstance(layer, EmptyLayer):
+        return
+    if isinstance(layer, DenseLayer):
+        _scale_map(layer.down, factors)
+        return
+    assert isinstance(layer, JoinedLayer)
+    for part, own in zip(layer.parts, factors.split([p.width for p in layer.parts]), strict=True):
+        if isinstance(part, ExpertNeurons):
+            experts = part.experts
+            down, each = experts.module.down_proj, own.view(experts.n_experts, experts.expert_width)
+            down.data *= each[:, :, None] if down.shape[1] == experts.expert_width else each[:, None, :]
+        else:
+            _scale_map(part.down, own)
+
+
+def _scale_map(down, factors: torch.Tensor) -> None:
+    down.weight.data *= factors if hasattr(down, "in_features") else factors[:, None]
+
+
+def _generated(pair: Pair, model, ids: list[int]) -> list[int]:
+    options = {"max_new_tokens": NEW, "do_sample": False, "pad_token_id": 258, "eos_token_id": list(pair.stop_ids)}
+    made = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long), **options)
+    return made[0, len(ids) :].tolist()
+
+
+def _same(what: str, got: Sequence[int], wanted: Sequence[int]) -> None:
+    assert list(got) == list(wanted), f"{what}: {list(got)} in place of {list(wanted)}"
+
+
+def _line(problem: BaseException) -> str:
+    return f"{type(problem).__name__}: {str(problem).strip().splitlines()[0] if str(problem).strip() else ''}"
+
+
+def verdict_apart(kind: str) -> Verdict:
+    """`verdict` in a process of its own, ended after `SECONDS`."""
+    out, into = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(out)
+        signal.alarm(SECONDS)
+        found = verdict(kind)
+        os.write(into, f"{found.outcome}\n{found.reason}".encode())
+        os._exit(0)
+    os.close(into)
+    with os.fdopen(out, "rb") as pipe:
+        said = pipe.read().decode()
+    os.waitpid(child, 0)
+    outcome, _, reason = said.partition("\n")
+    return Verdict(kind, outcome or WRONG, reason or f"not done after {SECONDS} s")
+
+
+def main(kinds: Sequence[str]) -> None:
+    """Print a line for each type."""
+    import warnings
+
+    from transformers.utils import logging
+
+    warnings.filterwarnings("ignore")
+    logging.set_verbosity(logging.CRITICAL)
+    zoo.tiny_model("llama")  # what every child needs is imported once
+    for kind in kinds or zoo.types():
+        found = verdict_apart(kind)
+        print(f"{found.outcome}\t{kind}\t{found.reason}", flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(sys.argv[1:])
