@@ -24,8 +24,8 @@ _TEXTS = ((3, 4, 5, 6, 7), (7, 5, 3, 4, 6))
 """Token ids of two short texts."""
 
 CLOSE = {torch.float32: 1e-3, torch.float64: 1e-6}
-"""Relative distance below which two results are the same numbers by other kernels; 0.1 in half precision. What is
-computed wrongly is farther off, mostly by the size of the numbers themselves."""
+"""Relative distance below which two results are the same numbers by other kernels; 0.25 in half precision, where a
+rounding lets a router choose another expert. What is computed wrongly is farther off, by the numbers' own size."""
 
 
 def check_structure(model: "PreTrainedModel") -> None:
@@ -52,12 +52,13 @@ def check_structure(model: "PreTrainedModel") -> None:
             "let a token see those behind it, so they do not write text from left to right",
         )
         _check_parts(model, ids)
+        _check_positions(model, ids, plain)
 
 
 def is_close(got: torch.Tensor, wanted: torch.Tensor) -> bool:
     """Whether two results of a model, of one shape, are the same up to rounding (`CLOSE`)."""
     size = float(wanted.float().norm())
-    return float((got.float() - wanted.float()).norm()) <= CLOSE.get(wanted.dtype, 0.1) * size
+    return float((got.float() - wanted.float()).norm()) <= CLOSE.get(wanted.dtype, 0.25) * size
 
 
 def _check_order(model: "PreTrainedModel", ids: torch.Tensor) -> None:
@@ -85,6 +86,20 @@ def _check_parts(model: "PreTrainedModel", ids: torch.Tensor) -> None:
         read_probe(model, ids)
     _refuse_unless(
         all(layer.lie_apart() for layer in joined), model, "have MLPs in a block one of which reads what another wrote"
+    )
+
+
+def _check_positions(model: "PreTrainedModel", ids: torch.Tensor, plain: torch.Tensor) -> None:
+    """Positions that are said, as `generate` says them, are those that the model counts itself (RoBERTa's are not)."""
+    try:
+        said = model(input_ids=ids, position_ids=torch.arange(ids.shape[1], device=ids.device)[None], use_cache=False)
+    except Exception:  # noqa: BLE001  a family that takes none, or others
+        return
+    _refuse_unless(
+        is_close(said.logits, plain),
+        model,
+        "count the positions of a text otherwise than they are counted while text is generated, so that they would "
+        "write with one model and be read with another",
     )
 
 

@@ -56,7 +56,8 @@ class Family:
     @property
     def place(self) -> str:
         """Where its neurons are, in words that can be looked up in a model's printout."""
-        return " and ".join(f"{path}[…].{self.down_proj}" for path in (self.encoder_layers, self.layers) if path)
+        inside = self.down_proj or ", ".join(dict.fromkeys(path for own in self.parts for path in own))
+        return " and ".join(f"{path}[…].{inside}" for path in (self.encoder_layers, self.layers) if path)
 
 
 FAMILIES = (
@@ -100,7 +101,46 @@ FAMILIES = (
         norm="decoder.final_layer_norm",
         encoder_layers="encoder.block",
     ),
+    Family(
+        "BART",
+        ("bart", "marian", "plbart", "blenderbot-small"),
+        layers="model.decoder.layers",
+        down_proj="fc2",
+        norm="",
+        encoder_layers="model.encoder.layers",
+    ),
+    Family(
+        "mBART, Pegasus, M2M-100, NLLB",
+        ("mbart", "pegasus", "m2m_100", "blenderbot"),
+        layers="model.decoder.layers",
+        down_proj="fc2",
+        norm="model.decoder.layer_norm",
+        encoder_layers="model.encoder.layers",
+    ),
     Family("BERT", ("bert",), layers="", down_proj="output.dense", norm="", encoder_layers="bert.encoder.layer"),
+    Family(
+        "RoBERTa",
+        ("roberta", "xlm-roberta", "camembert"),
+        layers="",
+        down_proj="output.dense",
+        norm="",
+        encoder_layers="roberta.encoder.layer",
+    ),
+    Family(
+        "ELECTRA", ("electra",), layers="", down_proj="output.dense", norm="", encoder_layers="electra.encoder.layer"
+    ),
+    Family(
+        "DeBERTa", ("deberta-v2",), layers="", down_proj="output.dense", norm="", encoder_layers="deberta.encoder.layer"
+    ),
+    Family(
+        "DistilBERT",
+        ("distilbert",),
+        layers="",
+        down_proj="ffn.lin2",
+        norm="",
+        encoder_layers="distilbert.transformer.layer",
+    ),
+    Family("ModernBERT", ("modernbert",), layers="", down_proj="mlp.Wo", norm="", encoder_layers="model.layers"),
 )
 
 
@@ -139,10 +179,10 @@ def same_family(copy: "PreTrainedModel", original: "PreTrainedModel") -> None:
 
 
 def _fits(model: "PreTrainedModel", family: Family) -> bool:
-    """Whether a model is of the kind that the table's row tells of: BERT may also be built to write text."""
-    if family.kind != "encoder":
-        return True
-    return not (getattr(model.config, "is_decoder", False) and model.get_output_embeddings() is not None)
+    """Whether a model is of the kind that the table's row tells of: BERT and BART may also be built as decoders."""
+    if family.kind == "encoder":
+        return model.get_output_embeddings() is None
+    return family.kind == "decoder" or bool(model.config.is_encoder_decoder)
 
 
 def _family_by_structure(model: "PreTrainedModel") -> Family:

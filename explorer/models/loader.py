@@ -53,7 +53,10 @@ class Loader:
         self.check()
         folder = model_folder(spec.base, spec.revision, progress)
         check_own_code(folder, spec.base)
-        family = family_named(str(read_json_file(folder / CONFIG, f"The model “{spec.base}”").get("model_type")))
+        config = read_json_file(folder / CONFIG, f"The model “{spec.base}”")
+        family = family_named(str(config.get("model_type")))
+        if family is not None and family.kind == "encoder" and config.get("is_decoder") is True:
+            family = None  # built to write text, from left to right
         model = self._read(folder, spec.base, family)
         check_in_memory(model, spec.base)
         model.eval()

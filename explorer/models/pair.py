@@ -109,6 +109,12 @@ class Pair:
         sizes = {(experts.n_experts, experts.expert_width) if experts else None for experts in routed}
         return sizes.pop() if len(sizes) == 1 else None
 
+    @property
+    def layout(self) -> dict[str, list[int]]:
+        """What rankings and runs must know of the neurons beside their number: "experts" and "widths", where any."""
+        known = {"experts": self.experts, "widths": self.widths}
+        return {name: list(value) for name, value in known.items() if value}
+
     def expert_of(self, neuron: int) -> tuple[int, int]:
         """Expert and index within it of a neuron of a mixture of experts; (0, neuron) of any other model.
 

@@ -5,10 +5,12 @@ text (`caching.py`). Texts are padded behind their ends, where no token sees it;
 any other pass, ending together at the right.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
+from explorer.engine.backends.at_right import AtRight
 from explorer.engine.backends.hooked import ForwardPass
 from explorer.engine.backends.interface import InPlaceVisit
 from explorer.models.families import body_of
@@ -36,22 +38,11 @@ class RecomputingPass(ForwardPass):
         """See `interface.DecodePass.forward`."""
         before = self._texts or [[] for _ in pending]
         self._texts = [[*text, *new] for text, new in zip(before, pending, strict=True)]
-        lengths = torch.tensor([len(text) for text in self._texts], device=self.module.device)
         ids = padded(self._texts, self.module.device)
-        there = _counting(ids.shape[1], lengths) < lengths[:, None]
-        width = max(self._longest, ids.shape[1])
-        at_right = _counting(width, lengths) >= width - lengths[:, None]
-
-        def visit_at_right(layer: int, h: torch.Tensor) -> None:
-            real, placed = there.to(h.device), at_right.to(h.device)
-            moved = h.new_zeros(len(h), width, h.shape[-1])
-            moved[placed] = h[real]  # row by row and in their order, in both
-            visit(layer, moved)
-            h[real] = moved[placed]
-
-        with neuron_hooks(self.module, visit_at_right):
+        rows = AtRight(list(map(len, self._texts)), max(self._longest, ids.shape[1]), ids.device)
+        with neuron_hooks(self.module, partial(rows.show, visit)):
             hidden = body_of(self.module)(input_ids=ids, use_cache=False).last_hidden_state
-        at = lengths[:, None] - last + torch.arange(last, device=lengths.device)
+        at = rows.lengths[:, None] - last + torch.arange(last, device=ids.device)
         picked: torch.Tensor = hidden[torch.arange(len(ids), device=hidden.device)[:, None], at.to(hidden.device)]
         return picked
 
@@ -59,7 +50,3 @@ class RecomputingPass(ForwardPass):
         """See `interface.DecodePass.keep`."""
         if self._texts is not None:
             self._texts = [self._texts[row] for row in rows]
-
-
-def _counting(width: int, like: torch.Tensor) -> torch.Tensor:
-    return torch.arange(width, device=like.device)[None]
