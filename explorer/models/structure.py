@@ -68,7 +68,7 @@ def structure_of(model: "PreTrainedModel") -> Structure:
         layers = _find_layers(model)
         blocks: list[nn.Module] = list(model.get_submodule(layers).children())
         calls = _calls(model, blocks)
-        hidden = int(model.config.get_text_config(decoder=True).hidden_size)
+        hidden = _hidden_size(model)
         known: dict[Any, tuple[str, ...]] = {}
         parts = []
         for number, block in enumerate(blocks):
@@ -85,6 +85,17 @@ def structure_of(model: "PreTrainedModel") -> Structure:
         )
     flat = any(call.seen.ndim == 2 for own, seen in zip(parts, calls, strict=True) for call in seen if call.path in own)
     return Structure(_find_body(model, layers), layers, _find_norm(model, layers), tuple(parts), flat)
+
+
+def _hidden_size(model: "PreTrainedModel") -> int:
+    """Of the stream that the blocks write to."""
+    size = getattr(model.config.get_text_config(decoder=True), "hidden_size", None)
+    if not isinstance(size, int):
+        raise ExplorerError(
+            f"Models of type “{model.config.model_type}” have no one hidden size, but streams of several; they are not "
+            "read here."
+        )
+    return size
 
 
 def read_probe(model: "PreTrainedModel", ids: torch.Tensor | None = None) -> Any:
