@@ -129,9 +129,7 @@ def attribute(
     check_models_differ(pair)
     how = Attributing(max_new_tokens, steps_of(steps), objective, target, first_tokens)
     sums = attribution_sums(pair, prompts, how, batch_size=batch_size, progress=progress)
-    meta: dict[str, Any] = {"prompts": len(prompts)}
-    if pair.experts:
-        meta["experts"] = list(pair.experts)
+    meta: dict[str, Any] = {"prompts": len(prompts)} | pair.layout
     return attributions_of(sums, how, pair.spec.name, meta, exclude_layers)
 
 

@@ -317,7 +317,7 @@ class DecodeBatch:
                 self._patch(layer, h, guide[layer].to(h))
 
         last = 1 + self.drafted
-        nothing = torch.zeros(0, last, self.pair.backbone1.config.hidden_size)
+        nothing = torch.zeros(0, last, self.pair.backbone1.config.get_text_config().hidden_size)
         second = read(1, record) if self.contexts else nothing
         first = read(0, patch) if n1 else nothing
         return first, second

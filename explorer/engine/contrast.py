@@ -74,9 +74,7 @@ def contrast(
         "prompts": len(prompts),
         "max_new_tokens": max_new_tokens,
     }
-    if pair.experts:
-        meta["experts"] = list(pair.experts)
-    return scores_of(sums, label, meta, exclude_layers)
+    return scores_of(sums, label, meta | pair.layout, exclude_layers)
 
 
 def contrast_sums(

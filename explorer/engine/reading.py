@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from explorer.models.families import family_of
+from explorer.models.families import body_of, family_of
 from explorer.models.padding import padded, real_tokens
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def start_token(model: "PreTrainedModel") -> int:
 def read(model: "PreTrainedModel", inputs: Inputs) -> None:
     """Let a model read; whoever wants to see its neurons has hooked it."""
     options = {} if family_of(model).kind == "encoder" else {"use_cache": False}
-    model.base_model(**inputs, **options)
+    body_of(model)(**inputs, **options)
 
 
 def compared_positions(positions: str, kind: str, prompt: int, answer: int) -> dict[str, range]:

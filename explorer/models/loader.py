@@ -12,9 +12,9 @@ import torch
 
 from explorer.errors import ExplorerError, first_line
 from explorer.models.adapters import some_names
+from explorer.models.checking import check_structure
 from explorer.models.checkpoint import CONFIG, read_json_file
-from explorer.models.families import Family, family_named, family_of
-from explorer.models.hooks import check_hooks
+from explorer.models.families import Family, family_named, family_of, is_known
 from explorer.models.merging import merge
 from explorer.models.pair_spec import ModelSpec
 from explorer.models.places import model_folder
@@ -53,15 +53,18 @@ class Loader:
         self.check()
         folder = model_folder(spec.base, spec.revision, progress)
         check_own_code(folder, spec.base)
-        family = family_named(str(read_json_file(folder / CONFIG, f"The model “{spec.base}”").get("model_type")))
+        config = read_json_file(folder / CONFIG, f"The model “{spec.base}”")
+        family = family_named(str(config.get("model_type")))
+        if family is not None and family.kind == "encoder" and config.get("is_decoder") is True:
+            family = None  # built to write text, from left to right
         model = self._read(folder, spec.base, family)
         check_in_memory(model, spec.base)
         model.eval()
         if reads_one_kv_head_on_gpu(model):
             model.set_attn_implementation("eager")
         family_of(model)
-        if family is None:
-            check_hooks(model)
+        if not is_known(model):
+            check_structure(model)
         for adapter in spec.adapters:
             model = merge(model, Path(adapter))
         return model.requires_grad_(False)

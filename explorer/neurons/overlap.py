@@ -78,7 +78,7 @@ def overlap_by_k(a: Ranking, b: Ranking, fractions: Sequence[float]) -> pd.DataF
     """Overlap against the size of the top sets: columns fraction, k, shared, overlap, chance, spearman."""
     rows = []
     for fraction in fractions:
-        k = max(1, count_of(fraction, a.scores.size))
+        k = max(1, count_of(fraction, a.total_neurons))
         rows.append({"fraction": fraction, **vars(overlap(a, b, min(k, len(a.order), len(b.order))))})
     return pd.DataFrame(rows)
 
@@ -90,7 +90,7 @@ def overlap_grid(a: Ranking, b: Ranking, fractions: Sequence[float]) -> pd.DataF
     (of sets drawn from the layers that take part, see `chance`).
     """
     _same_model(a, b)
-    counts = [max(1, count_of(f, a.scores.size)) for f in fractions]
+    counts = [max(1, count_of(f, a.total_neurons)) for f in fractions]
     rank_a, rank_b = a.ranks.reshape(-1), b.ranks.reshape(-1)
     ranked = (rank_a > 0) & (rank_b > 0)
     even = chance(a, b, 1)

@@ -143,12 +143,12 @@ def choose(controls: Controls, scores: Ranking, other: Ranking | None = None) ->
             return NeuronSet.random_like(scores.top(fraction=controls.fraction), seed=seed)
         case "anywhere":
             seed = whole(controls.seed, "seed", 0, MAX_SEED)
-            return NeuronSet.random(scores, count_of(controls.fraction, scores.scores.size), seed)
+            return NeuronSet.random(scores, count_of(controls.fraction, scores.total_neurons), seed)
         case "layer":
             layer = whole(controls.layer, "layer", -scores.n_layers, scores.n_layers - 1)
             return NeuronSet.layer(scores, layer)
         case "window":
-            return scores.window(controls.first_rank - 1, count_of(controls.fraction, scores.scores.size))
+            return scores.window(controls.first_rank - 1, count_of(controls.fraction, scores.total_neurons))
         case "list":
             return NeuronSet.parse(controls.neurons, scores)
     raise ExplorerError(f"“{controls.kind[:40]}” is no kind of neuron set; choose one of {', '.join(KINDS)}.")
