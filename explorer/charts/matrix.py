@@ -8,7 +8,7 @@ import pandas as pd
 
 from explorer.charts import Layered, either, palette
 from explorer.charts.labels import PERCENT_AXIS
-from explorer.charts.legends import top_legend
+from explorer.charts.legends import legend_height, top_legend
 
 CELL = "cell"
 """The selection of a matrix: a click gives its two fields."""
@@ -157,7 +157,7 @@ def curve_chart(
     if frame["low"].notna().any():
         layers.append(base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title=y_title, axis=y_axis), y2="high:Q"))
     layers += [base.mark_line(strokeWidth=2.5).encode(y=y), base.mark_point(filled=True, size=55).encode(y=y)]
-    return alt.layer(*layers).properties(height=340)
+    return alt.layer(*layers).properties(height=340 + legend_height(series))
 
 
 def _at_least(frame: pd.DataFrame, least: float) -> alt.Scale:
@@ -216,7 +216,7 @@ def _own_colour(name: str) -> str:
     """The colour that a model, or random neurons, has on every page; "" for any other series."""
     if name.lower().startswith("random neurons"):
         return palette.RANDOM
-    return {"M1": palette.UNPATCHED, "M1, nothing patched": palette.UNPATCHED, "M2": palette.ALIGNED}.get(name, "")
+    return {"M1": palette.UNPATCHED, "M2": palette.ALIGNED}.get(name.removesuffix(", nothing patched"), "")
 
 
 def _domain(values: pd.Series) -> tuple[float, float]:

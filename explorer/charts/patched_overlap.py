@@ -17,7 +17,7 @@ def patched_overlap_chart(cells: pd.DataFrame, n_layers: int) -> Layered:
     """
     labels = list(dict.fromkeys(cells["label"]))
     layers = pd.DataFrame({"layer": range(n_layers)})
-    y = alt.Y("label:N", title=None, sort=labels, axis=alt.Axis(labelLimit=260))
+    y = alt.Y("label:N", title=None, sort=labels, axis=alt.Axis(labelLimit=260, labelOverlap=False))
     base = alt.Chart(cells).encode(x=layer_axis(), y=y)
     colour = alt.Color(
         "share:Q",

@@ -34,7 +34,7 @@ def test_a_ranking_and_a_suite_are(runs, open_page) -> None:
         (NEURONS, "ranking", "none"),
         (OVERLAP, "b", "none"),
         (OVERLAP, "top", "lots"),
-        (CAUSAL, "prompts", "none"),
+        (CAUSAL, "score", "none"),
     ],
 )
 def test_what_is_not_offered_is_said(runs, open_page, file, name, value) -> None:

@@ -17,7 +17,7 @@ def _own_links(tmp_path, monkeypatch) -> None:
 
 
 def code_of(app) -> str:
-    return next(c.value for c in app.code if "explorer.generate" in c.value)
+    return next(c.value for c in app.code if "explorer.open_run" in c.value)
 
 
 def texts(app) -> list[str]:

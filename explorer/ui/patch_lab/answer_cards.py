@@ -103,8 +103,9 @@ def show_answers(shown: Shown, about: Mapping[str, str]) -> None:
         about: what the scores mean, of `scores_about`.
     """
     _say_outcomes(shown)
-    empty = not shown.active and not any(column.tokens for column in shown.columns.values())
-    height = 96 if empty else min(460, max(200, 60 + 2 * shown.max_new_tokens + 20 * len(shown.names)))
+    height = min(460, max(200, 60 + 2 * shown.max_new_tokens + 20 * len(shown.names)))
+    if not shown.active and not any(column.tokens for column in shown.columns.values()):
+        height = 0
     for name, place in zip(shown.names, st.columns(len(shown.names), gap="small"), strict=True):
         with place.container(border=True, gap="small", key=f"answer-{name}"):
             _show_card(name, shown, height, about)
@@ -148,6 +149,10 @@ def colour(name: str, direction: str = "restore") -> str:
 def _show_card(name: str, shown: Shown, height: int, about: Mapping[str, str]) -> None:
     column = shown.columns[name]
     st.markdown(heading(name, shown.direction), help=_ABOUT[shown.direction][name], width="content")
+    if not height:  # nothing is written yet in any column
+        if name == "patched":
+            st.caption(shown.hint)
+        return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
         show_chip(shown.outcome(name))
         st.html(gauge_html(column.cost))
@@ -155,8 +160,6 @@ def _show_card(name: str, shown: Shown, height: int, about: Mapping[str, str]) -
     with st.container(height=height, border=False, key=f"text-{name}"):
         if column.text:
             st.html(to_html(pieces, colour(name, shown.direction)))
-        elif name == "patched":
-            st.caption(shown.hint)
     said = [_state(column, shown), _parts_from(name, pieces, shown)]
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
         st.caption(
