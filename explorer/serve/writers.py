@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from explorer.engine.patching import Step, Token
     from explorer.models.pair import Pair
     from explorer.models.prompting import TextStream
+    from explorer.neurons.sets import NeuronSet
 
 Written = Generation | Strip
 """A job that writes answers."""
@@ -181,16 +182,16 @@ class StreamWriters:
 
     def _steps_of(self, pair: "Pair", job: Written) -> Iterator[Pieces]:
         if isinstance(job, Strip):
-            return iter(write_strip(pair, job.request))
+            return (dict(step.items()) for step in write_strip(pair, job.request))
         return ({n: [p] for n, p in _pieces(s, pair.stop_ids).items()} for s in self._stream(pair, job.request))
 
 
-def _patches(job: Written) -> dict[Hashable, object]:
+def _patches(job: Written) -> dict[Hashable, "NeuronSet"]:
     """The neuron sets that a job patches, by the names of their columns."""
     if isinstance(job, Strip):
-        return dict(job.request.sets)
-    control = job.request.control
-    return {"patched": job.request.neurons} | ({CONTROL: control} if control is not None else {})
+        return dict(job.request.sets.items())
+    found: dict[Hashable, NeuronSet] = {"patched": job.request.neurons}
+    return found if job.request.control is None else found | {CONTROL: job.request.control}
 
 
 def _asked(pair: "Pair", job: Written) -> "tuple[Asked, dict[int, Hashable]]":
@@ -207,7 +208,7 @@ def _asked(pair: "Pair", job: Written) -> "tuple[Asked, dict[int, Hashable]]":
 
     request, sets = job.request, _patches(job)
     own = (strip.UNPATCHED, strip.ALIGNED) if isinstance(job, Strip) else ("unpatched", "aligned")
-    patches = [Patch(ns, request.strength, request.positions) for ns in sets.values()]  # type: ignore[arg-type]
+    patches = [Patch(ns, request.strength, request.positions) for ns in sets.values()]
     names: dict[int, Hashable] = {UNPATCHED: own[0], **dict(enumerate(sets)), ALIGNED: own[1]}
     how = Decoding(request.max_new_tokens, draft=request.draft)
     if request.before:

@@ -65,7 +65,7 @@ def show_release(service: PairService) -> None:
         icon=":material/delete:",
         key="release",
         disabled=service.busy,
-        on_click=PAIRS.release,
+        on_click=_release,
         args=(service.pair.name,),
     )
 
@@ -83,3 +83,7 @@ def _model(model: ModelSpec) -> str:
 
 def _bytes(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _release(name: str) -> None:
+    PAIRS.release(name)
