@@ -61,7 +61,9 @@ def old_of(target: Path) -> Path:
 
 def _exchange(one: Path, other: Path) -> bool:
     """Let two names change places in one step; False where the system or the file system cannot."""
-    library = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
+    if sys.platform not in ("linux", "darwin"):
+        return False
+    library = ctypes.CDLL(None, use_errno=True)
     a, b = os.fsencode(one), os.fsencode(other)
     if sys.platform == "linux" and hasattr(library, "renameat2"):
         return bool(library.renameat2(_AT_FDCWD, a, _AT_FDCWD, b, _RENAME_EXCHANGE) == 0)

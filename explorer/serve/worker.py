@@ -13,10 +13,10 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from explorer.errors import ExplorerError
 from explorer.public import check_size
@@ -127,7 +127,7 @@ class _Working:
     """
 
     entry: Entry
-    texts: dict[Hashable, str] = field(default_factory=dict)
+    texts: dict[Any, str] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     beside: int = 1
     tokens: int = 0
@@ -237,8 +237,8 @@ class Worker:
     def _is_full(self, job: Job) -> bool:
         """Whether a job could not begin now, were it the next; the lock is held."""
         alone = any(not isinstance(w.entry.job, Generation | Strip) for w in self._working)
-        writes = isinstance(job, Generation | Strip)
-        return bool(self._working) and (alone or not self.source.ready or not (writes and self._writers.room_for(job)))
+        fits = isinstance(job, Generation | Strip) and self._writers.room_for(job)
+        return bool(self._working) and (alone or not self.source.ready or not fits)
 
     def _tell_places(self) -> None:
         """Tell those that wait how many come before them, where that has changed; the lock is held."""
@@ -394,6 +394,7 @@ class Worker:
     def _finish(self, working: _Working, notice: str) -> Ended:
         """Score what a job has written, which is over."""
         job = working.entry.job
+        assert isinstance(job, Generation | Strip)
         self._writers.leave(job)
         self.pace.ended(time.monotonic() - working.began)
         if isinstance(job, Generation):

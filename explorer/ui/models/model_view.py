@@ -65,9 +65,13 @@ def show_release(service: PairService) -> None:
         icon=":material/delete:",
         key="release",
         disabled=service.busy,
-        on_click=PAIRS.release,
+        on_click=_release,
         args=(service.pair.name,),
     )
+
+
+def _release(name: str) -> None:
+    PAIRS.release(name)
 
 
 def show_failure(shared: SharedPair) -> None:
