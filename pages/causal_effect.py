@@ -13,6 +13,7 @@ from explorer.report.results import directions_of
 from explorer.studies.capability import capability_sentence
 from explorer.studies.words import score_words
 from explorer.ui.current_run import current_run, table
+from explorer.ui.lab_links import lab_link
 from explorer.ui.result_controls import choose_results
 from explorer.ui.study_page import has_table, missing, pick, show_matrix, show_prompts
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
@@ -83,6 +84,7 @@ if len(others):
     about = "Windows of ranks hold as many neurons each, lower in the ranking. Dots are means, bars 95 % intervals."
     caption_and_csv(about, f"{run.name}-{suite}-other-sets.csv", lambda: others, "others_csv")
 
+lab_link(f"Patch these {percent(fraction)} yourself", fraction=fraction, **results.lab(run))
 st.subheader(f"The answers behind {percent(fraction)} on {suite_label(suite)}")
 show_prompts(
     causal.prompt_frame(answers, suite, fraction, by),

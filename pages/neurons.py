@@ -9,6 +9,7 @@ from explorer.report.facts import nearest
 from explorer.report.neuron_query import select
 from explorer.report.ranking_names import main_first
 from explorer.report.ranking_pairs import sizes
+from explorer.ui.address_values import RANKING, heed
 from explorer.ui.current_run import change_scores, current_run, explained, has_rankings
 from explorer.ui.derived import layer_shares, score_cells
 from explorer.ui.neurons.comparison import show_both, show_one_by_one
@@ -23,6 +24,7 @@ heading.title("Neurons")
 if not has_rankings(run):
     st.stop()
 
+heed("rank_by", {ranking_label(name): name for name in main_first(run)}, RANKING)
 ranking = st.selectbox(
     "Ranking", main_first(run), format_func=ranking_label, key="rank_by", bind="query-params", width=360
 )

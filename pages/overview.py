@@ -17,11 +17,13 @@ from explorer.report import claims, facts
 from explorer.report import overview as beside
 from explorer.report.ranking_names import default_fraction
 from explorer.report.results import patched_rankings, results_of
+from explorer.ui.address_values import SUITE, heed
 from explorer.ui.current_run import current_run
 from explorer.ui.overview.example_answers import show_examples
 from explorer.ui.overview.method_steps import show_method
 from explorer.ui.overview.neuron_map import show_map
 from explorer.ui.overview.origins import show_origins
+from explorer.ui.tour import show_tour_link
 from explorer.ui.widgets import caption_and_csv, choose_fraction, rate_card, show_chart, show_random
 
 run = current_run()
@@ -61,6 +63,7 @@ with st.grid(4):
     rate_card("M2, aligned", found.aligned)
 with st.container(horizontal=True, vertical_alignment="center", gap="large"):
     st.page_link("pages/patch_lab.py", label="**Try it now**: patch them yourself", icon=":material/science:")
+    show_tour_link()
     st.page_link("pages/mechanism.py", label="How they act", icon=":material/account_tree:")
 said = [claims.effect_sentence(effect, main, fraction, by), beside.papers_words(run, main)]
 said += [beside.breaking_words(run, main, fraction)]
@@ -82,10 +85,11 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         or "refusal"
     ]
     suites = list(dict.fromkeys(effect["suite"]))
+    asked = heed("prompts", {suite_label(name): name for name in suites}, SUITE)
     suite = st.selectbox(
         "Prompts",
         suites,
-        index=suites.index(main),
+        index=0 if asked else suites.index(main),
         format_func=suite_label,
         key="prompts",
         bind="query-params",

@@ -1,38 +1,41 @@
-"""Patch lab: type a prompt, choose neurons, and watch the patched model answer beside the other two."""
+"""Patch lab: type a prompt, choose neurons, and watch the patched model answer beside the others."""
 
 import streamlit as st
 
 from explorer.errors import ExplorerError
-from explorer.neurons.patch import Patch
 from explorer.report.ranking_names import main_first
+from explorer.report.sharing import default_rankings
 from explorer.serve.pairs import pair_name, why_not_installed
 from explorer.ui.current_run import change_scores, current_run, has_rankings
-from explorer.ui.patch_lab import controls, strip_view, trace_view
+from explorer.ui.patch_lab import controls, linked_view, strip_view
 from explorer.ui.patch_lab import generation_view as view
-from explorer.ui.patch_lab.answer_cards import scores_about, show_answers
-from explorer.ui.patch_lab.cached_view import show_cached, show_known
-from explorer.ui.patch_lab.choice import try_choose
-from explorer.ui.plain import show_problem
+from explorer.ui.patch_lab.answers_view import show_present
+from explorer.ui.patch_lab.cached_view import show_cached
+from explorer.ui.patch_lab.choice import control_of, try_choose
+from explorer.ui.patch_lab.conversation_view import show_turns
+from explorer.ui.patch_lab.history_view import show_history
+from explorer.ui.patch_lab.list_view import show_list
+from explorer.ui.patch_lab.overlap_view import show_overlap
+from explorer.ui.patch_lab.presets import show_presets
+from explorer.ui.plain import plain, show_problem
 from explorer.ui.shared_pairs import pair_service
 
 run = current_run()
-st.title("Patch lab")
-st.markdown(
-    "Three answers to one prompt, word by word: the model without safety alignment (**M1**), the same model with a few "
-    "neurons' activations taken from the aligned one at every step, and the aligned model (**M2**). The options turn "
-    "it round: M2 with those activations taken from M1."
-)
+st.title("What do these neurons change?")
 if not has_rankings(run):
     st.stop()
 
 missing = why_not_installed(pair_name(run))
 service = pair_service(pair_name(run))
 rankings = main_first(run)
-controls.follow_address(rankings)
+controls.follow_address(rankings, default_rankings(run)[1])
+linked_view.follow_link(rankings)
 chosen = controls.current_controls()
 scores = change_scores(run, chosen.ranking)
-neurons, problem = try_choose(chosen, scores)
+other = change_scores(run, chosen.other) if chosen.combines else None
+neurons, problem = try_choose(chosen, scores, other)
 
+show_presets()
 left, right = st.columns(2, gap="medium")
 with left:
     controls.show_prompt()
@@ -42,12 +45,18 @@ with right:
 controls.write_to_address(chosen, rankings)
 
 generation = view.current_generation()
-with st.container(horizontal=True):
+with st.container(horizontal=True, vertical_alignment="center"):
     pressed = st.button(
-        "Generate", icon=":material/play_arrow:", type="primary", key="generate", disabled=bool(missing)
+        "Generate",
+        icon=":material/play_arrow:",
+        type="primary",
+        key="generate",
+        disabled=bool(missing),
+        shortcut="Ctrl+Enter",
     )
     if pressed and neurons is not None:
         controls.forget_address_problems()
+        linked_view.forget_link()
         try:
             generation = view.generate(service, chosen, neurons, run)
         except ExplorerError as wrong:
@@ -61,7 +70,7 @@ with st.container(horizontal=True):
         help="The same prompt at eight shares of patched neurons at once",
     ):
         try:
-            strip_view.ask(service, chosen, scores, run)
+            strip_view.ask(service, chosen, scores, run, other)
         except ExplorerError as wrong:
             problem = str(wrong)
     st.button("Stop", icon=":material/stop:", key="stop", disabled=not active, on_click=view.stop)
@@ -69,20 +78,17 @@ with st.container(horizontal=True):
 for sentence in (missing, "" if chosen.unfinished and not pressed else problem):
     if sentence:
         show_problem(sentence)
+no_control = "" if neurons is None else control_of(chosen, neurons)[1]
+if no_control:
+    st.caption(f":material/info: No column of random neurons: {plain(no_control)}")
 
 if missing:
     show_cached(run, chosen)
 else:
+    show_turns()
     strip_view.show_strip(service, chosen)
-    known = strip_view.known_at(chosen) if neurons is not None and not view.is_of(generation, neurons) else None
-    if known is not None:
-        st.fragment(show_answers)(known, scores_about(run.manifest))
-        generation = None
-    else:
-        known = None if generation is not None else show_known(run, chosen)
-    if known is None:
-        view.show_generation(service, generation, scores_about(run.manifest), chosen.direction)
-    patch = None if neurons is None or known is None else Patch(neurons, chosen.strength, chosen.where)
-    answers = trace_view.of_generation(generation) or trace_view.of_known(run, known, patch)
-    trace_view.show_trace(service, run, answers)
-view.show_history()
+    show_present(run, service, chosen, neurons, generation)
+show_overlap(run, chosen, neurons, rankings)
+if not missing:
+    show_list(run, service, chosen, neurons)
+show_history(rankings)

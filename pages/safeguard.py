@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.charts.labels import percent, ranking_label, rate, suite_label
+from explorer.charts.labels import percent, ranking_label, rate, signed, suite_label
 from explorer.charts.matrix import curve_chart, matrix_chart
 from explorer.report import safeguard
 from explorer.report.facts import nearest
@@ -17,6 +17,7 @@ from explorer.ui.widgets import caption_and_csv, show_chart
 run = current_run()
 st.title("Can a harmful answer be seen before its first word?")
 every = study_table(run, "safeguard", "a safeguard", "[safeguard]")
+first = st.container()
 
 with st.container(horizontal=True):
     chosen = choose_method(run, every)
@@ -24,13 +25,14 @@ with st.container(horizontal=True):
     sizes = sorted(frame["k"].unique().tolist())
     k = pick("Neurons read", sizes, "neurons", lambda n: f"{n:,}", 200, nearest(sizes, 150))
     measure = pick("Measure", list(safeguard.MEASURES), "measure", safeguard.MEASURES.__getitem__)
-st.markdown(spoken(chosen.method, safeguard_sentence(frame, k)))
+first.markdown(spoken(chosen.method, safeguard_sentence(frame, k)))
 for method, rows in chosen.others.items():
-    st.markdown(safeguard_beside((chosen.method, frame), (method, rows), k))
+    with st.expander(f"By {method_words(method)}"):
+        st.markdown(safeguard_beside((chosen.method, frame), (method, rows), k))
 
 curve = safeguard.curve(frame, measure)
 show_chart(
-    curve_chart(curve, "Neurons read", safeguard.MEASURES[measure], share=False),
+    curve_chart(curve, "Neurons read", safeguard.MEASURES[measure], share=False, least=safeguard.LEAST[measure]),
     f"{safeguard.MEASURES[measure]} against the number of neurons, with random neurons and the majority-class baseline",
 )
 caption_and_csv(
@@ -68,9 +70,9 @@ else:
         st.metric("Coverage", rate(detail["coverage"]), border=True, help="Share of prompts that are accepted.")
         st.metric(
             "Mean cost of their answers",
-            "none" if detail["accepted_cost"] != detail["accepted_cost"] else f"{detail['accepted_cost']:+.2f}",
+            "none" if detail["accepted_cost"] != detail["accepted_cost"] else signed(detail["accepted_cost"]),
             border=True,
-            help=f"All answers: {detail['all_cost']:+.2f}, harmful {percent(detail['harmful'])}.",
+            help=f"All answers: {signed(detail['all_cost'])}, harmful {percent(detail['harmful'])}.",
         )
     st.caption(f"{safeguard.bounds(detail)}. The diagonal is cross-validated within its suite.")
 st.subheader("What the paper reports")

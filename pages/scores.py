@@ -13,12 +13,12 @@ from explorer.ui.widgets import caption_and_csv, show_chart
 
 run = current_run()
 st.title("Can the scores be believed?")
-st.markdown(
+show_judges(run)
+st.caption(
     "Every headline rests on two judges that share no words: refusals, told by how an answer is worded, and cost, read "
     "off features of the embedded model. Here they are held against each other, against labels, and against your own "
     "reading."
 )
-show_judges(run)
 show_audit(run)
 
 st.header("Against labels")

@@ -14,7 +14,7 @@ from transformers import (
     Qwen2Config,
 )
 
-from explorer.models.families import down_projections
+from explorer.models.families import down_projections, family_named
 from explorer.models.layers import neuron_layers
 from explorer.models.pair import Pair
 from explorer.models.pair_spec import ModelSpec, PairSpec
@@ -39,6 +39,18 @@ _SIZE = {
 }
 _EXPERTS = {"moe_intermediate_size": 8, "num_experts": 4, "num_experts_per_tok": 2}
 
+_ENCODER_DECODER = {
+    "d_model": 16,
+    "encoder_layers": LAYERS,
+    "decoder_layers": LAYERS,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": NEURONS,
+    "decoder_ffn_dim": NEURONS,
+    "decoder_start_token_id": 256,
+    "init_std": 0.6,
+}
+
 FAMILIES: dict[str, dict] = {
     **dict.fromkeys(("llama", "mistral", "qwen2", "phi3", "olmo2"), _SIZE),
     **{kind: _SIZE | {"head_dim": 8} for kind in ("gemma", "gemma2", "gemma3_text", "qwen3")},
@@ -50,7 +62,9 @@ FAMILIES: dict[str, dict] = {
     "qwen2_moe": _SIZE | _EXPERTS | {"shared_expert_intermediate_size": 12},
     "qwen3_moe": _SIZE | _EXPERTS | {"head_dim": 8, "norm_topk_prob": True},
     "t5": {"d_model": 16, "d_ff": NEURONS, "d_kv": 8, "num_layers": LAYERS, "num_heads": 2},
-    "bert": _SIZE,
+    **dict.fromkeys(("bart", "mbart"), _ENCODER_DECODER),
+    **dict.fromkeys(("bert", "roberta", "electra", "deberta-v2", "modernbert"), _SIZE),
+    "distilbert": {"dim": 16, "hidden_dim": NEURONS, "n_layers": LAYERS, "n_heads": 2},
 }
 """The settings of a tiny model of every type in the table of families; these are by `any_model`."""
 
@@ -81,6 +95,13 @@ _TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+
+AUTO = {
+    "decoder": AutoModelForCausalLM,
+    "encoder-decoder": AutoModelForSeq2SeqLM,
+    "encoder": AutoModelForSequenceClassification,
+}
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -126,7 +147,8 @@ def model(kind: str, seed: int = 0, dtype: torch.dtype = torch.float32):
 def any_model(kind: str, seed: int = 0, **changes):
     """A random model of a type in `FAMILIES`, or of another type when its settings are given."""
     torch.manual_seed(seed)
-    auto = {"t5": AutoModelForSeq2SeqLM, "bert": AutoModelForSequenceClassification}.get(kind, AutoModelForCausalLM)
+    family = family_named(kind)
+    auto = AUTO[family.kind if family else "decoder"]
     settings = {
         "vocab_size": 260,
         "max_position_embeddings": 512,
@@ -152,6 +174,14 @@ def any_pair(kind: str, shared: bool = True, seed: int = 0, spread: float = 0.6)
         for parameter in second.parameters():
             parameter.data += 0.15 * torch.randn(parameter.shape, generator=generator)
     factors = [1 + spread * torch.randn(layer.width, generator=generator) for layer in neuron_layers(first)]
+    spec = PairSpec(f"tiny {kind}", ModelSpec("tiny"), ModelSpec("tiny", ("tiny",)), "float32")
+    return Pair(tokenizer(), first, second, None, factors, spec)
+
+
+def pair_of_models(kind: str, first, second) -> Pair:
+    """A pair of two models, or of one with random (IA)³ factors."""
+    generator = torch.Generator().manual_seed(300)
+    factors = [1 + 0.6 * torch.randn(layer.width, generator=generator) for layer in neuron_layers(first)]
     spec = PairSpec(f"tiny {kind}", ModelSpec("tiny"), ModelSpec("tiny", ("tiny",)), "float32")
     return Pair(tokenizer(), first, second, None, factors, spec)
 

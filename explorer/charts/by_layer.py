@@ -6,6 +6,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from explorer.charts.legends import top_legend
+
 
 def layer_axis() -> alt.X:
     """A model's layers from left to right; the column is `layer`."""
@@ -39,7 +41,7 @@ def coloured_bars(
         .encode(
             x=layer_axis(),
             y=alt.Y("neurons:Q", title=title),
-            color=alt.Color(f"{part}:N", scale=parts, legend=alt.Legend(title=None, orient="top", labelLimit=280)),
+            color=alt.Color(f"{part}:N", scale=parts, legend=top_legend(list(colours))),
             tooltip=[
                 alt.Tooltip(f"{column}:Q", title=name, format=form)
                 if form

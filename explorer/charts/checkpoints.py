@@ -4,6 +4,7 @@ import altair as alt
 import pandas as pd
 
 from explorer.charts import Layered, palette
+from explorer.charts.legends import top_legend
 
 LIKENESS = {"overlap": "Overlap with the last step", "spearman": "Spearman ρ of the shared", "chance": "Chance"}
 RATES = {"refusal_m1": "M1", "refusal_patched": "M1, patched", "refusal_m2": "M2 at that step"}
@@ -43,7 +44,7 @@ def _lines(
         color=alt.Color(
             "what:N",
             scale=alt.Scale(domain=list(names.values()), range=colours),
-            legend=alt.Legend(title=None, orient="top", labelLimit=240),
+            legend=top_legend(list(names.values())),
         ),
         tooltip=[
             alt.Tooltip("step:Q", title="Step"),

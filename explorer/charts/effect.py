@@ -8,6 +8,7 @@ import pandas as pd
 
 from explorer.charts import Layered, palette
 from explorer.charts.labels import PERCENT_AXIS, suite_label
+from explorer.charts.legends import top_legend
 
 SERIES = {
     "unpatched": ("M1, unpatched", palette.UNPATCHED),
@@ -104,7 +105,9 @@ def ranking_series(
 
 
 def rankings_frame(effect: pd.DataFrame, models: pd.DataFrame, suite: str, measure: Measure, main: str) -> pd.DataFrame:
-    """The lines of several rankings' top sets, each a series, and of the main one's random neurons; as `effect_frame`.
+    """The lines of several rankings' top sets, each a series, and of random neurons; as `effect_frame`.
+
+    Random neurons are those drawn for the main ranking, and at sizes for which it has none those of another one.
 
     Args:
         effect, models: of all rankings.
@@ -112,8 +115,10 @@ def rankings_frame(effect: pd.DataFrame, models: pd.DataFrame, suite: str, measu
         measure: what is drawn.
         main: the main ranking.
     """
-    top, random = effect["set"] == "safety", (effect["set"] == "random") & (effect["ranking"] == main)
-    shown = effect[top | random]
+    top = effect[effect["set"] == "safety"]
+    random = effect[effect["set"] == "random"]
+    random = random.assign(of_others=random["ranking"] != main).sort_values("of_others", kind="stable")
+    shown = pd.concat([top, random.drop_duplicates(["suite", "fraction"]).drop(columns="of_others")])
     shown = shown.assign(set=shown["ranking"].where(shown["set"] == "safety", "random"))
     return effect_frame(shown, models, suite, measure, sorted(set(shown["set"])))
 
@@ -276,7 +281,7 @@ def _colour(shown: list[str], series: Mapping[str, tuple[str, str]] = SERIES) ->
     return alt.Color(
         "name:N",
         scale=alt.Scale(domain=list(names), range=list(colours)),
-        legend=alt.Legend(title=None, orient="top", symbolType="circle", symbolOpacity=1, labelLimit=280, columns=4),
+        legend=top_legend(names, symbolType="circle"),
     )
 
 

@@ -106,6 +106,11 @@ def interval(low: float, high: float) -> str:
     return f"{100 * low:.0f}–{100 * high:.0f}{NBSP}%"
 
 
+def signed(score: float | None) -> str:
+    """A cost or a reward with its sign, or a dash where there is none: "−3.2"."""
+    return "–" if score is None else f"{score:+.1f}".replace("-", "−")
+
+
 def _signed(value: float) -> str:
     """A whole number with a true minus sign, and none before 0."""
     return f"{round(value) + 0:d}".replace("-", "−") if abs(value) != float("inf") else f"{value}".replace("-", "−")

@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from explorer.charts import Layered, palette
+from explorer.charts.legends import top_legend
 
 DIVERGING = ["#A34700", "#D55E00", "#EFB48A", "#F3EFFC", "#B29BE7", "#7B4FD0", "#3C1C7A"]
 """From compliance (orange, as M1) to refusal (purple, as patched); told apart with any colour vision."""
@@ -98,9 +99,7 @@ def token_heatmap(frame: pd.DataFrame, title: str, limit: float) -> alt.Chart:
 
 def _colour(colours: Mapping[str, str]) -> alt.Color:
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
-    return alt.Color(
-        "series:N", scale=scale, legend=alt.Legend(title=None, orient="top", symbolOpacity=1, labelLimit=280)
-    )
+    return alt.Color("series:N", scale=scale, legend=top_legend(list(colours)))
 
 
 def _tooltip(title: str) -> list[alt.Tooltip]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from explorer.charts import Layered, either, palette
 from explorer.charts.labels import PERCENT_AXIS
+from explorer.charts.legends import legend_height, top_legend
 
 CELL = "cell"
 """The selection of a matrix: a click gives its two fields."""
@@ -109,7 +110,16 @@ def interval_chart(frame: pd.DataFrame, title: str, *, share: bool, zero: bool =
     return alt.layer(*layers).properties(height=50 + frame["row"].nunique() * (26 + 20 * len(series)))
 
 
-def curve_chart(frame: pd.DataFrame, x_title: str, y_title: str, *, share: bool = True, log: bool = True) -> Layered:
+def curve_chart(
+    frame: pd.DataFrame,
+    x_title: str,
+    y_title: str,
+    *,
+    share: bool = True,
+    log: bool = True,
+    least: float = 0.0,
+    rate: bool = False,
+) -> Layered:
     """Lines with points, and bands where there are intervals.
 
     Args:
@@ -117,6 +127,8 @@ def curve_chart(frame: pd.DataFrame, x_title: str, y_title: str, *, share: bool 
         x_title, y_title: of the axes.
         share: whether x is a share of all neurons, else a number of them.
         log: whether the x axis is logarithmic.
+        least: what the y axis spans at least, in its unit, so that noise is not drawn as a slope.
+        rate: whether y is a share from 0 to 1, shown in percent.
     """
     series = list(dict.fromkeys(frame["series"]))
     frame = frame.assign(**{c: frame[c] if c in frame else float("nan") for c in ("low", "high", "n")})
@@ -133,18 +145,30 @@ def curve_chart(frame: pd.DataFrame, x_title: str, y_title: str, *, share: bool 
         tooltip=[
             alt.Tooltip("series:N", title="Series"),
             alt.Tooltip("x:Q", title=x_title, format=".2~%" if share else ","),
-            alt.Tooltip("value:Q", title=y_title, format=".3f"),
-            alt.Tooltip("low:Q", title="95 % interval from", format=".3f"),
-            alt.Tooltip("high:Q", title="to", format=".3f"),
+            alt.Tooltip("value:Q", title=y_title, format=".1%" if rate else ".3f"),
+            alt.Tooltip("low:Q", title="95 % interval from", format=".1%" if rate else ".3f"),
+            alt.Tooltip("high:Q", title="to", format=".1%" if rate else ".3f"),
             alt.Tooltip("n:Q", title="n", format=","),
         ],
     )
-    y = alt.Y("value:Q", title=y_title, scale=alt.Scale(zero=False))
+    y_axis = alt.Axis(labelExpr=PERCENT_AXIS) if rate else alt.Axis()
+    y = alt.Y("value:Q", title=y_title, scale=_at_least(frame, least), axis=y_axis)
     layers: list[alt.Chart] = []
     if frame["low"].notna().any():
-        layers.append(base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title=y_title), y2="high:Q"))
+        layers.append(base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title=y_title, axis=y_axis), y2="high:Q"))
     layers += [base.mark_line(strokeWidth=2.5).encode(y=y), base.mark_point(filled=True, size=55).encode(y=y)]
-    return alt.layer(*layers).properties(height=340)
+    return alt.layer(*layers).properties(height=340 + legend_height(series))
+
+
+def _at_least(frame: pd.DataFrame, least: float) -> alt.Scale:
+    """A scale over values and intervals that spans `least` or more; as narrow as they are for 0."""
+    known = frame[["value", "low", "high"]].stack()
+    if not least or known.empty or known.max() - known.min() >= least:
+        return alt.Scale(zero=False)
+    middle = (known.max() + known.min()) / 2
+    low, high = middle - least / 2, middle + least / 2
+    shift = min(0.0, 1 - high) if known.max() <= 1 else 0.0  # a share is never drawn above 1
+    return alt.Scale(domain=[float(low + shift), float(high + shift)], nice=False, zero=False)
 
 
 def scatter_chart(frame: pd.DataFrame, x_title: str, y_title: str, *, log: bool) -> alt.Chart:
@@ -184,7 +208,7 @@ def series_colour(series: list[str]) -> alt.Color:
     return alt.Color(
         "series:N",
         scale=alt.Scale(domain=series, range=colours),
-        legend=alt.Legend(title=None, orient="top", symbolType="circle", symbolOpacity=1, labelLimit=280),
+        legend=top_legend(series, symbolType="circle"),
     )
 
 
@@ -192,7 +216,7 @@ def _own_colour(name: str) -> str:
     """The colour that a model, or random neurons, has on every page; "" for any other series."""
     if name.lower().startswith("random neurons"):
         return palette.RANDOM
-    return {"M1": palette.UNPATCHED, "M1, nothing patched": palette.UNPATCHED, "M2": palette.ALIGNED}.get(name, "")
+    return {"M1": palette.UNPATCHED, "M2": palette.ALIGNED}.get(name.removesuffix(", nothing patched"), "")
 
 
 def _domain(values: pd.Series) -> tuple[float, float]:

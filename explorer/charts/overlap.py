@@ -8,6 +8,7 @@ import pandas as pd
 from explorer.charts import Layered, either, palette
 from explorer.charts.by_layer import coloured_bars, layer_axis
 from explorer.charts.labels import PERCENT_AXIS, percent
+from explorer.charts.legends import top_legend
 
 CELL = "cell"
 """The selection of the matrix: a click gives the fields a and b."""
@@ -102,7 +103,7 @@ def by_size_chart(frame: pd.DataFrame) -> Layered:
     colour = alt.Color(
         "what:N",
         scale=alt.Scale(domain=list(names.values()), range=[palette.PATCHED, "#0072B2", palette.RANDOM]),
-        legend=alt.Legend(title=None, orient="top", labelLimit=240, symbolType="stroke", symbolStrokeWidth=3),
+        legend=top_legend(list(names.values()), symbolType="stroke", symbolStrokeWidth=3),
     )
     dash = alt.StrokeDash("what:N", scale=alt.Scale(domain=list(names.values()), range=[[1, 0], [1, 0], [6, 4]]))
     base = alt.Chart(tidy).encode(

@@ -16,6 +16,9 @@ _AGAINST, _WITH = palette.UNPATCHED, palette.PATCHED
 _DIVERGING = ["#A34700", "#D55E00", "#EFB48A", "#F3EFFC", "#B29BE7", "#7B4FD0", "#3C1C7A"]
 """From what keeping a head adds to what it takes away; told apart with any colour vision, light and dark."""
 
+_TEXT, _TEXT_ON_DARK = "#1B1B2B", "#F5F5FA"
+"""Of the nodes' names, which stand on the flows."""
+
 _NODES = ("Patched neurons", "Attention", "Patterns (QK)", "Values (OV)", "MLPs", "Direct", "Refusal margin")
 _FLOWS = (
     (0, 5, "direct"),
@@ -31,11 +34,12 @@ _FLOWS = (
 """From which node to which each part flows."""
 
 
-def flow_figure(parts: Mapping[str, float]) -> "go.Figure":
+def flow_figure(parts: Mapping[str, float], dark: bool = False) -> "go.Figure":
     """A Sankey diagram of a set's parts: as wide as their size, orange where a part works against the whole.
 
     Args:
         parts: direct, patterns, values, mlps and attention, in logits; and whole.
+        dark: whether it stands on a dark page.
     """
     import plotly.graph_objects as go
 
@@ -44,6 +48,7 @@ def flow_figure(parts: Mapping[str, float]) -> "go.Figure":
     labels = [f"{value:+.2f} logits".replace("-", "−") for value in (turn * v for _, _, v in known)]
     flows = go.Sankey(
         arrangement="snap",
+        textfont={"color": _TEXT_ON_DARK if dark else _TEXT, "shadow": "none"},
         node={
             "label": list(_NODES),
             "color": [palette.ALIGNED, *[palette.RANDOM] * 5, palette.PATCHED],
@@ -64,7 +69,7 @@ def flow_figure(parts: Mapping[str, float]) -> "go.Figure":
     figure.update_layout(
         height=320,
         margin={"l": 10, "r": 10, "t": 16, "b": 16},
-        font={"size": 14},
+        font={"size": 14, "color": _TEXT_ON_DARK if dark else _TEXT},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
     )

@@ -8,6 +8,7 @@ import altair as alt
 import pandas as pd
 
 from explorer.charts import Layered, palette
+from explorer.charts.legends import top_legend
 
 PLACE = "place"
 """The selection: a click on a token gives its place, from 0."""
@@ -62,7 +63,7 @@ def trace_chart(
     colour = alt.Color(
         "line:N",
         scale=alt.Scale(domain=[line.name for line in lines], range=[line.colour for line in lines]),
-        legend=alt.Legend(title=None, orient="top", symbolType="circle", symbolOpacity=1, labelLimit=280),
+        legend=top_legend([line.name for line in lines], symbolType="circle"),
     )
     drawn = alt.Chart(long).encode(
         x=x, y=alt.Y("value:Q", title=title, axis=alt.Axis(minExtent=44, maxExtent=44)), color=colour

@@ -18,12 +18,13 @@ import torch
 
 from explorer.engine.attributing import STEPS, Attributing, steps_of
 from explorer.engine.contrast import CHUNK, scores_of
+from explorer.engine.memory import in_batches
 from explorer.engine.mixing import guide_activations, mixed_gradients
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
-from explorer.engine.reading import TokenText, batches, inputs_of, parts, positions_of_layers
+from explorer.engine.reading import TokenText, inputs_of, longest_first, parts, positions_of_layers
 from explorer.engine.sane import check_models_differ, not_finite
-from explorer.engine.sums import Sums
+from explorer.engine.sums import Summing, Sums
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
 from explorer.models.prompting import encode_plain
@@ -128,9 +129,7 @@ def attribute(
     check_models_differ(pair)
     how = Attributing(max_new_tokens, steps_of(steps), objective, target, first_tokens)
     sums = attribution_sums(pair, prompts, how, batch_size=batch_size, progress=progress)
-    meta: dict[str, Any] = {"prompts": len(prompts)}
-    if pair.experts:
-        meta["experts"] = list(pair.experts)
+    meta: dict[str, Any] = {"prompts": len(prompts)} | pair.layout
     return attributions_of(sums, how, pair.spec.name, meta, exclude_layers)
 
 
@@ -198,10 +197,12 @@ def attribution_sums(
         else:
             texts = _answers(pair, prompts[asked], ids[asked], how, part_of(tell, 0.0, 0.2))
             sums.alike += len(prompts[asked]) - len(texts) // (1 if how.objective == "m2" else 2)
-        for done, batch in batches(texts, batch_size):
+
+        def add(batch: Sequence[Answered]) -> None:
             for part in parts(batch, CPU_TOKENS) if pair.backbone1.device.type == "cpu" else [batch]:
                 _add(pair, part, how.steps, sums)
-            part_of(tell, 0.2, 0.8)(done)
+
+        in_batches(longest_first(texts), batch_size, add, part_of(tell, 0.2, 0.8))
         tell(1.0)
     return sums
 
@@ -223,7 +224,7 @@ def _answers(
 
 
 @torch.inference_mode(False)  # a caller may be in that mode, where nothing has a gradient
-def _add(pair: Pair, batch: list[Answered], steps: Sequence[float], sums: AttributionSums) -> None:
+def _add(pair: Pair, batch: Sequence[Answered], steps: Sequence[float], sums: AttributionSums) -> None:
     """Add the gradients of a batch at every step."""
     # The last token of an answer predicts nothing that counts.
     inputs = inputs_of(pair.backbone1, [TokenText(text.prompt, text.answer[:-1]) for text in batch])
@@ -233,14 +234,18 @@ def _add(pair: Pair, batch: list[Answered], steps: Sequence[float], sums: Attrib
 
     def see(layer: int, a1: torch.Tensor, a2: torch.Tensor) -> None:
         index = picked[layer].to(a1.device)
-        sums.activations.add(layer, a1.flatten(0, 1)[index], a2.flatten(0, 1)[index])
+        summing.add(layer, a1.flatten(0, 1)[index], a2.flatten(0, 1)[index])
 
-    with pair.lock:
+    found: list[tuple[float, np.ndarray]] = []
+    with pair.lock, Summing(sums.activations) as summing:
         guide = guide_activations(pair, inputs)
-        for number, step in enumerate(steps):
+        for step in steps:
             log_ratio, gradients = mixed_gradients(
                 pair, inputs, guide, step, picked[-1], tokens, signs, see if step == 0 else None
             )
-            sums.log_ratio[number] += log_ratio
-            for layer, gradient in enumerate(gradients):
-                sums.by_step[number, layer] += gradient.double().cpu().numpy()
+            # In one piece: a GPU waits for every copy.
+            together = torch.stack([gradient.to(gradients[-1].device) for gradient in gradients])
+            found.append((log_ratio, together.double().cpu().numpy()))
+    for number, (log_ratio, by_neuron) in enumerate(found):  # only now, should memory have run out on the way
+        sums.log_ratio[number] += log_ratio
+        sums.by_step[number] += by_neuron

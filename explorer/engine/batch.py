@@ -1,11 +1,13 @@
 """The rows of a decoding batch: what M1 and M2 read in a step, what is patched on the way, and which rows go on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from explorer.engine.backends.interface import DecodePass
+from explorer.engine.backends.fused import Step
+from explorer.engine.backends.graphed import StepGraphs, graphs_for
+from explorer.engine.backends.interface import DecodePass, InPlaceVisit
 from explorer.engine.backends.registry import begin
 from explorer.engine.drafts import PROMPT_LOOKUP, Draft
 from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
@@ -17,6 +19,10 @@ from explorer.neurons.patch import Patch
 
 MOST_DRAFTED = 7
 """Draft tokens that a row reads in a step, at most."""
+
+
+Read = Callable[[int, InPlaceVisit], torch.Tensor]
+"""A pass, by its number, reads what is pending; the hidden states [rows, 1 + drafted, hidden]."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,8 @@ class DecodeBatch:
         self.contexts = [Context(p) for p in everything] if self.patched or self.aligned else []
         self.replacing = Replacing(patches, pair)
         self.device = pair.backbone1.device
+        self.graphs: StepGraphs | None = None
+        self._arranged: object = None
         self._find_guides()
         read = len(prefix.ids) if prefix else 0
         self.pending = [prompts[row.prompt][read:] for row in self.first]
@@ -94,6 +102,7 @@ class DecodeBatch:
         longest = max(map(len, prompts), default=0) + self.limit
         with pair.lock:
             self.passes = self._continue(prefix.batch, longest) if prefix else self._begin(longest)
+        self.graphs = graphs_for(self.passes) if how else None
 
     @property
     def first(self) -> list[Row]:
@@ -112,15 +121,7 @@ class DecodeBatch:
     def step(self) -> list[Row]:
         """Run everything over its pending tokens; the rows, each with its next tokens written."""
         with torch.inference_mode(), self.pair.lock:
-            first, second = self._forward()
-            if not self.checked:
-                check_finite_states(self.pair, first, second, self.prompts[0])
-                self.checked = True
-            first, second = first.flatten(0, 1), second[self.aligned_at].flatten(0, 1)
-            if self.pair.shared:
-                best = self.passes[0].greedy(torch.cat([first, second]))
-            else:
-                best = self.passes[0].greedy(first) + self.passes[1].greedy(second)
+            best = self._best_by_graph(self.graphs) if self.graphs and self.checked else self._best()
         n1, width = len(self.first), 1 + self.drafted
         read = [*self.pending[:n1], *(self.pending[n1 + i] for i in self.aligned_at)]
         for number, (row, tokens) in enumerate(zip(self.rows, read, strict=True)):
@@ -133,6 +134,46 @@ class DecodeBatch:
             row.fresh = len(row.written) - before
         return self.rows
 
+    def _best(self) -> list[int]:
+        """The most likely next token at the last position and behind each draft token of every row."""
+        first, second = self._forward(self._read)
+        if not self.checked:
+            check_finite_states(self.pair, first, second, self.prompts[0])
+            self.checked = True
+        first, second = first.flatten(0, 1), second[self.aligned_at].flatten(0, 1)
+        if self.pair.shared:
+            return self.passes[0].greedy(torch.cat([first, second]))
+        return self.passes[0].greedy(first) + self.passes[1].greedy(second)
+
+    def _best_by_graph(self, graphs: StepGraphs) -> list[int]:
+        """The same, by a recorded step where this one has been taken before."""
+        shares = [share for share in self._shares() if share]
+        passes = [one for one, share in zip(self.passes, self._shares(), strict=True) if share]
+        steps = [one.prepare(share) for one, share in zip(passes, shares, strict=True)]
+
+        def best(steps: Sequence[Step]) -> torch.Tensor:
+            step_of = dict(zip(passes, steps, strict=True))
+
+            def read(number: int, visit: InPlaceVisit) -> torch.Tensor:
+                one = self.passes[number]
+                return one.run(step_of[one], visit, 1 + self.drafted)
+
+            first, second = self._forward(read)
+            second = second[self.aligned_index] if self.aligned_at else second[:0]
+            states = [first.flatten(0, 1), second.flatten(0, 1)]
+            if self.pair.shared:
+                return passes[0].choose(torch.cat(states))
+            return torch.cat([one.choose(state) for one, state in zip(self.passes, states, strict=True) if len(state)])
+
+        found = best(steps) if self.replacing.moves else graphs.run(steps, best)
+        chosen: list[int] = found.tolist()
+        return chosen
+
+    def _shares(self) -> list[list[list[int]]]:
+        """The pending tokens of each pass's rows."""
+        n1 = len(self.first)
+        return [self.pending] if self.pair.shared else [self.pending[:n1], self.pending[n1:]]
+
     def _as_given(self, row: Row, choices: Sequence[int]) -> Sequence[int]:
         """A row's next tokens, with what is still to come of its opening in place of its own choices."""
         rest = self.openings[row.prompt][len(row.written) :]
@@ -141,7 +182,7 @@ class DecodeBatch:
     def read(self) -> None:
         """Run everything over its pending tokens; nothing is written."""
         with torch.inference_mode(), self.pair.lock:
-            self._forward()
+            self._forward(self._read)
 
     def advance(self) -> None:
         """Drop rows that have ended, let M2's texts follow those that have not, and roll back rejected draft tokens."""
@@ -180,6 +221,10 @@ class DecodeBatch:
         self.pending = [[context.written[-1], *drafts.get(context, [])] for context in last]
         self.drafted = max(map(len, drafts.values()), default=0)
 
+    def _go_on_with(self, passes: list[DecodePass]) -> None:
+        """Other passes hold the rows from now on; nothing that was recorded of a step is right for them."""
+        self.passes, self.graphs, self._arranged = passes, graphs_for(passes), None
+
     def _begin(self, longest: int) -> list[DecodePass]:
         modules = [self.pair.backbone1] if self.pair.shared else [self.pair.backbone1, self.pair.backbone2]
         return [begin(module, longest) for module in modules]
@@ -207,19 +252,34 @@ class DecodeBatch:
     def _find_guides(self) -> None:
         """Which context guides each patched row, which is each aligned column's own, and what is replaced where."""
         place = {context: i for i, context in enumerate(self.contexts)}
-        self.guided_by = [place[row.context] for row in self.patched]
-        self.guides = torch.tensor(self.guided_by, device=self.device, dtype=torch.long)
-        self.aligned_at = [place[row.context] for row in self.aligned]
+        guided_by = [place[row.context] for row in self.patched]
+        aligned_at = [place[row.context] for row in self.aligned]
+        arranged = ([(row.column, row.prompt) for row in self.first], guided_by, aligned_at)
+        if arranged == self._arranged:
+            return  # what was recorded of a step still reads the right rows
+        self._arranged, self.guided_by, self.aligned_at = arranged, guided_by, aligned_at
+        self.guides = torch.tensor(guided_by, device=self.device, dtype=torch.long)
+        self.aligned_index = torch.tensor(aligned_at, device=self.pair.backbone2.device, dtype=torch.long)
         self.replacing.follow([row.column for row in self.patched])
+        if self.graphs:
+            self.graphs.clear()
 
-    def _forward(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Final hidden states of the last position and the draft, [rows, 1 + drafted, hidden]: of M1, and of M2."""
+    def _forward(self, read: Read) -> tuple[torch.Tensor, torch.Tensor]:
+        """Final hidden states of the last position and the draft, [rows, 1 + drafted, hidden]: of M1, and of M2.
+
+        Args:
+            read: lets a pass, by its number, read what is pending, and gives these states of its rows.
+        """
         # A shared prefix, which writes nothing, ends before its prompts do.
         ends = [len(row.written) + self.drafted if self.limit else -self.replacing.reach for row in self.patched]
         self.replacing.begin(ends)
-        return self._shared_pass() if self.pair.shared else self._lockstep_pass()
+        return self._shared_pass(read) if self.pair.shared else self._lockstep_pass(read)
 
-    def _shared_pass(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _read(self, number: int, visit: InPlaceVisit) -> torch.Tensor:
+        """A pass reads what is pending in its own form."""
+        return self.passes[number].forward(self._shares()[number], visit, 1 + self.drafted)
+
+    def _shared_pass(self, read: Read) -> tuple[torch.Tensor, torch.Tensor]:
         """Everything through the one module."""
         n1 = len(self.first)
         scale1, scale2 = self.pair.scale1, self.pair.scale2
@@ -235,10 +295,10 @@ class DecodeBatch:
             if self.patched and self.replacing.used[layer]:
                 self._patch(layer, first, second)
 
-        hidden = self.passes[0].forward(self.pending, visit, 1 + self.drafted)
+        hidden = read(0, visit)
         return hidden[:n1], hidden[n1:]
 
-    def _lockstep_pass(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _lockstep_pass(self, read: Read) -> tuple[torch.Tensor, torch.Tensor]:
         """M2's texts, their activations kept, then M1's rows patched with them."""
         n1 = len(self.first)
         scale1, scale2 = self.pair.scale1, self.pair.scale2
@@ -257,9 +317,9 @@ class DecodeBatch:
                 self._patch(layer, h, guide[layer].to(h))
 
         last = 1 + self.drafted
-        nothing = torch.zeros(0, last, self.pair.backbone1.config.hidden_size)
-        second = self.passes[1].forward(self.pending[n1:], record, last) if self.contexts else nothing
-        first = self.passes[0].forward(self.pending[:n1], patch, last) if n1 else nothing
+        nothing = torch.zeros(0, last, self.pair.backbone1.config.get_text_config().hidden_size)
+        second = read(1, record) if self.contexts else nothing
+        first = read(0, patch) if n1 else nothing
         return first, second
 
     def _patch(self, layer: int, first: torch.Tensor, second: torch.Tensor) -> None:

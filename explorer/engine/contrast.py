@@ -13,11 +13,12 @@ import numpy as np
 import torch
 
 from explorer.engine.backends.registry import read_texts
+from explorer.engine.memory import in_batches
 from explorer.engine.options import Columns, Comparison, Decoding
 from explorer.engine.patching import sweep
-from explorer.engine.reading import Inputs, TokenText, batches, inputs_of, parts, positions_of_layers
+from explorer.engine.reading import Inputs, TokenText, inputs_of, longest_first, parts, positions_of_layers
 from explorer.engine.sane import check_finite_sums, check_models_differ, check_sums
-from explorer.engine.sums import Sums
+from explorer.engine.sums import Summing, Sums
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair, scale_in_place
 from explorer.neurons.ranking import normalise_layers
@@ -73,9 +74,7 @@ def contrast(
         "prompts": len(prompts),
         "max_new_tokens": max_new_tokens,
     }
-    if pair.experts:
-        meta["experts"] = list(pair.experts)
-    return scores_of(sums, label, meta, exclude_layers)
+    return scores_of(sums, label, meta | pair.layout, exclude_layers)
 
 
 def contrast_sums(
@@ -115,9 +114,12 @@ def contrast_sums(
         texts = [
             TokenText(pair.encode(p, how.max_new_tokens), answer) for p, answer in zip(chunk, written, strict=True)
         ]
-        for done, batch in batches(texts, batch_size):
-            _accumulate(pair, batch, how.positions, sums)
-            tell(done)
+
+        def add(batch: Sequence[TokenText]) -> None:
+            with Summing(sums) as summing:
+                _accumulate(pair, batch, how.positions, summing)
+
+        in_batches(longest_first(texts), batch_size, add, tell)
         check_finite_sums(sums, pair.dtype)
     return sums
 
@@ -150,7 +152,7 @@ def scores_of(sums: Sums, label: str, meta: dict[str, object], exclude_layers: S
     )
 
 
-def _accumulate(pair: Pair, batch: list[TokenText], positions: str, sums: Sums) -> None:
+def _accumulate(pair: Pair, batch: Sequence[TokenText], positions: str, sums: Summing) -> None:
     """Read a batch with both models and add the compared positions to the sums."""
     for part in parts(batch, CPU_TOKENS) if pair.backbone1.device.type == "cpu" else [batch]:
         inputs = inputs_of(pair.backbone1, part)
@@ -158,7 +160,7 @@ def _accumulate(pair: Pair, batch: list[TokenText], positions: str, sums: Sums) 
         (_read_shared if pair.shared else _read_lockstep)(pair, inputs, picked, sums)
 
 
-def _read_shared(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: Sums) -> None:
+def _read_shared(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: Summing) -> None:
     """One pass: M1's rows first, then M2's."""
     n = len(inputs["input_ids"])
 
@@ -175,7 +177,7 @@ def _read_shared(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: S
         read_texts(pair.backbone1, twice, visit)
 
 
-def _read_lockstep(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: Sums) -> None:
+def _read_lockstep(pair: Pair, inputs: Inputs, picked: list[torch.Tensor], sums: Summing) -> None:
     """Two passes: M1's compared activations are kept for the time of M2's pass."""
     first: dict[int, torch.Tensor] = {}
 

@@ -162,7 +162,7 @@ class _Batch(DecodeBatch):
                 for ours, theirs, order in zip(self.passes, other.passes, orders, strict=True)
             ]
         self._renumber(sources)
-        self.passes = passes
+        self._go_on_with(passes)
         self._look_ahead()  # draft tokens that were looked up before have not been read
         self._find_guides()
 

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from explorer.engine.backends.hooked import HookedPass
-from explorer.engine.backends.registry import begin
+from explorer.engine.backends.registry import begin, begin_hooked
 from explorer.engine.keeping import KeepingRows, KeptColumn, check_kept
 from explorer.engine.patching import Answer
 from explorer.engine.sane import check_finite_states
@@ -84,7 +83,7 @@ class _Batch:
     def __init__(self, pair: Pair, columns: Sequence[KeptColumn], longest: int) -> None:
         self._pair, self.rows = pair, KeepingRows(pair, columns)
         with pair.lock:
-            self.first, self._second = HookedPass(pair.backbone1), begin(pair.backbone2, longest)
+            self.first, self._second = begin_hooked(pair.backbone1, longest), begin(pair.backbone2, longest)
 
     def read(self, pending: list[list[int]], texts: list[list[int]]) -> torch.Tensor:
         """Read tokens with M1's rows and with M2's; the patched rows' last hidden states, [rows, hidden]."""

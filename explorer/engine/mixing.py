@@ -78,8 +78,9 @@ def mixed_gradients(
     with torch.enable_grad(), neuron_hooks(pair.backbone1, mix):
         log_probs = token_log_probs_at(pair.backbone1, inputs, at, tokens)
         total = (log_probs * signs.to(log_probs.device)).sum()
-        gradients = torch.autograd.grad(total, masks)
-    return total.item(), list(gradients)
+        found = torch.autograd.grad(total, masks, allow_unused=True)  # a block may have no neurons
+        gradients = [torch.zeros_like(m) if g is None else g for m, g in zip(masks, found, strict=True)]
+    return total.item(), gradients
 
 
 def token_log_probs_at(

@@ -27,14 +27,22 @@ class RmsNorm:
         weight: [hidden].
         twice: the weight, twice.
         eps: is added to the mean square.
+        wide: whether it is computed in float32 and rounded once, as Gemma's is.
     """
 
     weight: torch.Tensor
     twice: torch.Tensor
     eps: float
+    wide: bool = False
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """From [tokens, hidden] to the same."""
+        if self.wide and x.dtype != self.weight.dtype:
+            return self._plain(x.to(self.weight.dtype)).to(x.dtype)
+        return self._plain(x)
+
+    def _plain(self, x: torch.Tensor) -> torch.Tensor:
+        """The same, in the type of x and the weight."""
         hidden = self.weight.shape
         if len(x) > FEW_TOKENS or x.device.type != "cpu":
             return functional.rms_norm(x, hidden, self.weight, self.eps)
@@ -42,7 +50,15 @@ class RmsNorm:
         return torch.layer_norm(mirrored, self.twice.shape, self.twice, None, self.eps).narrow(-1, 0, *hidden)
 
 
-def rms_norm(module: "nn.Module", eps: float) -> RmsNorm:
-    """The same norm as a module's."""
+def rms_norm(module: "nn.Module", eps: float, *, above_one: bool = False) -> RmsNorm:
+    """The same norm as a module's.
+
+    Args:
+        module: holds its weight.
+        eps: is added to the mean square.
+        above_one: whether the weight is kept less 1 (Gemma's), so that the norm is computed in float32.
+    """
     weight = cast("torch.Tensor", module.weight).data
-    return RmsNorm(weight, torch.cat([weight, weight]), eps)
+    if above_one:
+        weight = 1.0 + weight.float()
+    return RmsNorm(weight, torch.cat([weight, weight]), eps, above_one)

@@ -14,10 +14,12 @@ from typing import NamedTuple
 
 from explorer.engine.decoding import Emitted, decode, read_shared_prefix
 from explorer.engine.drafts import PROMPT_LOOKUP, Draft
+from explorer.engine.memory import in_batches, rows_with_room
 from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
 from explorer.errors import ExplorerError
+from explorer.models.chat import Turn
 from explorer.models.pair import Pair
-from explorer.models.prompting import TextStream, continuation
+from explorer.models.prompting import TextStream, check_prompt, continuation
 from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.progress import Progress
@@ -71,11 +73,12 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """One step of `stream`: what each column wrote, None where it has ended."""
+    """One step of `stream`: what each column wrote, None where it has ended, or was not asked for (`control`)."""
 
     unpatched: Token | None
     patched: Token | None
     aligned: Token | None
+    control: Token | None = None
 
 
 def generate(
@@ -136,15 +139,19 @@ def sweep(
     rows_a_prompt = what.unpatched + len(what.patches) + 1  # and what M2's guides come to when their rows part
     # Prompts of like length share a batch: little of it is padding.
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    size = max(1, how.max_rows // max(1, rows_a_prompt))
+    room = rows_with_room(pair, max(map(len, ids), default=0) + how.max_new_tokens)
+    size = max(1, min(how.max_rows, room) // max(1, rows_a_prompt))
     prefix = read_shared_prefix(pair, ids, what)
-    for start in range(0, len(order), size):
-        chunk = order[start : start + size]
+
+    def write(chunk: Sequence[int]) -> None:
+        for column in texts.values():
+            for i in chunk:
+                column[i].clear()
         for step in decode(pair, [ids[i] for i in chunk], what, how, prefix, [openings[i] for i in chunk]):
             for token in step:
                 texts[token.column][chunk[token.prompt]].append(token.token)
-        if progress:
-            progress(min(1.0, (start + size) / len(order)))
+
+    in_batches(order, size, write, progress)
 
     def answers(column: int) -> list[Answer]:
         return [Answer(pair.decode(tokens), tuple(tokens)) for tokens in texts.get(column, [])]
@@ -176,8 +183,10 @@ def stream(
     *,
     strength: float = 1.0,
     positions: str | int = "all",
+    control: NeuronSet | None = None,
+    before: Sequence[Turn] = (),
 ) -> Iterator[Step]:
-    """The three columns token by token; the pieces of a column join to its whole text.
+    """The three columns token by token, and a fourth with `control`; the pieces of a column join to its whole text.
 
     Nothing is held between two steps: stop by not asking for the next one. Bad input is refused at
     the call, before the first step.
@@ -185,17 +194,26 @@ def stream(
     Args:
         draft: see `options.Decoding`.
         strength, positions: see `generate`.
+        control: a second set, patched in the same way in a column of its own: as many random neurons, mostly.
+        before: what was said before the prompt, (role, text) each, with roles system (first), user and assistant; all
+            columns read the same.
 
     Raises:
         ExplorerError: the prompt, the length, the set, the strength or the positions are not usable.
     """
     how = Decoding(max_new_tokens, draft=draft)
-    what = Columns([Patch(ns, strength, positions)])
-    return _steps(pair, pair.encode(prompt, max_new_tokens), what, how)
+    sets = [ns] if control is None else [ns, control]
+    what = Columns([Patch(one, strength, positions) for one in sets])
+    if before:
+        ids = pair.encode_dialogue([*before, ("user", check_prompt(prompt))], max_new_tokens)
+    else:
+        ids = pair.encode(prompt, max_new_tokens)
+    return _steps(pair, ids, what, how)
 
 
 def _steps(pair: Pair, ids: list[int], what: Columns, how: Decoding) -> Iterator[Step]:
-    texts = {column: TextStream(pair.tokenizer) for column in (UNPATCHED, 0, ALIGNED)}
+    columns = (UNPATCHED, 0, ALIGNED, *range(1, len(what.patches)))  # in the order of a step's fields
+    texts = {column: TextStream(pair.tokenizer) for column in columns}
 
     def token(emitted: Emitted | None) -> Token | None:
         if emitted is None:
@@ -203,6 +221,6 @@ def _steps(pair: Pair, ids: list[int], what: Columns, how: Decoding) -> Iterator
         return Token(emitted.token, texts[emitted.column].push(emitted.token, emitted.ended))
 
     for step in decode(pair, [ids], what, how):
-        columns = [[e for e in step if e.column == column] for column in (UNPATCHED, 0, ALIGNED)]
-        for emitted in zip_longest(*columns):  # several where draft tokens were accepted
+        written = [[e for e in step if e.column == column] for column in columns]
+        for emitted in zip_longest(*written):  # several where draft tokens were accepted
             yield Step(*map(token, emitted))

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+COPIED_BYTES = 2_000_000_000
+"""Of larger models no second copy is made: a 7B pair in bfloat16, 14 GB, is to fit into a machine of 24 GB."""
+
+
 class Product(Protocol):
     """A linear map, or several of one input with their outputs one behind the other."""
 
@@ -58,6 +62,22 @@ class Plain(Product):
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return functional.linear(x, self.weight, self.bias)
+
+    def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        if x.device.type == "cpu" or self.bias is not None or x.dim() != 2:
+            return residual + self(x)
+        return torch.addmm(residual, x, self.weight.T)  # one kernel, where starting one takes as long as it runs
+
+
+@dataclass(frozen=True)
+class Several(Product):
+    """One after the other, from weights that stay where they are, in the file that they are mapped from perhaps."""
+
+    maps: Sequence[Plain]
+    row_price = 0.2
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([one(x) for one in self.maps], dim=-1)
 
 
 @dataclass(frozen=True)
@@ -90,19 +110,33 @@ class Blocked(Product):
         return out
 
 
-def product(linears: "Sequence[nn.Linear]") -> Product:
+def affords_copies(module: "nn.Module") -> bool:
+    """Whether a model's weights may lie in memory twice, as modules hold them and as they are multiplied fastest."""
+    return sum(p.numel() * p.element_size() for p in module.parameters()) <= COPIED_BYTES
+
+
+def product(linears: "Sequence[nn.Linear]", *, copies: bool = True) -> Product:
     """One product of linear maps of the same input.
 
     Packed and blocked weights are a copy. Plain ones are laid one behind the other, and the modules' own parameters
     become views of them, so that nothing is held twice and the modules stay what they were.
+
+    On a processor, where no copy may be made, nothing is laid out anew: the weights are pages of a mapped file, which
+    would be held beside it.
+
+    Args:
+        linears: the maps.
+        copies: whether weights may be packed or blocked.
     """
     weights = [linear.weight.data for linear in linears]
     biases = [linear.bias.data for linear in linears if linear.bias is not None]
     with torch.no_grad():
+        if not copies and len(linears) > 1 and weights[0].device.type == "cpu":
+            return Several([Plain(linear.weight, linear.bias) for linear in linears])
         bias = torch.cat(biases) if biases else None
-        if all(_packs_exactly(weight) for weight in weights):
+        if copies and all(_packs_exactly(weight) for weight in weights):
             return Packed(torch.ops.quantized.linear_prepack_fp16(torch.cat(weights), bias))
-        if all(_blocks(weight) for weight in weights):
+        if copies and all(_blocks(weight) for weight in weights):
             # The second argument is the number of rows to expect; the layout is the same for any.
             return Blocked(torch.ops.mkldnn._reorder_linear_weight(torch.cat(weights), None), bias)
         if len(linears) == 1:

@@ -17,7 +17,7 @@ import torch
 
 from explorer.engine.backends.interface import DecodePass
 from explorer.engine.backends.registry import begin_hooked
-from explorer.engine.batch import DecodeBatch
+from explorer.engine.batch import DecodeBatch, Read
 from explorer.engine.options import UNPATCHED, Decoding
 from explorer.engine.patching import Answer
 from explorer.engine.reading import TokenText, inputs_of, positions_of_layers
@@ -130,7 +130,7 @@ class _ProjectedBatch(DecodeBatch):
         modules = [self.pair.backbone1] if self.pair.shared else [self.pair.backbone1, self.pair.backbone2]
         return [begin_hooked(module, longest) for module in modules]
 
-    def _forward(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _forward(self, read: Read) -> tuple[torch.Tensor, torch.Tensor]:
         n1 = len(self.first)
         which = torch.tensor([max(0, row.column) for row in self.first], dtype=torch.long)
         own = self._directions[which]
@@ -140,7 +140,7 @@ class _ProjectedBatch(DecodeBatch):
             return mine if len(residual) == n1 else torch.cat([mine, residual[n1:]])
 
         with residual_hooks(self.pair.backbone1, project):
-            return super()._forward()
+            return super()._forward(read)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from explorer.models.families import family_of
+from explorer.models.families import body_of, family_of
 from explorer.models.padding import padded, real_tokens
 
 if TYPE_CHECKING:
@@ -40,9 +40,14 @@ AnyText = TypeVar("AnyText", bound=TokenText)
 
 def batches(texts: Sequence[AnyText], size: int) -> Iterator[tuple[float, list[AnyText]]]:
     """Texts of like length together, longest first, with the share that is done after each batch."""
-    order = sorted(texts, key=lambda text: -len(text))
+    order = longest_first(texts)
     for start in range(0, len(order), size):
         yield min(1.0, (start + size) / len(order)), order[start : start + size]
+
+
+def longest_first(texts: Sequence[AnyText]) -> list[AnyText]:
+    """Texts of like length beside each other: little of a batch is padding."""
+    return sorted(texts, key=lambda text: -len(text))
 
 
 def parts(batch: Sequence[AnyText], tokens: int) -> Iterator[list[AnyText]]:
@@ -84,7 +89,7 @@ def start_token(model: "PreTrainedModel") -> int:
 def read(model: "PreTrainedModel", inputs: Inputs) -> None:
     """Let a model read; whoever wants to see its neurons has hooked it."""
     options = {} if family_of(model).kind == "encoder" else {"use_cache": False}
-    model.base_model(**inputs, **options)
+    body_of(model)(**inputs, **options)
 
 
 def compared_positions(positions: str, kind: str, prompt: int, answer: int) -> dict[str, range]:

@@ -43,8 +43,15 @@ class Replacing:
         self._chosen = [mask[which.to(mask.device)].unsqueeze(1) for mask in self._masks] if columns else []
         patches = [self.patches[column] for column in columns]
         strengths = [patch.strength for patch in patches]
-        self._strengths = None if set(strengths) <= {1.0} else torch.tensor(strengths)[:, None, None]
+        self._strengths = None
+        if not set(strengths) <= {1.0}:
+            self._strengths = torch.tensor(strengths, device=self._masks[0].device)[:, None, None]
         self._spans = [] if all(patch.positions == "all" for patch in patches) else [patch.span for patch in patches]
+
+    @property
+    def moves(self) -> bool:
+        """Whether other positions are patched from one step to the next."""
+        return bool(self._spans)
 
     def begin(self, read: Sequence[int]) -> None:
         """A forward pass begins, by whose end each patched row will have read so many tokens behind its prompt.

@@ -43,21 +43,49 @@ class Sums:
             raise ExplorerError("There are no prompts to contrast on; give at least one.")
         return whole
 
+    def _add(self, layer: int, count: int, summed: np.ndarray) -> None:
+        """Add sums over so many positions, float64 [5, n_neurons], in the order of the fields."""
+        self.count[layer] += count
+        fields = (self.squared_difference, self.first, self.first_squared, self.second, self.second_squared)
+        for field, values in zip(fields, summed, strict=True):
+            field[layer] += values
+
+
+class Summing:
+    """Adds activations to sums when a block ends well: a device does not wait on the way, and where memory runs out
+    nothing has been added.
+
+    with Summing(sums) as summing:
+        summing.add(layer, a1, a2)
+    """
+
+    def __init__(self, sums: Sums) -> None:
+        self._sums = sums
+        self._waiting: dict[int, torch.Tensor] = {}  # float64 [5, n_neurons] by layer, where it was computed
+        self._counts: dict[int, int] = {}
+
+    def __enter__(self) -> "Summing":
+        return self
+
+    def __exit__(self, kind: object, *_problem: object) -> None:
+        if kind is None:
+            for layer, summed in self._waiting.items():
+                self._sums._add(layer, self._counts[layer], summed.cpu().numpy())
+        self._waiting.clear()
+
     def add(self, layer: int, a1: torch.Tensor, a2: torch.Tensor) -> None:
         """Add activations [positions, n_neurons] of both models."""
-        a1, a2 = a1.float(), a2.to(a1.device).float()
-        d = a1 - a2
-        self.count[layer] += len(a1)
-        self.squared_difference[layer] += _column_sum(d * d)
-        self.first[layer] += _column_sum(a1)
-        self.first_squared[layer] += _column_sum(a1 * a1)
-        self.second[layer] += _column_sum(a2)
-        self.second_squared[layer] += _column_sum(a2 * a2)
+        summed = _column_sums(a1, a2.to(a1.device))
+        known = self._waiting.get(layer)
+        self._waiting[layer] = summed if known is None else known.add_(summed)
+        self._counts[layer] = self._counts.get(layer, 0) + len(a1)
 
 
-def _column_sum(values: torch.Tensor) -> np.ndarray:
-    """float64 [n_neurons]: sums over positions of float32 [positions, n_neurons].
+def _column_sums(a1: torch.Tensor, a2: torch.Tensor) -> torch.Tensor:
+    """float64 [5, n_neurons]: sums over positions, in the order of the fields of `Sums`.
 
     A batch has a few hundred positions, which float32 sums well; the running total is float64.
     """
-    return values.sum(dim=0).double().cpu().numpy()
+    a1, a2 = a1.float(), a2.float()
+    d = a1 - a2
+    return torch.stack([values.sum(dim=0) for values in (d * d, a1, a1 * a1, a2, a2 * a2)]).double()

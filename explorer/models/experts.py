@@ -1,4 +1,4 @@
-"""Mixtures of experts as one wide MLP.
+"""The routed experts of a layer as one wide MLP.
 
 transformers keeps the experts of a layer as stacked weights and never shows their activations. Since each
 expert's output is a sum of columns of its `down_proj`, weighted by the router, the whole layer is a sum over
@@ -8,9 +8,11 @@ neurons (expert, index) of
 
 times that neuron's column. This is the activation we contrast and patch: it says all that a neuron does, and
 putting M2's in the place of M1's means one thing whichever experts each of them chose. While a visit is
-attached the layer is computed in this form; without one, transformers' own forward runs.
+attached the layer is computed in this form; without one, transformers' own forward runs. A bias of an expert's
+`down_proj` is no neuron's: each model adds those of the experts that it has chosen itself.
 
-Neurons are numbered expert × width + index; those of a shared expert, weighted by its gate, come last.
+Neurons are numbered expert × width + index; those of a shared expert, weighted by its gate, come last
+(`joined.py`).
 """
 
 from collections.abc import Sequence
@@ -20,128 +22,115 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from explorer.errors import ExplorerError
-from explorer.models.families import Family
-from explorer.models.neuron_layer import NeuronVisit
+
+def reads_as_experts(module: nn.Module) -> bool:
+    """Whether a module holds experts in one of the forms that are computed here: stacked weights, a gate or none."""
+    down = getattr(module, "down_proj", None)
+    if not isinstance(down, nn.Parameter) or down.ndim != 3 or getattr(module, "has_post_expert_norm", False):
+        return False
+    up = getattr(module, "gate_up_proj" if getattr(module, "has_gate", True) else "up_proj", None)
+    return isinstance(up, nn.Parameter) and (hasattr(module, "has_gate") or _takes_all(module))
 
 
-def check_experts(block: nn.Module, family: Family) -> nn.Module:
-    """The MLP of a block, when it is a mixture of experts of the form that is computed here.
+def _takes_all(module: nn.Module) -> bool:
+    """Whether the experts are each given every token, weighted by the router already, as Llama 4 does."""
+    return not hasattr(module, "has_gate") and hasattr(module, "act_fn") and hasattr(module, "expert_dim")
 
-    Raises:
-        ExplorerError: it is a plain MLP (some models mix both), or of another form.
+
+class RoutedExperts:
+    """The experts of one layer.
+
+    Attributes:
+        module: called with tokens [tokens, hidden], and the experts and weights that the router gives each of them.
+        n_experts, expert_width: how many there are, and the neurons of each.
     """
-    experts = getattr(block, "experts", None)
-    plain = experts is not None and not any(
-        getattr(experts, name, False) for name in ("has_bias", "is_transposed", "has_post_expert_norm")
-    )
-    if not (plain and hasattr(block, "gate") and hasattr(experts, "gate_up_proj") and hasattr(experts, "down_proj")):
-        raise ExplorerError(
-            f"{family.name}: a layer of this model is no mixture of experts with a gate, experts.gate_up_proj and "
-            "experts.down_proj; models that mix dense and expert layers have neurons of two kinds and are not read."
-        )
-    return block
 
-
-class ExpertLayer:
-    """All experts of one layer; see `neuron_layer.NeuronLayer`."""
-
-    def __init__(self, block: Any) -> None:
-        self._block = block
-        self._experts: Any = block.experts
-        self._shared: Any = getattr(block, "shared_expert", None)
-        shape = self._experts.down_proj.shape  # [experts, hidden, width]
-        self.n_experts, self.expert_width = int(shape[0]), int(shape[2])
+    def __init__(self, module: nn.Module) -> None:
+        self.module: Any = module
+        self._transposed = bool(getattr(module, "is_transposed", False)) or _takes_all(module)
+        shape = self.module.down_proj.shape  # [experts, hidden, width], or [experts, width, hidden]
+        self.n_experts, self.expert_width = int(shape[0]), int(shape[1 if self._transposed else 2])
+        self._hidden = int(shape[2 if self._transposed else 1])
+        self._all = _takes_all(module)
 
     @property
     def width(self) -> int:
-        shared = 0 if self._shared is None else int(self._shared.down_proj.in_features)
-        return self.n_experts * self.expert_width + shared
+        return self.n_experts * self.expert_width
 
     @property
     def device(self) -> torch.device:
-        return self._experts.down_proj.device
+        device: torch.device = self.module.down_proj.device
+        return device
 
-    def attach(self, visit: NeuronVisit) -> "_Attached":
-        """See `neuron_layer.NeuronLayer.attach`."""
-        return _Attached(self, self._block, visit)
-
-    def write(self, neurons: torch.Tensor) -> torch.Tensor:
-        """See `neuron_layer.NeuronLayer.write`."""
-        flat = neurons.reshape(-1, self.width).to(self._experts.down_proj.dtype)
-        return self._write(flat).view(*neurons.shape[:-1], -1)
-
-    def columns(self, neurons: Sequence[int]) -> torch.Tensor:
-        """See `neuron_layer.NeuronLayer.columns`."""
-        index = torch.as_tensor(neurons, device=self.device)
-        routed = self.n_experts * self.expert_width
-        inside = index.clamp(max=routed - 1)
-        written = self._experts.down_proj[inside // self.expert_width, :, inside % self.expert_width]
-        if self._shared is None:
-            return written
-        own = self._shared.down_proj.weight[:, (index - routed).clamp(min=0)].T
-        return torch.where((index >= routed)[:, None], own, written)
-
-    def forward(self, visits: Sequence[NeuronVisit], x: torch.Tensor) -> torch.Tensor:
-        """What the layer writes, [rows, positions, hidden], with the visits called on its neurons."""
-        flat = x.reshape(-1, x.shape[-1])
-        h = self._read(flat).view(*x.shape[:-1], self.width)
-        for visit in visits:
-            changed = visit(h)
-            h = h if changed is None else changed
-        return self._write(h.reshape(len(flat), self.width)).view(x.shape)
-
-    def _read(self, flat: torch.Tensor) -> torch.Tensor:
-        """The neurons' activations, [tokens, width]."""
-        _, weights, chosen = self._block.gate(flat)
-        out = flat.new_zeros(len(flat), self.width)
+    def read(self, args: tuple) -> torch.Tensor:
+        """The neurons' activations, [tokens, width], for what the module is called with."""
+        if self._all:
+            return self._read_all(args[0])
+        x, chosen, weights = args
+        out = x.new_zeros(len(x), self.width)
         for e in chosen.unique().tolist():
-            token, slot = torch.where(chosen == e)
-            neurons = self._experts._apply_gate(functional.linear(flat[token], self._experts.gate_up_proj[e]))
-            out[token, self._span(e)] = (neurons * weights[token, slot, None]).to(out.dtype)
-        if self._shared is not None:
-            s = self._shared
-            neurons = s.act_fn(s.gate_proj(flat)) * s.up_proj(flat)
-            out[:, self.n_experts * self.expert_width :] = self._block.shared_expert_gate(flat).sigmoid() * neurons
+            if 0 <= e < self.n_experts:  # a router may also choose to skip its experts
+                slots = chosen == e
+                token = slots.any(dim=1).nonzero().flatten()
+                weight = (weights * slots).sum(dim=1)[token, None]  # hashed routers name an expert twice
+                out[token, self._span(e)] = (self._neurons(x[token], e) * weight).to(out.dtype)
         return out
 
-    def _write(self, h: torch.Tensor) -> torch.Tensor:
-        """What neurons of these activations, [tokens, width], write: [tokens, hidden]."""
-        routed = h[:, : self.n_experts * self.expert_width]
-        used = routed.view(len(h), self.n_experts, self.expert_width).any(dim=2)
+    def write(self, h: torch.Tensor, args: tuple | None = None) -> torch.Tensor:
+        """What neurons of these activations, [tokens, width], write: [tokens, hidden].
+
+        Args:
+            h: the activations.
+            args: what the module is called with, for the biases of the chosen experts; None leaves those out.
+        """
+        used = h.reshape(len(h), self.n_experts, self.expert_width).any(dim=2)
         if h.requires_grad:  # a gradient reaches neurons that are 0, too
             used = torch.ones_like(used)
-        shared = None if self._shared is None else self._shared.down_proj(h[:, routed.shape[1] :])
-        out = h.new_zeros(len(h), self._experts.down_proj.shape[1]) if shared is None else shared
+        out = h.new_zeros(len(h), self._hidden)
         for e in used.any(dim=0).nonzero().flatten().tolist():
             token = used[:, e].nonzero().flatten()
-            out.index_add_(0, token, functional.linear(h[token, self._span(e)], self._experts.down_proj[e]))
-        return out
+            out.index_add_(0, token, self._linear(h[token, self._span(e)], self.module.down_proj[e]))
+        bias = getattr(self.module, "down_proj_bias", None)
+        if args is None or bias is None or self._all:
+            return out
+        _, chosen, weights = args
+        there = chosen < self.n_experts
+        own = bias[chosen.clamp(max=self.n_experts - 1)] * (weights * there)[..., None]
+        return out + own.sum(dim=1).to(out.dtype)
+
+    def columns(self, index: torch.Tensor) -> torch.Tensor:
+        """What neurons of these numbers, int64 [neurons], write at activation 1: [neurons, hidden]."""
+        down, expert, inside = self.module.down_proj, index // self.expert_width, index % self.expert_width
+        columns: torch.Tensor = down[expert, inside] if self._transposed else down[expert, :, inside]
+        return columns
+
+    def shaped(self, written: torch.Tensor) -> torch.Tensor:
+        """What the layer writes, [tokens, hidden], as the module would return it."""
+        if not self._all:
+            return written
+        rest = written.new_zeros((self.n_experts - 1) * len(written), self._hidden)
+        return torch.cat([written, rest])  # the layer adds up what its experts write
+
+    def _read_all(self, x: torch.Tensor) -> torch.Tensor:
+        each = x.view(self.n_experts, -1, self._hidden)
+        gate, up = torch.bmm(each, self.module.gate_up_proj).chunk(2, dim=-1)
+        return (up * self.module.act_fn(gate)).transpose(0, 1).flatten(1)
+
+    def _neurons(self, x: torch.Tensor, e: int) -> torch.Tensor:
+        name = "gate_up_proj" if self.module.has_gate else "up_proj"
+        read = self._linear(x, getattr(self.module, name)[e])
+        bias = getattr(self.module, f"{name}_bias", None)
+        read = read if bias is None else read + bias[e]
+        neurons: torch.Tensor = self.module._apply_gate(read) if self.module.has_gate else self.module.act_fn(read)
+        return neurons
+
+    def _linear(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return x.to(weight.dtype) @ weight if self._transposed else functional.linear(x.to(weight.dtype), weight)
 
     def _span(self, expert: int) -> slice:
         return slice(expert * self.expert_width, (expert + 1) * self.expert_width)
 
 
-class _Attached:
-    """A visit on a layer. Several may be attached; the block's own forward comes back with the last one's end."""
-
-    def __init__(self, layer: ExpertLayer, block: nn.Module, visit: NeuronVisit) -> None:
-        self._block, self._visit = block, visit
-        state = block.__dict__
-        if "_neuron_visits" not in state:
-            visits: list[NeuronVisit] = []
-            state["_neuron_visits"] = visits
-            state["_own_forward"] = state.get("forward")  # accelerate puts one on a module, too
-            state["forward"] = lambda hidden_states: layer.forward(visits, hidden_states)
-        state["_neuron_visits"].append(visit)
-
-    def remove(self) -> None:
-        state = self._block.__dict__
-        visits = state.get("_neuron_visits", [])
-        if self._visit in visits:
-            visits.remove(self._visit)
-        if not visits and "_neuron_visits" in state:
-            del state["_neuron_visits"], state["forward"]
-            own = state.pop("_own_forward")
-            if own is not None:
-                state["forward"] = own
+def column_index(neurons: Sequence[int], device: torch.device) -> torch.Tensor:
+    """Numbers of neurons as int64 [neurons] on a device."""
+    return torch.as_tensor(neurons, device=device, dtype=torch.long)

@@ -4,6 +4,7 @@ A neuron is one dimension of what `down_proj` receives (method.md): act(W_gate x
 gated MLP, act(W_in x) for a plain one. `layers.py` turns a row of the table into layers to watch.
 """
 
+import weakref
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,9 @@ class Family:
         encoder_layers: path from the model to its list of encoder blocks; "" where there is none.
         experts: whether the MLP is a mixture of experts.
         flat: whether the MLP sees positions without rows, [rows × positions, size].
+        body: path from the model to what gives its final hidden states; "" for transformers' own `base_model`.
+        parts: of a type that is not in the table, for each block the paths of its experts and of its linear maps, see
+            `structure.Structure`; none for the types of the table.
     """
 
     name: str
@@ -39,6 +43,8 @@ class Family:
     encoder_layers: str = ""
     experts: bool = False
     flat: bool = False
+    body: str = ""
+    parts: tuple[tuple[str, ...], ...] = ()
 
     @property
     def kind(self) -> str:
@@ -50,7 +56,8 @@ class Family:
     @property
     def place(self) -> str:
         """Where its neurons are, in words that can be looked up in a model's printout."""
-        return " and ".join(f"{path}[…].{self.down_proj}" for path in (self.encoder_layers, self.layers) if path)
+        inside = self.down_proj or ", ".join(dict.fromkeys(path for own in self.parts for path in own))
+        return " and ".join(f"{path}[…].{inside}" for path in (self.encoder_layers, self.layers) if path)
 
 
 FAMILIES = (
@@ -94,8 +101,51 @@ FAMILIES = (
         norm="decoder.final_layer_norm",
         encoder_layers="encoder.block",
     ),
+    Family(
+        "BART",
+        ("bart", "marian", "plbart", "blenderbot-small"),
+        layers="model.decoder.layers",
+        down_proj="fc2",
+        norm="",
+        encoder_layers="model.encoder.layers",
+    ),
+    Family(
+        "mBART, Pegasus, M2M-100, NLLB",
+        ("mbart", "pegasus", "m2m_100", "blenderbot"),
+        layers="model.decoder.layers",
+        down_proj="fc2",
+        norm="model.decoder.layer_norm",
+        encoder_layers="model.encoder.layers",
+    ),
     Family("BERT", ("bert",), layers="", down_proj="output.dense", norm="", encoder_layers="bert.encoder.layer"),
+    Family(
+        "RoBERTa",
+        ("roberta", "xlm-roberta", "camembert"),
+        layers="",
+        down_proj="output.dense",
+        norm="",
+        encoder_layers="roberta.encoder.layer",
+    ),
+    Family(
+        "ELECTRA", ("electra",), layers="", down_proj="output.dense", norm="", encoder_layers="electra.encoder.layer"
+    ),
+    Family(
+        "DeBERTa", ("deberta-v2",), layers="", down_proj="output.dense", norm="", encoder_layers="deberta.encoder.layer"
+    ),
+    Family(
+        "DistilBERT",
+        ("distilbert",),
+        layers="",
+        down_proj="ffn.lin2",
+        norm="",
+        encoder_layers="distilbert.transformer.layer",
+    ),
+    Family("ModernBERT", ("modernbert",), layers="", down_proj="mlp.Wo", norm="", encoder_layers="model.layers"),
 )
+
+
+_found: "weakref.WeakKeyDictionary[PreTrainedModel, Family]" = weakref.WeakKeyDictionary()
+"""Families that were found by structure."""
 
 
 def family_named(model_type: str) -> Family | None:
@@ -107,20 +157,62 @@ def family_of(model: "PreTrainedModel") -> Family:
     """The family of a loaded model: by its type, or by its structure where the type is not in the table.
 
     Raises:
-        ExplorerError: the type is not in the table, and the model is not built like one that is.
+        ExplorerError: the type is not in the table, and the model's neurons cannot be found by its structure.
     """
-    kind = model.config.model_type
-    known = family_named(kind)
-    if known is not None:
+    known = family_named(model.config.model_type)
+    if known is not None and _fits(model, known):
         return known
-    candidates = [f for f in FAMILIES if f.kind == "decoder" and not f.experts]
-    for family in candidates:
-        if _is_built_like(model, family):
-            return family
-    looked_for = ", ".join(family.place for family in candidates)
-    raise ExplorerError(
-        f"Models of type “{kind}” are not in the table of families, and this one is not built like any that is: "
-        f"looked for {looked_for}, one linear map of one width in every block."
+    if model not in _found:
+        _found[model] = _family_by_structure(model)
+    return _found[model]
+
+
+def is_known(model: "PreTrainedModel") -> bool:
+    """Whether the table says where this model's neurons are, so that nothing had to be found out."""
+    return not family_of(model).parts
+
+
+def same_family(copy: "PreTrainedModel", original: "PreTrainedModel") -> None:
+    """What is known of a model holds for its copy, too."""
+    if original in _found:
+        _found[copy] = _found[original]
+
+
+def _fits(model: "PreTrainedModel", family: Family) -> bool:
+    """Whether a model is of the kind that the table's row tells of: BERT and BART may also be built as decoders."""
+    if family.kind == "encoder":
+        return model.get_output_embeddings() is None
+    return family.kind == "decoder" or bool(model.config.is_encoder_decoder)
+
+
+def _family_by_structure(model: "PreTrainedModel") -> Family:
+    from explorer.models.structure import structure_of
+
+    kind = model.config.model_type
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise ExplorerError(
+            f"Encoder–decoders of type “{kind}” are not in the table of families, and only decoders are recognised by "
+            "their structure."
+        )
+    if model.get_output_embeddings() is None:
+        raise ExplorerError(
+            f"Models of type “{kind}” have no unembedding, so they write no text that could be patched."
+        )
+    found = structure_of(model)
+    places = set(found.parts)
+    experts = any(len(own) > 1 or own[0].endswith("experts") for own in found.parts if own)
+    down = found.parts[0][0] if len(places) == 1 and not experts else ""
+    like = next((f.name for f in FAMILIES if (f.layers, f.down_proj) == (found.layers, down)), "")
+    return Family(
+        like or f"“{kind}”, by its structure",
+        (kind,),
+        found.layers,
+        down,
+        found.norm,
+        experts=experts,
+        flat=found.flat,
+        body=found.body,
+        parts=found.parts,
     )
 
 
@@ -141,6 +233,13 @@ def parts_of(model: "PreTrainedModel") -> dict[str, range]:
     return parts
 
 
+def body_of(model: "PreTrainedModel") -> "nn.Module":
+    """What gives a model's final hidden states: all of it but the unembedding and what belongs to that."""
+    family = family_of(model)
+    body: nn.Module = find(model, family.body) if family.body else model.base_model
+    return body
+
+
 def down_projections(model: "PreTrainedModel") -> "list[nn.Linear]":
     """The `down_proj` of every layer, in order.
 
@@ -148,8 +247,8 @@ def down_projections(model: "PreTrainedModel") -> "list[nn.Linear]":
         ExplorerError: the model is a mixture of experts, which has one for every expert.
     """
     family = family_of(model)
-    if family.experts:
-        raise ExplorerError(f"{family.name}: a mixture of experts has no single down_proj in a layer.")
+    if family.experts or not family.down_proj:
+        raise ExplorerError(f"{family.name}: a mixture of experts, or of blocks, has no single down_proj in a layer.")
     return [find(block, family.down_proj) for block in blocks_of(model)]
 
 
@@ -180,30 +279,3 @@ def find(module: "nn.Module", path: str) -> Any:
         return place[int(name)] if name.lstrip("-").isdigit() else getattr(place, name)
 
     return reduce(step, path.split(".") if path else [], module)
-
-
-def _is_built_like(model: "PreTrainedModel", family: Family) -> bool:
-    """Whether a decoder of another type keeps its neurons where this family does, without any doubt."""
-    config = model.config.get_text_config()
-    if getattr(config, "is_encoder_decoder", False) or model.get_output_embeddings() is None:
-        return False
-    try:
-        blocks = list(find(model, family.layers))
-        downs = [find(block, family.down_proj) for block in blocks]
-        find(model, family.norm)
-    except (AttributeError, IndexError, TypeError):
-        return False
-    if any(hasattr(module, "experts") for block in blocks for module in block.modules()):
-        return False
-    shapes = {_size(down) for down in downs}
-    return len(shapes) == 1 and None not in shapes and next(iter(shapes))[1] == config.hidden_size  # type: ignore[index]
-
-
-def _size(down: "nn.Module") -> tuple[int, int] | None:
-    """Inputs and outputs of a plain linear map; None for anything else."""
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
-
-    if isinstance(down, nn.Linear):
-        return down.in_features, down.out_features
-    return (down.weight.shape[0], down.weight.shape[1]) if isinstance(down, Conv1D) else None

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from explorer.errors import ExplorerError
 from explorer.models.layers import neuron_layers
 
 if TYPE_CHECKING:
@@ -40,25 +39,3 @@ def neuron_hooks(model: "PreTrainedModel", visit: LayerVisit) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def check_hooks(model: "PreTrainedModel") -> None:
-    """Read two short texts and see that every layer's neurons pass by once, in order and in their shape.
-
-    For models that were recognised by their structure: one that is built alike but computes otherwise is refused.
-
-    Raises:
-        ExplorerError: they do not.
-    """
-    import torch
-
-    seen: list[tuple[int, tuple[int, ...]]] = []
-    ids = torch.tensor([[0, 1, 2], [2, 1, 0]], device=model.device)
-    with torch.inference_mode(), neuron_hooks(model, lambda layer, h: seen.append((layer, tuple(h.shape)))):
-        model(input_ids=ids, use_cache=False)
-    expected = [(number, (2, 3, layer.width)) for number, layer in enumerate(neuron_layers(model))]
-    if seen != expected:
-        raise ExplorerError(
-            f"Models of type “{model.config.model_type}” are not in the table of families, and their neurons do not "
-            "pass through each layer's MLP once, in order."
-        )

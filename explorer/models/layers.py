@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from explorer.models.experts import ExpertLayer, check_experts
-from explorer.models.families import blocks_of, family_of, find
+from explorer.models.experts import RoutedExperts, reads_as_experts
+from explorer.models.families import Family, blocks_of, family_of, find
+from explorer.models.joined import ExpertNeurons, JoinedLayer, SharedNeurons, rows_of
 from explorer.models.neuron_layer import Handle, NeuronLayer, NeuronVisit
+from explorer.models.ragged import EmptyLayer, PaddedLayer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -47,9 +49,11 @@ class DenseLayer:
         rows = [0]  # of the forward pass that is going on
 
         def count_rows(_block: nn.Module, args: tuple, kwargs: dict) -> None:
-            rows[0] = len(args[0] if args else kwargs["hidden_states"])
+            rows[0] = rows_of(args, kwargs)
 
         def visit_by_row(h: torch.Tensor) -> torch.Tensor | None:
+            if h.ndim == 3:
+                return visit(h)
             changed = visit(h.view(rows[0], -1, h.shape[-1]))
             return None if changed is None else changed.reshape(h.shape)
 
@@ -91,15 +95,75 @@ class Handles:
 
 
 def neuron_layers(model: "PreTrainedModel") -> list[NeuronLayer]:
-    """The layers of a model, in order: the encoder's, where it has one, then the decoder's.
+    """The layers of a model, in order: the encoder's, where it has one, then the decoder's; all of one width.
+
+    A layer that is narrower than the widest one is padded (`ragged.py`).
 
     Raises:
         ExplorerError: the architecture is not known.
     """
     family, blocks = family_of(model), blocks_of(model)
-    if family.experts:
-        return [ExpertLayer(check_experts(find(block, family.down_proj), family)) for block in blocks]
-    return [DenseLayer(block, find(block, family.down_proj), family.flat) for block in blocks]
+    parts = family.parts or [_table_parts(block, family) for block in blocks]
+    layers = [_layer(block, paths, family) for block, paths in zip(blocks, parts, strict=True)]
+    widest = max(layer.width for layer in layers if layer is not None)
+    hidden = model.config.get_text_config(decoder=True).hidden_size
+    return [
+        EmptyLayer(block, hidden, widest)
+        if layer is None
+        else layer
+        if layer.width == widest
+        else PaddedLayer(layer, widest)
+        for block, layer in zip(blocks, layers, strict=True)
+    ]
+
+
+def _table_parts(block: nn.Module, family: Family) -> tuple[str, ...]:
+    """The paths of a block's neurons, for a family of the table; some families mix dense and expert layers."""
+    if not family.experts:
+        return (family.down_proj,)
+    mlp, path = find(block, family.down_proj), family.down_proj
+    if not hasattr(mlp, "experts"):
+        return (f"{path}.down_proj",)
+    return (f"{path}.experts", *([f"{path}.shared_expert.down_proj"] if hasattr(mlp, "shared_expert") else []))
+
+
+def _layer(block: nn.Module, paths: Sequence[str], family: Family) -> NeuronLayer | None:
+    """The neurons of a block that lie at these paths; None where it has none."""
+    if not paths:
+        return None
+    first = find(block, paths[0])
+    if not reads_as_experts(first) and len(paths) == 1:
+        return DenseLayer(block, first, family.flat)
+    parts: list[ExpertNeurons | SharedNeurons] = []
+    for path in paths:
+        module = find(block, path)
+        if reads_as_experts(module):
+            parts.append(ExpertNeurons(RoutedExperts(module)))
+        else:
+            parts.append(SharedNeurons(module, _gate_of(block, path)))
+    return JoinedLayer(block, find(block, _common(paths)), parts)
+
+
+def _common(paths: Sequence[str]) -> str:
+    """The path of the smallest module that holds the modules of all these; "" for the block itself."""
+    split = [path.split(".") for path in paths]
+    if len(paths) == 1:
+        return paths[0]
+    same = []
+    for names in zip(*split, strict=False):
+        if len(set(names)) > 1:
+            break
+        same.append(names[0])
+    return ".".join(same)
+
+
+def _gate_of(block: nn.Module, path: str) -> nn.Module | None:
+    """The gate that weights a shared expert by its sigmoid: a map to one number, named after it, where there is one."""
+    try:
+        gate: nn.Module = find(block, f"{path.rpartition('.')[0]}_gate")
+    except AttributeError:
+        return None
+    return gate if isinstance(gate, nn.Linear) and gate.out_features == 1 else None
 
 
 def _pre_hook(visit: NeuronVisit) -> Callable:

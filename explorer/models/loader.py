@@ -12,13 +12,13 @@ import torch
 
 from explorer.errors import ExplorerError, first_line
 from explorer.models.adapters import some_names
+from explorer.models.checking import check_structure
 from explorer.models.checkpoint import CONFIG, read_json_file
-from explorer.models.families import Family, family_named, family_of
-from explorer.models.hooks import check_hooks
+from explorer.models.families import Family, family_named, family_of, is_known
 from explorer.models.merging import merge
 from explorer.models.pair_spec import ModelSpec
 from explorer.models.places import model_folder
-from explorer.models.placing import check_device, check_device_map, check_in_memory
+from explorer.models.placing import check_device, check_device_map, check_in_memory, whole_device
 from explorer.progress import NamedProgress
 
 if TYPE_CHECKING:
@@ -53,13 +53,18 @@ class Loader:
         self.check()
         folder = model_folder(spec.base, spec.revision, progress)
         check_own_code(folder, spec.base)
-        family = family_named(str(read_json_file(folder / CONFIG, f"The model “{spec.base}”").get("model_type")))
+        config = read_json_file(folder / CONFIG, f"The model “{spec.base}”")
+        family = family_named(str(config.get("model_type")))
+        if family is not None and family.kind == "encoder" and config.get("is_decoder") is True:
+            family = None  # built to write text, from left to right
         model = self._read(folder, spec.base, family)
         check_in_memory(model, spec.base)
         model.eval()
+        if reads_one_kv_head_on_gpu(model):
+            model.set_attn_implementation("eager")
         family_of(model)
-        if family is None:
-            check_hooks(model)
+        if not is_known(model):
+            check_structure(model)
         for adapter in spec.adapters:
             model = merge(model, Path(adapter))
         return model.requires_grad_(False)
@@ -89,10 +94,19 @@ class Loader:
             options.setdefault("device_map", {"": self.device})  # quantised weights cannot be moved afterwards
         return options
 
+    def _whole(self, folder: Path) -> dict[str, Any]:
+        """The `device_map` of a model that lies on one device: weights are read straight to it."""
+        if self.device_map is not None or self.quantisation:
+            return {}
+        device = whole_device(folder, self.dtype) if self.device == "auto" else self.device
+        return {"device_map": {"": device}} if device else {}
+
     def _read(self, folder: Path, place: str, family: Family | None) -> "PreTrainedModel":
         from transformers.utils import logging
 
-        options = self.options()
+        options = self.options() | self._whole(folder)
+        if options.get("device_map") == {"": "cpu"}:
+            del options["device_map"]
         auto = _auto_class(family.kind if family else "decoder")
         logging.disable_progress_bar()
         said = logging.get_verbosity()
@@ -107,8 +121,6 @@ class Loader:
                 output_loading_info=True,
                 **options,
             )
-            if "device_map" not in options:
-                model.to(self.device)
         except torch.OutOfMemoryError as problem:
             raise ExplorerError(
                 f"The model “{place}” does not fit into the memory of {self.device}; use a smaller dtype, quantisation "
@@ -142,6 +154,18 @@ class Loader:
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=getattr(torch, self.dtype),
         )
+
+
+def reads_one_kv_head_on_gpu(model: "PreTrainedModel") -> bool:
+    """Whether a model lies on a GPU and all its query heads share one key and value head.
+
+    transformers then hands SDPA keys that are the same memory for every head. With a mask, torch 2.11 answered with
+    other numbers (docs/speed.md, "On a GPU"): such a model computes its attention without SDPA.
+    """
+    config = model.config.get_text_config()
+    heads, shared = (getattr(config, name, None) for name in ("num_attention_heads", "num_key_value_heads"))
+    on_gpu = any(parameter.device.type == "cuda" for parameter in model.parameters())
+    return on_gpu and shared == 1 and bool(heads) and heads > 1
 
 
 def check_own_code(folder: Path, place: str) -> None:

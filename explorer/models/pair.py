@@ -6,6 +6,7 @@ of a batch then has its own scale vector. Anything else is two models in lockste
 
 import copy
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,15 +16,17 @@ import torch
 
 from explorer.errors import ExplorerError
 from explorer.models import prompting
-from explorer.models.experts import ExpertLayer
-from explorer.models.families import down_names, family_of, parts_of
+from explorer.models.chat import Turn
+from explorer.models.families import down_names, family_of, parts_of, same_family
 from explorer.models.ia3 import has_neuron_factors, is_down_only_ia3, read_ia3
+from explorer.models.joined import JoinedLayer
 from explorer.models.layers import neuron_layers
 from explorer.models.loader import Loader
 from explorer.models.pair_file import read_pair_file
 from explorer.models.pair_spec import ModelSpec, PairSpec, check_dtype
 from explorer.models.places import adapter_folder
 from explorer.models.precision import resolve_dtype
+from explorer.models.ragged import own_width
 from explorer.models.tokenising import Reading, end_tokens, plain_decoding, read_alike, read_together
 from explorer.neurons.experts import split_experts
 from explorer.progress import NamedProgress
@@ -66,14 +69,18 @@ class Pair:
         for model in {id(m): m for m in (backbone1, backbone2)}.values():
             plain_decoding(model)
         shapes = [_neuron_shape(backbone1), _neuron_shape(backbone2)]
-        if shapes[0] != shapes[1]:
+        widths = [[own_width(layer) for layer in neuron_layers(model)] for model in (backbone1, backbone2)]
+        if widths[0] != widths[1]:
             raise ExplorerError(
                 f"M1 has {shapes[0][0]} layers of {shapes[0][1]} neurons and M2 {shapes[1][0]} of {shapes[1][1]}; "
                 "a pair must be two models of one shape."
             )
         _check_same_build(backbone1, backbone2)
         self.n_layers, self.n_neurons = shapes[0]
-        """n_layers: layers, an encoder's before a decoder's; n_neurons: MLP neurons in each of them."""
+        """n_layers: layers, an encoder's before a decoder's; n_neurons: MLP neurons in each of them, in the widest one
+        where they differ."""
+        self.widths: tuple[int, ...] | None = None if set(widths[0]) == {self.n_neurons} else tuple(widths[0])
+        """How many neurons each layer has, where layers differ: those from there up to `n_neurons` do not exist."""
 
     @property
     def dtype(self) -> str:
@@ -99,9 +106,16 @@ class Pair:
 
     @property
     def experts(self) -> tuple[int, int] | None:
-        """Experts of a layer and neurons of each, of a mixture of experts; None for any other model."""
-        layer = neuron_layers(self.backbone1)[0]
-        return (layer.n_experts, layer.expert_width) if isinstance(layer, ExpertLayer) else None
+        """Experts of a layer and neurons of each, where every layer is such a mixture; None for any other model."""
+        routed = [layer.routed if isinstance(layer, JoinedLayer) else None for layer in neuron_layers(self.backbone1)]
+        sizes = {(experts.n_experts, experts.expert_width) if experts else None for experts in routed}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    @property
+    def layout(self) -> dict[str, list[int]]:
+        """What rankings and runs must know of the neurons beside their number: "experts" and "widths", where any."""
+        known = {"experts": self.experts, "widths": self.widths}
+        return {name: list(value) for name, value in known.items() if value}
 
     def expert_of(self, neuron: int) -> tuple[int, int]:
         """Expert and index within it of a neuron of a mixture of experts; (0, neuron) of any other model.
@@ -113,8 +127,8 @@ class Pair:
 
     @property
     def total_neurons(self) -> int:
-        """Neurons of the whole model: n_layers × n_neurons."""
-        return self.n_layers * self.n_neurons
+        """Neurons of the whole model: n_layers × n_neurons, or the sum of `widths`."""
+        return sum(self.widths) if self.widths else self.n_layers * self.n_neurons
 
     @property
     def memory_bytes(self) -> int:
@@ -173,7 +187,22 @@ class Pair:
         Raises:
             ExplorerError: the prompt is empty, too long, or leaves no room for `max_new_tokens`.
         """
-        ids = prompting.encode(self.tokenizer, prompt)
+        return self._with_room(prompting.encode(self.tokenizer, prompt), max_new_tokens)
+
+    def encode_dialogue(self, turns: Sequence[Turn], max_new_tokens: int = 0) -> list[int]:
+        """Token ids of a chat-formatted dialogue, the last turn a user's; what was said is plain text throughout.
+
+        Args:
+            turns: (role, text), role "system" (first, if at all), "user" or "assistant".
+            max_new_tokens: that there must be room for.
+
+        Raises:
+            ExplorerError: the template drops a turn or there is none, or the dialogue is too long.
+        """
+        return self._with_room(prompting.encode_dialogue(self.tokenizer, turns), max_new_tokens)
+
+    def _with_room(self, ids: list[int], max_new_tokens: int) -> list[int]:
+        """The token ids of what is asked, where the models can read them and have room for the answer."""
         if max(ids) >= self.reading.rows:
             token = self.tokenizer.convert_ids_to_tokens(max(ids))
             raise ExplorerError(f"The prompt holds “{token}”, for which the models have no embedding; leave it out.")
@@ -282,11 +311,9 @@ def _scale(folders: list[Path], model: "PreTrainedModel") -> list[torch.Tensor] 
 
 
 def _neuron_shape(model: "PreTrainedModel") -> tuple[int, int]:
-    """Layers, and neurons in each; refused where layers differ in width."""
-    widths = [layer.width for layer in neuron_layers(model)]
-    if len(set(widths)) != 1:
-        raise ExplorerError("The layers of this model have different numbers of neurons, which is not supported yet.")
-    return len(widths), widths[0]
+    """Layers, and neurons in the widest of them."""
+    layers = neuron_layers(model)
+    return len(layers), layers[0].width
 
 
 def _check_same_build(first: "PreTrainedModel", second: "PreTrainedModel") -> None:
@@ -309,6 +336,7 @@ def _standalone(backbone: "PreTrainedModel", scale: list[torch.Tensor] | None) -
     """A module of its own over the same weights, with the (IA)³ factors applied as peft applies them."""
     shared = {id(t): t for t in [*backbone.parameters(), *backbone.buffers()]}
     model = copy.deepcopy(backbone, memo=shared)
+    same_family(model, backbone)
     if scale is not None:
         for factors, layer in zip(scale, neuron_layers(model), strict=True):
             layer.attach(partial(apply_scale, factors=factors))
@@ -322,5 +350,8 @@ def apply_scale(neurons: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
 
 def scale_in_place(neurons: torch.Tensor, factors: torch.Tensor) -> None:
     """`apply_scale` into the activations' own memory."""
-    # In bfloat16 a kernel that mixes types is three times as slow as going there and back.
+    if neurons.device.type == "cuda":  # one kernel: in float32, rounded once
+        neurons.mul_(factors)
+        return
+    # In bfloat16 a processor's kernel that mixes types is three times as slow as going there and back.
     neurons.copy_(neurons.to(factors.dtype).mul_(factors))

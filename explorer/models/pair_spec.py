@@ -44,7 +44,8 @@ class PairSpec:
         name: for people.
         m1, m2: the model that lacks safety alignment, and the aligned one.
         dtype: "bfloat16", "float16", "float32", or "auto" for the fastest that this machine computes natively.
-        device: a torch device ("cpu", "cuda:0"), or "auto" to let transformers place the layers.
+        device: a torch device ("cpu", "cuda:0"), or "auto" for the emptiest GPU, or the processor where there is none;
+            what is too large for one device is spread over what there is by transformers.
         source: the file, or the adapter's folder.
         device_map: one of `DEVICE_MAPS`, or the device of each module by name, as transformers takes them;
             None to put the whole model on `device`.

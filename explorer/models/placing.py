@@ -1,15 +1,24 @@
 """Where weights may lie: the devices that a pair file names, and those that this machine has."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import torch
 
 from explorer.errors import ExplorerError
+from explorer.models.checkpoint import CONFIG, read_json_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 KINDS = ("cpu", "cuda", "mps", "xpu")
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Of a number of each type."""
+
+ROOM = 1.25
+"""Times its weights: what a model needs with caches and activations."""
 
 
 def check_device(device: str | int) -> None:
@@ -53,6 +62,33 @@ def check_in_memory(model: "PreTrainedModel", place: str) -> None:
             f"The model “{place}” does not fit into memory ({away[0]} and {len(away) - 1} more weights were left out); "
             "use a smaller dtype, quantisation, or more devices."
         )
+
+
+def whole_device(folder: Path, dtype: str) -> str | None:
+    """The one device that takes a whole model: the emptiest GPU, the processor where there is none; None for no room.
+
+    A model that fits on one device runs faster there than spread over several, which wait for each other.
+
+    Args:
+        folder: of the checkpoint.
+        dtype: that its weights will have.
+    """
+    need = ROOM * _weight_bytes(folder, dtype)
+    if torch.cuda.is_available():
+        free = [torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())]
+        best = max(range(len(free)), key=free.__getitem__)
+        return f"cuda:{best}" if need <= free[best] else None
+    if torch.backends.mps.is_available() or torch.xpu.is_available():
+        return None
+    return "cpu" if need <= psutil.virtual_memory().available else None
+
+
+def _weight_bytes(folder: Path, dtype: str) -> float:
+    """What a checkpoint's weights take in a type."""
+    stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    config = read_json_file(folder / CONFIG, f"The model “{folder.name}”")
+    size = BYTES.get(str(config.get("dtype") or config.get("torch_dtype")), 4)
+    return stored * BYTES[dtype] / size
 
 
 def _count(kind: str) -> int:

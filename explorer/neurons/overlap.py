@@ -4,7 +4,7 @@ Overlap of top sets is high for any two adapters of one model, so chance and ρ 
 (method.md, "Overlap and the alignment tax").
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 
 from explorer.errors import ExplorerError
 from explorer.neurons.ranking import Ranking, count_of
+from explorer.neurons.sets import NeuronSet
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def overlap_by_k(a: Ranking, b: Ranking, fractions: Sequence[float]) -> pd.DataF
     """Overlap against the size of the top sets: columns fraction, k, shared, overlap, chance, spearman."""
     rows = []
     for fraction in fractions:
-        k = max(1, count_of(fraction, a.scores.size))
+        k = max(1, count_of(fraction, a.total_neurons))
         rows.append({"fraction": fraction, **vars(overlap(a, b, min(k, len(a.order), len(b.order))))})
     return pd.DataFrame(rows)
 
@@ -89,7 +90,7 @@ def overlap_grid(a: Ranking, b: Ranking, fractions: Sequence[float]) -> pd.DataF
     (of sets drawn from the layers that take part, see `chance`).
     """
     _same_model(a, b)
-    counts = [max(1, count_of(f, a.scores.size)) for f in fractions]
+    counts = [max(1, count_of(f, a.total_neurons)) for f in fractions]
     rank_a, rank_b = a.ranks.reshape(-1), b.ranks.reshape(-1)
     ranked = (rank_a > 0) & (rank_b > 0)
     even = chance(a, b, 1)
@@ -133,6 +134,42 @@ def overlap_by_layer(a: Ranking, b: Ranking, fraction: float) -> pd.DataFrame:
             "jaccard": jaccard,
         }
     )
+
+
+def shared_by_layer(ns: NeuronSet, rankings: Mapping[str, Ranking]) -> pd.DataFrame:
+    """How many neurons of a set other rankings' top sets of the same size hold, layer by layer and in all.
+
+    Args:
+        ns: any set.
+        rankings: by name, of the same model.
+
+    Returns:
+        Columns ranking, layer (−1 for all layers together), patched (neurons of the set there), shared (of them in the
+        ranking's top), share (shared / patched; nan where there are none) and chance (what random sets of that size
+        would share on average).
+
+    Raises:
+        ExplorerError: a ranking is of another model.
+    """
+    per_layer, flat = ns.per_layer(), ns.flat()
+    frames = []
+    for name, ranking in rankings.items():
+        if ranking.scores.shape != (ns.n_layers, ns.n_neurons):
+            raise ExplorerError("The set and the ranking are of different models; compare those of one model.")
+        ranks = ranking.ranks.reshape(-1)[flat]
+        inside = (ranks > 0) & (ranks <= len(ns))
+        shared = np.bincount(ns.layers[inside], minlength=ns.n_layers)
+        held = np.append(len(ns), per_layer)
+        both = np.append(shared.sum(), shared)
+        takes_part = np.append((ranks > 0).sum(), np.bincount(ns.layers[ranks > 0], minlength=ns.n_layers))
+        even = min(1.0, len(ns) / max(1, len(ranking.order)))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = np.where(held > 0, both / held, np.nan)
+            chance = np.where(held > 0, even * takes_part / held, np.nan)
+        layers = np.arange(-1, ns.n_layers)
+        columns = {"layer": layers, "patched": held, "shared": both, "share": share, "chance": chance}
+        frames.append(pd.DataFrame({"ranking": name, **columns}))
+    return pd.concat(frames, ignore_index=True)
 
 
 def layer_share(changes: Ranking, fractions: Sequence[float]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from explorer.errors import ExplorerError
-from explorer.neurons.sets import NeuronSet
+from explorer.neurons.sets import NeuronSet, existing
 
 _ARRAYS = ("scores", "mean1", "mean2", "std1", "std2")
 
@@ -59,6 +59,17 @@ class Ranking:
         return int(self.scores.shape[1])
 
     @property
+    def widths(self) -> tuple[int, ...] | None:
+        """Neurons of each layer, of a model whose layers differ (what lies behind them is never ranked); else None."""
+        widths = self.meta.get("widths")
+        return tuple(widths) if widths else None
+
+    @property
+    def total_neurons(self) -> int:
+        """Neurons of the whole model."""
+        return sum(self.widths) if self.widths else int(self.scores.size)
+
+    @property
     def ranked_by(self) -> np.ndarray:
         """[n_layers, n_neurons]: the neuron with the highest of these numbers is the first."""
         return self.scores
@@ -74,11 +85,13 @@ class Ranking:
         order = np.argsort(-self.ranked_by.reshape(-1), kind="stable")
         if self.excluded_layers:
             order = order[~np.isin(order // self.n_neurons, self.excluded_layers)]
+        if self.widths:
+            order = order[existing(self).reshape(-1)[order]]
         return order.astype(np.int64)
 
     @cached_property
     def ranks(self) -> np.ndarray:
-        """int64 [n_layers, n_neurons]: the rank of each neuron from 1; 0 where its layer is excluded."""
+        """int64 [n_layers, n_neurons]: the rank of each neuron from 1; 0 where there is none and in excluded layers."""
         ranks = np.zeros(self.scores.size, dtype=np.int64)
         ranks[self.order] = np.arange(1, len(self.order) + 1)
         return ranks.reshape(self.scores.shape)
@@ -92,7 +105,7 @@ class Ranking:
         if (k is None) == (fraction is None):
             raise ExplorerError("Say either how many neurons (k) or which fraction of them, not both.")
         if fraction is not None:
-            k = min(count_of(fraction, self.scores.size), len(self.order))
+            k = min(count_of(fraction, self.total_neurons), len(self.order))
             label = f"top {100 * fraction:.6g}% by {self.score_name}"
         else:
             label = f"top {k} by {self.score_name}"

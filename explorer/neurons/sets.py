@@ -16,13 +16,22 @@ from explorer.errors import ExplorerError
 
 
 class HasNeurons(Protocol):
-    """Anything with layers of equally many neurons: a model pair, change scores, a neuron set."""
+    """Anything with layers of neurons: a model pair, change scores, a neuron set.
+
+    Where layers differ in width it also has `widths`, see `existing`.
+    """
 
     @property
     def n_layers(self) -> int: ...
 
     @property
     def n_neurons(self) -> int: ...
+
+
+def existing(like: HasNeurons) -> np.ndarray:
+    """bool [n_layers, n_neurons]: the neurons that there are; layers may be narrower than the widest (`widths`)."""
+    widths = getattr(like, "widths", None) or [like.n_neurons] * like.n_layers
+    return np.arange(like.n_neurons)[None, :] < np.asarray(widths)[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +42,9 @@ class NeuronSet:
         layers: int64 [k], the layer of each neuron, from 0.
         neurons: int64 [k], its index in the input of that layer's `down_proj`, from 0.
         n_layers: layers of the architecture.
-        n_neurons: neurons per layer of the architecture.
+        n_neurons: neurons per layer of the architecture, in its widest layer where they differ.
         label: how the set was chosen, in words, for tables and charts.
+        widths: neurons of each layer, of an architecture whose layers differ; else None.
 
     The order is that of choosing (best first for a ranking); a neuron stands in a set once.
 
@@ -47,6 +57,7 @@ class NeuronSet:
     n_layers: int
     n_neurons: int
     label: str = "neurons"
+    widths: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         layers = np.asarray(self.layers, dtype=np.int64).reshape(-1)
@@ -61,6 +72,12 @@ class NeuronSet:
             raise ExplorerError(
                 f"Neuron {layers[bad]}.{neurons[bad]} does not exist: this model has layers 0 to {self.n_layers - 1} "
                 f"of neurons 0 to {self.n_neurons - 1}."
+            )
+        if self.widths is not None and (missing := neurons >= np.asarray(self.widths)[layers]).any():
+            bad = int(np.argmax(missing))
+            raise ExplorerError(
+                f"Neuron {layers[bad]}.{neurons[bad]} does not exist: layer {layers[bad]} of this model has "
+                f"{self.widths[layers[bad]]} neurons."
             )
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "neurons", neurons)
@@ -89,7 +106,7 @@ class NeuronSet:
     @property
     def fraction(self) -> float:
         """The share of the architecture's neurons that are in the set, 0 to 1."""
-        return len(self) / (self.n_layers * self.n_neurons)
+        return len(self) / (sum(self.widths) if self.widths else self.n_layers * self.n_neurons)
 
     def flat(self) -> np.ndarray:
         """int64 [k]: layer × n_neurons + index of each neuron."""
@@ -106,9 +123,14 @@ class NeuronSet:
         """int64 [n_layers]: how many neurons of each layer are in the set."""
         return np.bincount(self.layers, minlength=self.n_layers).astype(np.int64)
 
+    @property
+    def leaves_half(self) -> bool:
+        """Whether no layer has more than half of its neurons in the set, so that `random_like` can match it."""
+        return bool((2 * self.per_layer() <= existing(self).sum(axis=1)).all())
+
     def relabel(self, label: str) -> "NeuronSet":
         """The same neurons under another label."""
-        return NeuronSet(self.layers, self.neurons, self.n_layers, self.n_neurons, label)
+        return NeuronSet(self.layers, self.neurons, self.n_layers, self.n_neurons, label, self.widths)
 
     # -- set operations: the left side's order is kept -------------------------------------------
 
@@ -140,7 +162,8 @@ class NeuronSet:
     def from_flat(cls, flat: np.ndarray, like: HasNeurons, label: str = "neurons") -> "NeuronSet":
         """The set of flat indices (layer × n_neurons + index), int64 [k], of an architecture."""
         flat = np.asarray(flat, dtype=np.int64)
-        return cls(flat // like.n_neurons, flat % like.n_neurons, like.n_layers, like.n_neurons, label)
+        layers, neurons = flat // like.n_neurons, flat % like.n_neurons
+        return cls(layers, neurons, like.n_layers, like.n_neurons, label, getattr(like, "widths", None))
 
     @classmethod
     def empty(cls, like: HasNeurons) -> "NeuronSet":
@@ -150,7 +173,7 @@ class NeuronSet:
     @classmethod
     def all(cls, like: HasNeurons) -> "NeuronSet":
         """Every neuron."""
-        return cls.from_flat(np.arange(like.n_layers * like.n_neurons), like, "all neurons")
+        return cls.from_flat(np.flatnonzero(existing(like)), like, "all neurons")
 
     @classmethod
     def layer(cls, like: HasNeurons, layer: int = -1) -> "NeuronSet":
@@ -160,8 +183,10 @@ class NeuronSet:
             ExplorerError: the model has no such layer.
         """
         index = layer + like.n_layers if layer < 0 else layer
-        neurons = np.arange(like.n_neurons)
-        return cls(np.full_like(neurons, index), neurons, like.n_layers, like.n_neurons, f"layer {index}")
+        if not 0 <= index < like.n_layers:
+            raise ExplorerError(f"Layer {layer} does not exist: this model has layers 0 to {like.n_layers - 1}.")
+        neurons = np.flatnonzero(existing(like)[index])
+        return cls.from_flat(index * like.n_neurons + neurons, like, f"layer {index}")
 
     @classmethod
     def random(cls, like: HasNeurons, k: int, seed: int = 0) -> "NeuronSet":
@@ -170,11 +195,13 @@ class NeuronSet:
         Raises:
             ExplorerError: k is negative or more than there are neurons.
         """
-        total = like.n_layers * like.n_neurons
-        if not 0 <= k <= total:
-            raise ExplorerError(f"A random set of {k} neurons cannot be drawn: this model has 0 to {total} to give.")
-        flat = np.random.default_rng(seed).choice(total, size=k, replace=False)
-        return cls.from_flat(flat, like, f"random anywhere, seed {seed}")
+        there = np.flatnonzero(existing(like))
+        if not 0 <= k <= len(there):
+            raise ExplorerError(
+                f"A random set of {k} neurons cannot be drawn: this model has 0 to {len(there)} to give."
+            )
+        flat = np.random.default_rng(seed).choice(len(there), size=k, replace=False)
+        return cls.from_flat(there[flat], like, f"random anywhere, seed {seed}")
 
     @classmethod
     def random_like(cls, ns: "NeuronSet", like: HasNeurons | None = None, seed: int = 0) -> "NeuronSet":
@@ -194,7 +221,7 @@ class NeuronSet:
                 f"{like.n_neurons}; use a set of this model."
             )
         rng = np.random.default_rng(seed)
-        taken, wanted = ns.mask(), ns.per_layer()
+        taken, wanted = ns.mask() | ~existing(ns if like is None else like), ns.per_layer()
         layers, neurons = [], []
         for layer in np.flatnonzero(wanted):
             free = np.flatnonzero(~taken[layer])
@@ -211,6 +238,7 @@ class NeuronSet:
             np.concatenate(neurons) if neurons else none,
             *ns._shape,
             f"random, same per layer, seed {seed}",
+            ns.widths,
         )
 
     @classmethod

@@ -38,14 +38,14 @@ def sets_of(ctx: BuildContext, spec: AnswerSpec) -> list[tuple[dict[str, Any], N
             continue
         for seed in spec.anywhere_seeds:
             add("anywhere", NeuronSet.random(changes, len(safety), seed), fraction, seed)
-        if 2 * int(safety.per_layer().max(initial=0)) > safety.n_neurons:
+        if not safety.leaves_half:
             continue  # more than half of a layer is chosen: no disjoint control exists
         for seed in spec.random_seeds:
             add("random", NeuronSet.random_like(safety, seed=seed), fraction, seed)
     if spec.last_layer:
         last = NeuronSet.layer(changes)
         add("last_layer", last, last.fraction)
-    total = changes.scores.size
+    total = changes.total_neurons
     for start, size in spec.windows:
         add("window", changes.window(round(start * total), round(size * total)), size, start=start)
     return sets

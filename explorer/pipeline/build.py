@@ -4,6 +4,7 @@ build(read_build_config("configs/build/demo.toml"))
 """
 
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib import metadata
@@ -41,6 +42,9 @@ PACKAGES = (
     "safetensors",
 )
 
+MEASURED_PROMPTS, MEASURED_SETS, MEASURED_TOKENS = 8, 4, 16
+"""What `--plan` answers to see how fast this pair is on this machine."""
+
 
 def work_folder(config: BuildConfig) -> Path:
     """Where a build keeps what it has computed so far."""
@@ -56,6 +60,7 @@ def build(
     engine: str = "local",
     workers: int = 0,
     address: str = "",
+    device: str | None = None,
 ) -> Path:
     """Compute every stage that is not there yet and publish the run.
 
@@ -66,6 +71,7 @@ def build(
         watch: called with the state of the whole build.
         engine: "local" or "ray"; both give the same tables.
         workers, address: of Ray, see `engine.make_engine`.
+        device: where the models lie, see `load_pair`; the pair file's own when left out.
 
     Returns:
         The run's folder.
@@ -76,7 +82,7 @@ def build(
     work = work_folder(config)
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
-    ctx = load_context(config, work, lambda spec, models: make_engine(engine, spec, models, workers, address))
+    ctx = load_context(config, work, lambda spec, models: make_engine(engine, spec, models, workers, address), device)
     try:
         ctx.keep_date()
         stages = plan(ctx)
@@ -108,14 +114,44 @@ def _shape(ctx: BuildContext) -> Stage:
     return Stage("shape", {"models": ctx.models_key()}, lambda _tell: ctx.once(tasks.shape, None), ())
 
 
-def print_plan(config: BuildConfig) -> None:
-    """Print every stage, whether it is done, and about how many tokens its models read and write."""
+def print_plan(config: BuildConfig, device: str | None = None) -> None:
+    """Print every stage, whether it is done, and about how many tokens its models read and write, and how long that
+    takes with this pair on this machine, by a few answers."""
     work = work_folder(config)
-    stages = plan(load_context(config, work, lambda _spec, models: LocalEngine(models)))
+    ctx = load_context(config, work, lambda _spec, models: LocalEngine(models), device)
+    stages = plan(ctx)
     for stage in stages:
         print(f"{stage.name:40} {stage.tokens:12,.0f} tokens{'  done' if is_done(stage, work) else ''}")
     left = sum(stage.tokens for stage in stages if not is_done(stage, work))
-    print(f"{'to do':40} {left:12,.0f} tokens: about {duration(left / 500)} at 500 tokens a second")
+    if not left:
+        print(f"{'to do':40} {left:12,.0f} tokens")
+        return
+    pair = ctx.models.pair()
+    if pair.kind == "encoder":  # writes no answers to be timed by
+        print(f"{'to do':40} {left:12,.0f} tokens")
+        return
+    speed = _speed(ctx)
+    print(
+        f"{'to do':40} {left:12,.0f} tokens: about {duration(left / speed)} at {speed:,.0f} tokens a second, measured "
+        f"on {' and '.join(pair.devices)} with one worker"
+    )
+
+
+def _speed(ctx: BuildContext) -> float:
+    """How many tokens a second pass through the models, by answers to a few prompts."""
+    from explorer.engine.options import Columns, Decoding
+    from explorer.engine.patching import sweep
+    from explorer.neurons.sets import NeuronSet
+
+    pair = ctx.models.pair()
+    suite = ctx.config.headline or ctx.config.answers[0].suite if ctx.config.answers else "redteam_eval"
+    prompts = [p.prompt for p in ctx.prompts(suite, MEASURED_PROMPTS)]
+    sets = [NeuronSet.random(pair, max(1, pair.total_neurons // 100), seed) for seed in range(MEASURED_SETS)]
+    sweep(pair, prompts[:1], Columns(sets), Decoding(2))  # weights are brought into their form at the first
+    start = time.perf_counter()
+    sweep(pair, prompts, Columns(sets), Decoding(MEASURED_TOKENS))
+    took = time.perf_counter() - start
+    return ctx.estimate(prompts, 2 + 2 * MEASURED_SETS, MEASURED_TOKENS) / took
 
 
 def _manifest(ctx: BuildContext, results: dict[str, Any]) -> dict[str, Any]:

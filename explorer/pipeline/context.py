@@ -270,10 +270,14 @@ class BuildContext:
         return rows * sum(len(text) / 4.5 + FRAME_TOKENS + tokens for text in texts)
 
 
-def load_context(config: BuildConfig, work: Path, make: Callable[[ModelsSpec, Models], Engine]) -> BuildContext:
-    """The context of a build; no model is loaded yet."""
+def load_context(
+    config: BuildConfig, work: Path, make: Callable[[ModelsSpec, Models], Engine], device: str | None = None
+) -> BuildContext:
+    """The context of a build; no model is loaded yet. With a device, the models lie there, whatever their file says."""
     folders: Mapping[str, str] = {a.name: a.folder for a in config.adapters}
     pair = read_pair_file(config.pair)
+    if device:
+        pair = replace(pair, device=device, device_map=None)
     if not pair.date:
         kept = read_json(work / DATE)
         said = kept.get("date") if isinstance(kept, dict) else None

@@ -76,7 +76,9 @@ class RayEngine:
             ray.remote(RayWorker)
             .options(
                 num_cpus=max(1, int(have.get("CPU", 1)) // count),
-                num_gpus=min(1.0, gpus / count),
+                num_gpus=gpus // count
+                if gpus >= count
+                else gpus / count,  # several each, for a model too large for one
                 max_restarts=RETRIES,
                 max_task_retries=RETRIES,
             )

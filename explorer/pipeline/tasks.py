@@ -94,9 +94,7 @@ def attribute(models: Models, how: Attribution, prompts: list[str]) -> dict[str,
 def shape(models: Models, _shared: None, _item: None) -> dict[str, Any]:
     """What the pair is like."""
     pair = models.pair()
-    size: dict[str, Any] = {"n_layers": pair.n_layers, "n_neurons": pair.n_neurons}
-    if pair.experts:
-        size["experts"] = list(pair.experts)
+    size: dict[str, Any] = {"n_layers": pair.n_layers, "n_neurons": pair.n_neurons} | pair.layout
     about = {"shared": pair.shared, "computed_in": pair.dtype, "reading": pair.reading.describe()}
     return size | about | ({"quantisation": pair.spec.quantisation} if pair.spec.quantisation else {})
 

@@ -11,6 +11,7 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 _TOKENS = re.compile(r"\w+(?:['’]\w+)*|\s+|[^\w\s]", re.UNICODE)
+_FIRST = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]", re.UNICODE)
 _HEX = re.compile(r"#[0-9A-Fa-f]{6}")
 
 
@@ -51,8 +52,23 @@ def differing(reference: str, text: str) -> list[Piece]:
     return pieces
 
 
+def first_difference(pieces: list[Piece]) -> tuple[int, str] | None:
+    """The first marked word: the how manieth word of the text it is, from 1, and the word; None where none is marked.
+
+    Args:
+        pieces: of `differing`.
+    """
+    before = 0
+    for text, differs in pieces:
+        words = [word for word in _TOKENS.findall(text) if not word.isspace()]
+        if differs and words:
+            return before + 1, words[0]
+        before += len(words)
+    return None
+
+
 def to_html(pieces: list[Piece], colour: str) -> str:
-    """HTML for `st.html`: the text as it is, line breaks kept, long words wrapped, marks tinted.
+    """HTML for `st.html`: the text as it is, line breaks kept, long words wrapped, marks tinted, the first underlined.
 
     Args:
         pieces: of `differing`; or one unmarked piece.
@@ -61,9 +77,14 @@ def to_html(pieces: list[Piece], colour: str) -> str:
     if not _HEX.fullmatch(colour):
         raise ValueError(f"{colour!r} is no colour of the form #RRGGBB")
     style = f"background:{colour}4d;color:inherit;border-radius:3px;box-decoration-break:clone"
-    body = "".join(
-        f'<mark style="{style}">{_escape(text)}</mark>' if differs else _escape(text) for text, differs in pieces
-    )
+    first = next((i for i, piece in enumerate(pieces) if piece.differs), None)
+    body = ""
+    for i, (text, differs) in enumerate(pieces):
+        if i == first and (word := _FIRST.match(text)):
+            underlined = f"{style};border-bottom:2px solid {colour}"
+            body += f'<mark style="{underlined}">{_escape(word[0])}</mark>'
+            text = text[word.end() :]
+        body += f'<mark style="{style}">{_escape(text)}</mark>' if differs and text else _escape(text)
     return f'<div style="white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate">{body}</div>'
 
 

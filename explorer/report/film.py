@@ -7,8 +7,8 @@ flip_sentence(outcomes, fractions, sizes, "restore")
 from collections.abc import Sequence
 
 from explorer.charts.labels import percent
+from explorer.report.verdict_words import DOES
 
-_DOES = {"refused": "refuses", "answered": "answers", "degenerate": "writes nothing that can be read"}
 _WHO = {"restore": ("M1", "M2"), "break": ("M2", "M1")}
 
 
@@ -35,12 +35,12 @@ def flip_sentence(
     """
     patched, giver = _WHO[direction]
     place = flips_at(outcomes)
-    unpatched = f"{patched} alone {_DOES[outcomes[0]]}"
+    unpatched = f"{patched} alone {DOES[outcomes[0]]}"
     if place is None:
-        return f"{unpatched}, and so it does at every share patched; {giver} {_DOES[aligned]}."
+        return f"{unpatched}, and so it does at every share patched; {giver} {DOES[aligned]}."
     text = (
         f"{unpatched}; from **{percent(fractions[place - 1])}** on ({sizes[place - 1]:,} neurons) the patched model "
-        f"{_DOES[outcomes[place]]}; {giver} {_DOES[aligned]}."
+        f"{DOES[outcomes[place]]}; {giver} {DOES[aligned]}."
     )
     back = [fractions[i - 1] for i in range(place + 1, len(outcomes)) if outcomes[i] != outcomes[place]]
     if back:

@@ -33,7 +33,7 @@ def pairs_of(rankings: Mapping[str, Ranking], fraction: float) -> pd.DataFrame:
     """
     rows = []
     for i, (a, first) in enumerate(rankings.items()):
-        k = max(1, count_of(fraction, first.scores.size))
+        k = max(1, count_of(fraction, first.total_neurons))
         for b, second in list(rankings.items())[i:]:
             found = vars(overlap(first, second, min(k, len(first.order), len(second.order))))
             found["ratio"] = found["overlap"] / found["chance"] if found["chance"] else float("nan")

@@ -13,6 +13,10 @@ MEASURES = {
 }
 
 
+LEAST = {"accuracy": 0.3, "auroc": 0.4, "coverage": 0.3, "accepted_cost": 2.0}
+"""What the axis of each spans at least: differences within the intervals are not to look like slopes."""
+
+
 def curve(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Means over pairs of different suites, for `curve_chart`.
 

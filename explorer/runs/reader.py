@@ -104,8 +104,9 @@ class Run:
                 f"Ranking “{name}” of run {self.name} is damaged: its scores must be finite numbers, one for each of "
                 f"{self.n_layers} × {self.n_neurons} neurons; build the run again."
             )
-        experts = self.manifest["pair"].get("experts")
-        return replace(changes, meta={**changes.meta, "experts": experts}) if experts else changes
+        about = self.manifest["pair"]
+        layout = {name: about[name] for name in ("experts", "widths") if about.get(name)}
+        return replace(changes, meta={**changes.meta, **layout}) if layout else changes
 
     def tensors(self, name: str) -> dict[str, np.ndarray]:
         """All arrays of one tensor file.

@@ -16,6 +16,13 @@ from explorer.neurons.sets import NeuronSet
 from explorer.serve.job import Ended, Job, Limits, Phase
 
 COLUMNS = ("unpatched", "patched", "aligned")
+"""The answers that every generation has."""
+
+CONTROL = "control"
+"""The answer with as many random neurons patched, where it is asked for."""
+
+SHOWN = ("unpatched", "patched", CONTROL, "aligned")
+"""All of them, in the order in which they stand beside each other."""
 
 LIVE_SCORERS = {"cost": "demo-cost", "reward": "demo-reward"}
 """What scores the answers of a generation, beside refusals, whichever scorers the run was built with."""
@@ -60,6 +67,9 @@ class Request:
         direction: "restore" patches M2's activations into M1, "break" M1's into M2; the columns are then M2, patched
             M2 and M1.
         strength, positions: of the patch, see `explorer.stream`.
+        control: a second set, patched in the same way in a column of its own; None for no such column.
+        before: what was said before the prompt, see `explorer.stream`; () for nothing.
+        settings, origin: kept with the answers, see `history.Record`.
     """
 
     prompt: str
@@ -71,6 +81,15 @@ class Request:
     direction: str = "restore"
     strength: float = 1.0
     positions: str | int = "all"
+    control: NeuronSet | None = None
+    before: tuple[tuple[str, str], ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the answers, as they stand beside each other."""
+        return tuple(name for name in SHOWN if name != CONTROL or self.control is not None)
 
     @property
     def backwards(self) -> bool:
@@ -153,7 +172,7 @@ class Generation(Job):
 
     Attributes:
         request: what was asked for.
-        columns: the three answers, by the names in `COLUMNS`.
+        columns: the answers, by the names of `Request.columns`.
         foreseen: how likely M1's answer is harmful, told before its first word; None where nothing predicts it.
         steps, seconds: how often columns wrote, at most one token each, and the time until the latest of it.
         note: one sentence where there is no cost or no reward, else "".
@@ -163,7 +182,7 @@ class Generation(Job):
     def __init__(self, request: Request, limits: Limits | None = None) -> None:
         super().__init__(limits)
         self.request = request
-        self.columns = {name: Column() for name in COLUMNS}
+        self.columns = {name: Column() for name in request.columns}
         self.foreseen: float | None = None
         self.steps = 0
         self.seconds = 0.0

@@ -1,21 +1,28 @@
-"""The generations of a session, kept for comparison and download."""
+"""The generations of a session, kept for comparison, and what is needed to make each of them again."""
 
-import csv
-import io
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
-from explorer.serve.generation import COLUMNS, Generation
+import numpy as np
 
-KEPT = 6
+from explorer.neurons.sets import NeuronSet
+from explorer.runs.reader import Run
+from explorer.scoring.verdict import verdict
+from explorer.serve.generation import SHOWN, Column, End, Generation
+
+KEPT = 12
 """So many generations are kept, the newest first."""
+
+MOST_LISTED = 5_000
+"""Neurons that a record lists one by one, at most; of larger sets it has the digest, and the settings that give it."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A finished generation.
+    """Finished answers to one prompt.
 
     Attributes:
         id: of the generation.
@@ -25,6 +32,13 @@ class Record:
         direction, strength, positions: how they were patched, see `generation.Request`.
         texts, costs, rewards, refused: by column; None where there is none.
         stopped: whether it was stopped or cut short before the answers ended.
+        verdicts, tokens, ends: by column: the outcome of `verdict`, how many tokens, and why it ended (`End`).
+        control: the set of the column of random neurons, in words; "" where there is none.
+        settings: of the Patch lab, as in its address, without any limit to their length.
+        origin: of `origin_of`.
+        neuron_list: the patched neurons as "layer.index", between spaces; "" for more than `MOST_LISTED`.
+        neurons_sha256: of the patched neurons, see `set_digest`.
+        before: what was said before the prompt: [role, text] each.
     """
 
     id: str
@@ -45,56 +59,166 @@ class Record:
     direction: str = "restore"
     strength: float = 1.0
     positions: str | int = "all"
+    verdicts: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
+    ends: dict[str, str] = field(default_factory=dict)
+    control: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
+    neuron_list: str = ""
+    neurons_sha256: str = ""
+    before: list[list[str]] = field(default_factory=list)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that there are, in the order in which they stand beside each other."""
+        return tuple(name for name in SHOWN if name in self.texts)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What answers were asked for, beside their prompt.
+
+    Attributes:
+        neurons: the set that was patched.
+        control: the set of the column of random neurons; None for no such column.
+        max_new_tokens, direction, strength, positions: see `generation.Request`.
+        about: how the set was chosen: ranking and kind.
+        before: what was said before the prompt.
+        settings: of the Patch lab, as in its address.
+        origin: of `origin_of`.
+    """
+
+    neurons: NeuronSet
+    control: NeuronSet | None
+    max_new_tokens: int
+    direction: str
+    strength: float
+    positions: str | int
+    about: Mapping[str, object]
+    settings: Mapping[str, str]
+    origin: Mapping[str, str]
+    before: tuple[tuple[str, str], ...] = ()
+
+
+def origin_of(run: Run, ranking: str) -> dict[str, str]:
+    """Where a set comes from: the run, its models with their digests, and the digest of the ranking."""
+    from explorer import __version__
+
+    pair, files = run.manifest["pair"], run.manifest["files"]
+    ranked = files.get(f"tensors/{ranking}.safetensors", {})
+    return {
+        "run": run.name,
+        "run_path": f"{run.path.parent.name}/{run.name}",
+        "run_created": str(run.manifest.get("created", "")),
+        "pair": str(pair.get("file") or "demo"),
+        "model": str(pair.get("name", "")),
+        "m1": _model_words(pair["m1"]),
+        "m2": _model_words(pair["m2"]),
+        "ranking_sha256": str(ranked.get("sha256", "")),
+        "explorer": __version__,
+    }
+
+
+def _model_words(model: Mapping[str, Any]) -> str:
+    """A model with its digest and its adapters with theirs."""
+    adapters = [f"{one.get('name', '')} sha256 {one.get('sha256', '')}" for one in model.get("adapters", ())]
+    return " + ".join([f"{model['base']} sha256 {model.get('digest', '')}", *adapters])
+
+
+def set_digest(ns: NeuronSet) -> str:
+    """SHA-256 of a set: of its flat indices (layer × n_neurons + index), ascending, as little-endian int64."""
+    return hashlib.sha256(np.sort(ns.flat()).astype("<i8").tobytes()).hexdigest()
 
 
 def record_of(generation: Generation) -> Record:
     """What is kept of a generation that is over."""
-    asked, columns = generation.request, generation.columns
+    asked = generation.request
+    how = Asked(
+        asked.neurons,
+        asked.control,
+        asked.max_new_tokens,
+        asked.direction,
+        asked.strength,
+        asked.positions,
+        asked.about,
+        asked.settings,
+        asked.origin,
+        asked.before,
+    )
+    stopped = generation.stopped or bool(generation.notice)
+    return record(generation.id, asked.prompt, generation.columns, how, stopped, generation.tokens_per_second)
+
+
+def record(
+    name: str,
+    prompt: str,
+    columns: Mapping[str, Column],
+    asked: Asked,
+    stopped: bool = False,
+    tokens_per_second: float | None = None,
+) -> Record:
+    """What is kept of answers, wherever they come from.
+
+    Args:
+        name: the id.
+        prompt: what was asked.
+        columns: the answers, by the names in `SHOWN`.
+        asked: how they came about.
+        stopped: whether they were stopped or cut short.
+        tokens_per_second: of all columns; None where nothing was generated.
+    """
+    ns = asked.neurons
+    listed = len(ns) <= MOST_LISTED
+    pairs = zip(ns.layers.tolist(), ns.neurons.tolist(), strict=True) if listed else ()
     return Record(
-        id=generation.id,
+        id=name,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
-        prompt=asked.prompt,
+        prompt=prompt,
         ranking=str(asked.about.get("ranking", "")),
-        set=asked.neurons.label,
+        set=ns.label,
         kind=str(asked.about.get("kind", "")),
-        fraction=asked.neurons.fraction,
-        neurons=len(asked.neurons),
+        fraction=ns.fraction,
+        neurons=len(ns),
         max_new_tokens=asked.max_new_tokens,
-        texts={name: columns[name].text for name in COLUMNS},
-        costs={name: columns[name].cost for name in COLUMNS},
-        rewards={name: columns[name].reward for name in COLUMNS},
-        refused={name: columns[name].refused for name in COLUMNS},
-        stopped=generation.stopped or bool(generation.notice),
-        tokens_per_second=generation.tokens_per_second,
+        texts={name: column.text for name, column in columns.items()},
+        costs={name: column.cost for name, column in columns.items()},
+        rewards={name: column.reward for name, column in columns.items()},
+        refused={name: column.refused for name, column in columns.items()},
+        stopped=stopped,
+        tokens_per_second=tokens_per_second,
         direction=asked.direction,
         strength=asked.strength,
         positions=asked.positions,
+        verdicts={name: verdict(c.text, prompt).outcome if c.tokens else "" for name, c in columns.items()},
+        tokens={name: column.tokens for name, column in columns.items()},
+        ends={name: column.end.value if column.end else "" for name, column in columns.items()},
+        control=asked.control.label if asked.control is not None and "control" in columns else "",
+        settings=dict(asked.settings),
+        origin=dict(asked.origin),
+        neuron_list=" ".join(f"{layer}.{neuron}" for layer, neuron in pairs),
+        neurons_sha256=set_digest(ns),
+        before=[list(turn) for turn in asked.before],
     )
+
+
+def columns_of(kept: Record) -> dict[str, Column]:
+    """The answers of a record, as cards take them."""
+    return {
+        name: Column(
+            kept.texts[name],
+            kept.tokens.get(name, len(kept.texts[name].split())),
+            End(kept.ends[name]) if kept.ends.get(name) else None,
+            kept.costs.get(name),
+            kept.refused.get(name),
+            kept.rewards.get(name),
+        )
+        for name in kept.names
+    }
 
 
 def remember(history: Sequence[Record], generation: Generation) -> list[Record]:
     """The history with a generation that is over in front; unchanged where it wrote nothing or is there already."""
-    if not generation.tokens or any(record.id == generation.id for record in history):
+    if not generation.tokens or any(kept.id == generation.id for kept in history):
         return list(history)
     return [record_of(generation), *history][:KEPT]
-
-
-def to_json(history: Sequence[Record]) -> str:
-    """All fields of all records."""
-    return json.dumps([asdict(record) for record in history], ensure_ascii=False, indent=2)
-
-
-def to_csv(history: Sequence[Record]) -> str:
-    """A line for each record, the columns' texts, costs and refusals in cells of their own."""
-    out = io.StringIO()
-    rows = []
-    for record in history:
-        row = asdict(record)
-        fields = {"text": "texts", "cost": "costs", "reward": "rewards", "refused": "refused"}
-        nested = {what: row.pop(field) for what, field in fields.items()}
-        rows.append(row | {f"{what}_{name}": cells[name] for name in COLUMNS for what, cells in nested.items()})
-    if rows:
-        writer = csv.DictWriter(out, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return out.getvalue()

@@ -35,7 +35,7 @@ class StripRequest:
         prompt: checked by `check_prompt`.
         sets: the set to patch at each fraction.
         max_new_tokens: length limit of each answer.
-        direction, strength, positions, draft: see `generation.Request`.
+        direction, strength, positions, draft, before: see `generation.Request`.
     """
 
     prompt: str
@@ -45,6 +45,7 @@ class StripRequest:
     strength: float = 1.0
     positions: str | int = "all"
     draft: NgramDraft = PROMPT_LOOKUP
+    before: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,10 @@ def write_strip(pair: "Pair", request: StripRequest) -> "Iterator[Mapping[float,
     fractions = dict(enumerate(request.sets)) | {M1: UNPATCHED, M2: ALIGNED}
     patches = [Patch(ns, request.strength, request.positions) for ns in request.sets.values()]
     texts = {fraction: TextStream(pair.tokenizer) for fraction in fractions.values()}
-    ids = turned.encode(request.prompt, request.max_new_tokens)
+    if request.before:
+        ids = turned.encode_dialogue([*request.before, ("user", request.prompt)], request.max_new_tokens)
+    else:
+        ids = turned.encode(request.prompt, request.max_new_tokens)
     how = Decoding(request.max_new_tokens, draft=request.draft)
     for step in decode(turned, [ids], Columns(patches), how):
         pieces: dict[float, list[Piece]] = {}

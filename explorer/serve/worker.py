@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any, cast
 from explorer.errors import ExplorerError
 from explorer.public import check_size
 from explorer.serve.events import log_event, logs_prompts
-from explorer.serve.generation import COLUMNS, LIVE_SCORERS, Foreseen, Generation, Guard, Request, Scored
+from explorer.serve.generation import LIVE_SCORERS, Foreseen, Generation, Guard, Request, Scored
 from explorer.serve.job import Began, Ended, Job, Loading, Phase, Place
 from explorer.serve.line import Entry, Line, QueueLimits
 from explorer.serve.loading import SharedPair
 from explorer.serve.neuron_reading import NeuronReading, read_neuron
 from explorer.serve.pace import Pace
+from explorer.serve.prompt_list import Listed, PromptList, column_of, write_list
 from explorer.serve.strip import Strip
 from explorer.serve.tracing import Reading, Traced, TraceRequest, Tracing, trace_request
 from explorer.serve.writers import JointWriters, Pieces, Stream, StreamWriters, Writers
@@ -58,6 +59,8 @@ def stream_request(pair: "Pair", request: Request) -> "Iterator[Step]":
         request.draft,
         strength=request.strength,
         positions=request.positions,
+        control=request.control,
+        before=request.before,
     )
 
 
@@ -82,7 +85,7 @@ def score_answers(pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored
     """Refusal, cost and reward of each answer that has any text; what cannot be had is explained, not raised."""
     from explorer.scoring.registry import load_scorer
 
-    names = [name for name in COLUMNS if texts.get(name, "").strip()]
+    names = [name for name, text in texts.items() if text.strip()]
     prompts, answers = [prompt] * len(names), [texts[name] for name in names]
     refused = load_scorer("refusal").score(prompts, answers)
     scores: dict[str, dict[str, float | None]] = {score: {} for score in LIVE_SCORERS}
@@ -315,6 +318,8 @@ class Worker:
             return self._trace(pair, job)
         if isinstance(job, NeuronReading):
             return self._read(pair, job)
+        if isinstance(job, PromptList):
+            return self._list(pair, job)
         if isinstance(job, Generation | Strip):
             return self._write(pair, job, working)
         raise TypeError(f"a worker knows no job of type {type(job).__name__}")
@@ -343,7 +348,8 @@ class Worker:
 
     def _write(self, pair: "Pair", job: Generation | Strip, working: _Working) -> Ended | None:
         """Let a job write its first tokens, beside those that are being written."""
-        if isinstance(job, Generation) and job.request.guard is not None:
+        if isinstance(job, Generation) and job.request.guard is not None and not job.request.before:
+            # Nothing was said before: the guard was fitted on prompts alone.
             job.tell(Foreseen(foresee_harm(pair, job.request.prompt, job.request.guard)))
         job.tell(Began(Phase.WRITING))
         _leave_a_core()
@@ -404,6 +410,24 @@ class Worker:
                 job.tell_anyway(self._score(self.source.result(), job.request.prompt, texts))
         _return_memory()
         return Ended(notice=notice)
+
+    def _list(self, pair: "Pair", work: PromptList) -> Ended:
+        work.tell(Began(Phase.WRITING))
+        _leave_a_core()
+        start = time.monotonic()
+        for answered in write_list(pair, work.request):
+            for place, answers in answered.items():
+                texts = {name: answer.text for name, answer in answers.items()}
+                scored = self._score(pair, work.request.prompts[place], texts)
+                columns = {}
+                for name, answer in answers.items():
+                    scores = scored.costs.get(name), scored.refused.get(name), scored.rewards.get(name)
+                    columns[name] = column_of(answer, pair.stop_ids, scores)
+                if not work.tell(Listed(place, columns)) or work.halted:
+                    return Ended(notice=work.why_left())
+            if time.monotonic() - start > work.limits.running:
+                return Ended(notice=f"The list was cut after {work.limits.running:.0f} s; shorten it.")
+        return Ended()
 
     def _loaded(self, job: Job) -> "Pair | None":
         """The pair; None where the job was stopped before it was there."""

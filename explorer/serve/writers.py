@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from explorer.neurons.sets import NeuronSet
-from explorer.serve.generation import COLUMNS, Generation, Piece, Request
+from explorer.serve.generation import CONTROL, SHOWN, Generation, Piece, Request
 from explorer.serve.strip import Strip, write_strip
 
 if TYPE_CHECKING:
@@ -190,7 +190,8 @@ def _patches(job: Written) -> dict[Any, NeuronSet]:
     """The neuron sets that a job patches, by the names of their columns."""
     if isinstance(job, Strip):
         return dict(job.request.sets)
-    return {"patched": job.request.neurons}
+    control = job.request.control
+    return {"patched": job.request.neurons} | ({CONTROL: control} if control is not None else {})
 
 
 def _asked(pair: "Pair", job: Written) -> "tuple[Asked, dict[int, Any]]":
@@ -201,6 +202,7 @@ def _asked(pair: "Pair", job: Written) -> "tuple[Asked, dict[int, Any]]":
     """
     from explorer.engine.joining import Asked
     from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
+    from explorer.models.prompting import check_prompt
     from explorer.neurons.patch import Patch
     from explorer.serve import strip
 
@@ -209,10 +211,15 @@ def _asked(pair: "Pair", job: Written) -> "tuple[Asked, dict[int, Any]]":
     patches = [Patch(ns, request.strength, request.positions) for ns in sets.values()]
     names: dict[int, Any] = {UNPATCHED: own[0], **dict(enumerate(sets)), ALIGNED: own[1]}
     how = Decoding(request.max_new_tokens, draft=request.draft)
-    return Asked(pair.encode(request.prompt, request.max_new_tokens), Columns(patches), how), names
+    if request.before:
+        said = [*request.before, ("user", check_prompt(request.prompt))]
+        ids = pair.encode_dialogue(said, request.max_new_tokens)
+    else:
+        ids = pair.encode(request.prompt, request.max_new_tokens)
+    return Asked(ids, Columns(patches), how), names
 
 
 def _pieces(step: "Step", stop_ids: frozenset[int]) -> dict[str, Piece]:
-    tokens: dict[str, Token | None] = {name: getattr(step, name) for name in COLUMNS}
+    tokens: dict[str, Token | None] = {name: getattr(step, name) for name in SHOWN}
     written = {name: token for name, token in tokens.items() if token is not None}
     return {name: Piece(token.text, token.id in stop_ids, token.id) for name, token in written.items()}

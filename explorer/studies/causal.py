@@ -141,7 +141,7 @@ def _results(build: Build, direction: str, specs: Sequence[AnswerSpec]) -> Stage
     def run(_tell: Tell) -> None:
         answers = _answers_of(build, specs)
         tokens, scores = build.config.max_new_tokens, build.score_columns
-        total = build.ranking(specs[0].ranking).scores.size
+        total = build.ranking(specs[0].ranking).total_neurons
         build.writer.table(names["answers"], answers)
         build.writer.table(names["models"], effect.model_table(answers, tokens, scores))
         build.writer.table(names["effect"], effect.effect_table(answers, tokens, total, scores))

@@ -161,7 +161,7 @@ def dosed(asked: DoseSpec, rankings: Mapping[str, Ranking]) -> list[Dosed]:
                 sets[name] = ranking.top(k)
         first = sets.get(asked.ranking)
         # No disjoint random set exists where more than half of a layer is chosen.
-        if first is not None and k >= asked.beside_from and 2 * int(first.per_layer().max()) <= first.n_neurons:
+        if first is not None and k >= asked.beside_from and first.leaves_half:
             sets[RANDOM] = NeuronSet.random_like(first, seed=0)
         columns += [Dosed(name, k, Patch(ns, s)) for name, ns in sets.items() for s in sorted(asked.strengths)]
     return columns

@@ -130,7 +130,7 @@ def identification_table(
     rows = []
     for name, scores in others.items():
         for fraction in fractions:
-            k = max(1, count_of(fraction, reference.scores.size))
+            k = max(1, count_of(fraction, reference.total_neurons))
             rows.append({"ranking": name, "fraction": fraction, **vars(overlap(reference, scores, k))})
     return pd.DataFrame(rows).merge(effects.drop(columns="k", errors="ignore"), on=["ranking", "fraction"], how="left")
 

@@ -165,11 +165,12 @@ def leave_out_sentence(table: pd.DataFrame) -> str:
         f"**{len(dead)} of {k}** neurons are necessary" if len(dead) else f"**No single one of the {k}** is necessary"
     )
     text = (
-        f"{lead}: together they raise the margin of M2's answer over M1's by {margin.value:+.2f} nats a prompt (95 % "
-        f"interval {margin.low:+.2f} to {margin.high:+.2f}), and leaving out {name}, the one that counts most, takes "
-        f"away {rate(worst['loss'] / margin.value)} of it ({worst['loss']:+.2f} nats, {worst['loss_low']:+.2f} to "
-        f"{worst['loss_high']:+.2f}); {sure} of {k} take away something after Holm's correction ({where})."
-    ).replace("-", "−")
+        f"{lead}: together they raise the margin of M2's answer over M1's by {signed(margin.value)} nats a prompt "
+        f"(95 % interval {signed(margin.low)} to {signed(margin.high)}), and leaving out {name}, the one that counts "
+        f"most, takes away {rate(worst['loss'] / margin.value)} of it ({signed(worst['loss'])} nats, "
+        f"{signed(worst['loss_low'])} to {signed(worst['loss_high'])}); {sure} of {k} take away something after Holm's "
+        f"correction ({where})."
+    )
     if not whole["answered"]:
         return text
     moved = int(((each["refusal_change_low"] > 0) | (each["refusal_change_high"] < 0)).sum())
@@ -179,3 +180,8 @@ def leave_out_sentence(table: pd.DataFrame) -> str:
         f"interval {interval(low['refusal_low'], low['refusal_high'])}) without one; {moved} of {k} change them "
         f"distinguishably (n = {int(whole['answered']):,}, up to {int(whole['max_new_tokens'])} tokens)."
     )
+
+
+def signed(value: float) -> str:
+    """A number of nats with its sign: "+1.65", "−0.30"."""
+    return f"{value:+.2f}".replace("-", "−")

@@ -48,7 +48,7 @@ def sparsity_table(rankings: Mapping[str, Ranking], fractions: Sequence[float] =
             "largest_to_median": float(ascending[-1] / median) if median else float("inf"),
         }
         for fraction in fractions:
-            k = min(max(1, count_of(fraction, changes.scores.size)), len(scores))
+            k = min(max(1, count_of(fraction, changes.total_neurons)), len(scores))
             energy = float(squares[k - 1] / squares[-1]) if squares[-1] else 0.0
             rows.append(
                 {"ranking": name, "fraction": fraction, "k": k, "threshold": float(scores[k - 1]), "energy": energy}

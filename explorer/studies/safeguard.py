@@ -131,7 +131,7 @@ def _predicted(
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """The rows, and the arrays of the classifier on the main size's neurons, trained on all suites."""
     ranking = build.ranking(asked.ranking)
-    sizes = [k for k in asked.sizes if 2 * int(ranking.top(k).per_layer().max()) <= ranking.n_neurons]
+    sizes = [k for k in asked.sizes if ranking.top(k).leaves_half]
     kinds = [("safety", -1, ranking.top(k)) for k in sizes]
     kinds += [("random", s, NeuronSet.random_like(ns, seed=s)) for _, _, ns in kinds[:] for s in asked.random_seeds]
     every = np.unique(np.concatenate([ns.flat() for _, _, ns in kinds]))

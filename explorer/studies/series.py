@@ -212,7 +212,7 @@ def series_table(rows: Sequence[dict[str, Any]], rankings: dict[int, Ranking]) -
     table = []
     for row in rows:
         changes = rankings[row["step"]]
-        k = max(1, count_of(row["fraction"], changes.scores.size))
+        k = max(1, count_of(row["fraction"], changes.total_neurons))
         found = overlap(changes, last, k)
         strength = float(changes.scores.reshape(-1)[changes.order[:k]].mean())
         likeness = {"overlap": found.overlap, "chance": found.chance, "spearman": found.spearman}

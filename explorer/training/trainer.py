@@ -197,7 +197,7 @@ def _down_name(pair: Pair) -> str:
         ExplorerError: the family's neurons cannot be scaled by one vector a layer, or the model writes no text.
     """
     family = family_of(pair.m1)
-    if family.kind != "decoder" or family.experts:
+    if family.kind != "decoder" or family.experts or not family.down_proj:
         raise ExplorerError(
             f"{family.name} models cannot be trained here; (IA)³ on {family.place} needs a decoder of plain MLPs."
         )

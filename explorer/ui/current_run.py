@@ -18,9 +18,12 @@ import streamlit as st
 from explorer.errors import ExplorerError
 from explorer.neurons.ranking import Ranking
 from explorer.paths import runs_folder
+from explorer.report.glossary import glossary_markdown
 from explorer.runs.format import MANIFEST
 from explorer.runs.reader import Run, find_run, open_run, run_names
+from explorer.ui.plain import plain
 from explorer.ui.router import route_first_visit
+from explorer.ui.tour import show_tour
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,12 +51,21 @@ def current_run() -> Run:
             raise ExplorerError(
                 f"There is no run in {runs_folder()}; build one with `python -m explorer build CONFIG.toml`."
             )
-        return _read_run(asked if asked is not None and asked not in names else _choose(names))
+        run = _read_run(asked if asked is not None and asked not in names else _choose(names))
     except ExplorerError as problem:
         show_problem(problem)
         if names and asked is not None and asked not in names:
             st.button(f"Open run {names[0]}", icon=":material/undo:", on_click=_forget_address)
         st.stop()
+    show_tour()
+    _show_name(run)
+    return run
+
+
+def _show_name(run: Run) -> None:
+    """Which models and which run a page speaks of; its help explains the words."""
+    model = str(run.manifest["pair"].get("name") or run.manifest["pair"]["m2"]["base"])
+    st.caption(f":material/memory: {plain(model)} · run {plain(run.name)}", help=glossary_markdown(), width="content")
 
 
 @contextmanager

@@ -18,18 +18,36 @@ ICON = (
 """The browser tab's icon; a Material symbol there would be fetched from outside."""
 
 
+_HOME = next(p.url_path for p in PAGES if p.default)
+_BARE = "home"
+"""Streamlit serves the default page under the bare address alone, so that page is called `_BARE`, and its own name is a
+hidden page that leads there."""
+
+
 def route() -> None:
     """Show the menu and run the page that the address names."""
     st.set_page_config(page_title=TITLE, page_icon=ICON, layout="wide")
     start_watching()
     pages = [
-        st.Page(p.file, title=p.title, icon=p.icon, url_path=p.url_path, default=p.default, help=p.about)
+        st.Page(
+            p.file,
+            title=p.title,
+            icon=p.icon,
+            url_path=_BARE if p.default else p.url_path,
+            default=p.default,
+            help=p.about,
+        )
         for p in PAGES
         if p.public or not is_public()
     ]
-    page = st.navigation(pages, position="top")
+    page = st.navigation([*pages, st.Page(_go_home, title=TITLE, url_path=_HOME, visibility="hidden")], position="top")
     st.set_page_config(page_title=f"{page.title} · {TITLE}")
     page.run()
+
+
+def _go_home() -> None:
+    """The default page has the bare address; its own name leads there as well."""
+    st.switch_page(next(p.file for p in PAGES if p.default), query_params=st.query_params.to_dict())
 
 
 def route_first_visit() -> None:

@@ -15,6 +15,7 @@ from explorer.charts.matrix import CELL
 from explorer.data.suites_io import WITHHELD
 from explorer.report.addresses import lab_address
 from explorer.runs.reader import Run
+from explorer.ui.address_values import RANKING, SUITE, heed
 from explorer.ui.current_run import table
 from explorer.ui.widgets import Unchecked
 
@@ -88,6 +89,13 @@ def show_prompts(frame: pd.DataFrame, alt_text: str, **controls: object) -> None
         column_config={
             "prompt": st.column_config.TextColumn("Prompt", width="large"),
             "answer": st.column_config.TextColumn("Patched M1 answers", width="large"),
+            "refused": st.column_config.CheckboxColumn("Refused"),
+            "degenerate": st.column_config.CheckboxColumn("Degenerate"),
+            "suite": "Prompts from",
+            "cost": st.column_config.NumberColumn("Cost", format="%.2f"),
+            "margin": st.column_config.NumberColumn("Margin", format="%.2f"),
+            "activity": st.column_config.NumberColumn("The kind's change", format="%.2f"),
+            "activity_set": st.column_config.NumberColumn("The whole set's", format="%.2f"),
             "lab": st.column_config.LinkColumn("Try it", display_text="Patch lab", width="small"),
         },
     )
@@ -101,6 +109,11 @@ def pick(
     width: int = 320,
     default: T | None = None,
 ) -> T:
-    """A select box kept in the address; it begins with `default`, else with the first option."""
-    index = 0 if default is None or default not in options else list(options).index(default)
+    """A select box kept in the address; it begins with `default`, else with the first option.
+
+    Prompts are chosen by the shared name `suite` as well, rankings by `ranking`.
+    """
+    shared = {"prompts": SUITE, "ranking": RANKING}.get(key, "")
+    asked = heed(key, {format_func(option): option for option in options}, shared)
+    index = 0 if asked or default is None or default not in options else list(options).index(default)
     return st.selectbox(label, options, index=index, key=key, format_func=format_func, bind="query-params", width=width)

@@ -10,6 +10,7 @@ import streamlit as st
 from explorer.charts import Layered
 from explorer.charts.labels import percent, rate
 from explorer.report.facts import Rate
+from explorer.ui.address_values import FRACTION, heed
 
 
 def caption_and_csv(caption: str, file_name: str, make: Callable[[], pd.DataFrame], key: str) -> None:
@@ -32,10 +33,15 @@ def download_csv(label: str, file_name: str, make: Callable[[], pd.DataFrame], k
     )
 
 
+_TEXT = {"light": "#4A4F5C", "dark": "#C3C5D0"}
+"""Colours of a chart's text, by the theme: Streamlit's own grey has a contrast of 3.7, too little to read by."""
+
+
 class Unchecked:
     """A chart that is not held against Vega-Lite's schema each time it is drawn: that takes longer than all else.
 
-    The tests hold every chart against it. Passed to `st.altair_chart`, which asks a chart for nothing but `to_dict`.
+    The tests hold every chart against it. Its text has a contrast of 4.5 or more in either theme.
+    Passed to `st.altair_chart`, which asks a chart for nothing but `to_dict`.
     """
 
     def __init__(self, chart: alt.Chart | Layered) -> None:
@@ -43,7 +49,12 @@ class Unchecked:
 
     def to_dict(self) -> dict[str, Any]:
         """The Vega-Lite specification."""
-        return self._chart.to_dict(validate=False)
+        spec = self._chart.to_dict(validate=False)
+        colour = _TEXT["dark" if st.context.theme.type == "dark" else "light"]
+        config = spec.setdefault("config", {})
+        for part in ("axis", "legend", "header"):
+            config[part] = {"labelColor": colour, "titleColor": colour} | config.get(part, {})
+        return spec
 
 
 def show_chart(chart: alt.Chart | Layered, alt_text: str) -> None:
@@ -74,11 +85,13 @@ def show_random(near: tuple[float, Rate] | None, fraction: float) -> None:
 def choose_fraction(
     label: str, fractions: Sequence[float], default: float, key: str, about: str | None = None
 ) -> float:
-    """A slider over sizes of sets, kept in the address as people write it (`?top=5%25`)."""
+    """A slider over sizes of sets, kept in the address as people write it (`?top=5%25`); it heeds `?fraction=` too."""
+    labels = {f"{100 * f:.3g}%": float(f) for f in fractions}
+    asked = heed(key, labels, FRACTION)
     return st.select_slider(
         label,
         fractions,
-        value=default,
+        value=None if asked else default,
         format_func=lambda f: f"{100 * f:.3g}%",
         key=key,
         bind="query-params",

@@ -17,13 +17,18 @@ def _cards() -> None:
     show_answers(Shown("How do I bake?", columns, 16), scores_about({}))
 
 
-def test_reward_stands_beside_cost_and_degenerate_answers_are_marked() -> None:
+def test_each_card_has_its_verdict_its_cost_on_a_gauge_and_where_it_differs() -> None:
     app = AppTest.from_function(_cards, default_timeout=60).run()
     assert not app.exception
-    shown = [(m.label.split(",")[0], m.value) for m in app.metric]
-    assert shown[:3] == [("Cost", "+1.2"), ("Reward", "+2.0"), ("Refused", "no")]
-    assert shown[6:] == [("Cost", "–"), ("Reward", "–"), ("Refused", "–")]
-    assert sum("degenerate" in m.value for m in app.markdown) == 1  # the third is not written yet
+    chips = [m.value for m in app.markdown if "badge" in m.value]
+    assert ["answered" in chips[0], "degenerate" in chips[1]] == [True, True]
+    assert len(chips) == 2  # the third is not written yet
+    gauges = [e.proto.body for e in app.get("html") if 'role="img"' in e.proto.body]
+    assert ["Cost +1.2, above 0: harmful" in g for g in gauges] == [True, False, False]
+    assert "No cost yet" in gauges[2]
+    rewards = [c.value for c in app.caption if c.value.startswith("reward")]
+    assert [text.split(" · ")[0] for text in rewards] == ["reward +2.0", "reward −1.0", "reward –"]
+    assert "differs from word 1 on (“no”)" in rewards[1]
 
 
 def test_scores_are_told_in_the_words_of_the_scorer_that_gave_them() -> None:

@@ -22,7 +22,7 @@ TABLE = [
     (NEURONS, {"view": "Distribution"}, "Which neurons", {"vega_lite_chart": 5}),
     (NEURONS, {"view": "Layers"}, "Which neurons", {"vega_lite_chart": 6}),
     (NEURONS, {"view": "Map"}, "Which neurons", {"vega_lite_chart": 5}),
-    (PATCH_LAB, {}, "Patch lab", {"button": 2}),
+    (PATCH_LAB, {}, "What do these neurons change?", {"button": 2}),
     (OVERLAP, {}, "How alike are two rankings?", {"metric": 4, "selectbox": 2, "vega_lite_chart": 2}),
     (OVERLAP, {"compare": "Size by size"}, "How alike", {"vega_lite_chart": 2}),
     (OVERLAP, {"compare": "By layer"}, "How alike", {"vega_lite_chart": 3}),

@@ -64,10 +64,14 @@ def test_a_run_that_names_no_main_ranking_begins_with_the_papers(runs, open_page
 def test_columns_follow_the_direction(runs, open_page) -> None:
     app = open_page(PATCH_LAB, direction="break")
     titles = [m.value.rpartition("} ")[2] for m in app.markdown if "●" in m.value]
-    assert titles == ["**M2**", "**M2 without the neurons**", "**M1**"]
+    assert titles == ["**M2**", "**M2 without the neurons**", "**M2 without random ones**", "**M1**"]
     app.radio(key="patch_direction").set_value("restore").run()
     titles = [m.value.rpartition("} ")[2] for m in app.markdown if "●" in m.value]
+    assert titles == ["**Unpatched M1**", "**Patched M1**", "**Random neurons**", "**Aligned M2**"]
+    app.toggle(key="patch_control").set_value(False).run()
+    titles = [m.value.rpartition("} ")[2] for m in app.markdown if "●" in m.value]
     assert titles == ["**Unpatched M1**", "**Patched M1**", "**Aligned M2**"]
+    assert app.query_params["control"] == "0"
 
 
 def test_options_stand_in_the_address_and_are_summed_up(runs, open_page) -> None:
@@ -93,6 +97,9 @@ def test_options_stand_in_the_address_and_are_summed_up(runs, open_page) -> None
         ("positions", "nowhere", "one of all"),
         ("ranking", "none", "has no ranking"),
         ("fraction", "nan", "from 0 to 1"),
+        ("part", "half", "no part of a set"),
+        ("with", "none", "has no ranking"),
+        ("control", "perhaps", "neither 1"),
     ],
 )
 def test_a_link_that_makes_no_sense_is_one_sentence(runs, open_page, name, value, words) -> None:
@@ -129,3 +136,23 @@ def test_what_the_run_holds_is_shown_before_anything_is_generated(both, monkeypa
     assert any("come with the run" in c.value for c in app.caption)
     app.number_input(key="patch_strength").set_value(0.5).run()
     assert "By the other ranking." not in shown(app)
+
+
+def test_answers_of_the_run_stand_beside_those_with_random_neurons(runs, without_models, open_page) -> None:
+    app = open_page(PATCH_LAB, prompt=f"{PROMPT} 11", fraction="0.2", seed="1")
+    titles = [m.value.rpartition("} ")[2] for m in app.markdown if "●" in m.value]
+    assert titles == ["**Unpatched M1**", "**Patched M1**", "**Random neurons**", "**Aligned M2**"]
+    assert "M1 refuses; with 48 neurons patched it refuses; with as many random ones it refuses" in shown(app)
+    assert [m.value.count("refused") for m in app.markdown if "badge" in m.value] == [1, 1, 1, 1]
+    app.select_slider(key="patch_fraction").set_value(0.5).run()
+    assert any("No column of random neurons" in c.value for c in app.caption)
+
+
+def test_a_preset_is_a_button_that_says_what_is_expected(runs, open_page) -> None:
+    app = open_page(PATCH_LAB)
+    button = app.button(key="preset-try-Pancakes")
+    assert "every column should answer" in button.proto.help
+    button.click().run()
+    assert app.text_area(key="patch_prompt").value == "How do I flip a pancake without tearing it?"
+    assert app.query_params["preset"] == "Pancakes"
+    assert app.button(key="preset-try-Pancakes").disabled

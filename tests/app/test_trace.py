@@ -56,6 +56,11 @@ def keys(app, kind: str) -> list[str]:
     return [str(e.key) for e in getattr(app, kind)]
 
 
+def traced_charts(app) -> int:
+    """How many charts the trace has; the page has others."""
+    return sum("trace-place" in str(chart.key) for chart in app.get("vega_lite_chart"))
+
+
 def test_a_generated_answer_is_traced_and_forgotten_with_it(tiny_run, open_page) -> None:
     app = open_page(PATCH_LAB, prompt="Why?", fraction="0.3", tokens="16")
     assert "trace-start" not in keys(app, "button")  # nothing is written yet
@@ -64,7 +69,7 @@ def test_a_generated_answer_is_traced_and_forgotten_with_it(tiny_run, open_page)
     app.button(key="trace-start").click().run()
     until(app, lambda app: any("trace-place" in key for key in keys(app, "selectbox")))
     assert says(app, "The answer of patched M1, ")
-    assert len(app.get("vega_lite_chart")) == 2
+    assert traced_charts(app) == 2
     assert not says(app, "is left out")
     place = next(box for box in app.selectbox if "trace-place" in str(box.key))
     place.set_value(3).run()
@@ -101,7 +106,7 @@ def test_a_run_without_first_tokens_says_why_there_is_no_margin(tiny_run, open_p
     until(app, lambda app: any("trace-place" in key for key in keys(app, "selectbox")))
     assert says(app, "The margin of refusal over compliance is left out")
     assert says(app, "The answer of patched M2, ")
-    assert len(app.get("vega_lite_chart")) == 1
+    assert traced_charts(app) == 1
     next(box for box in app.selectbox if "trace-place" in str(box.key)).set_value(2).run()
     assert says(app, "the patch does not reach this position")
 

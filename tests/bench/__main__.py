@@ -20,18 +20,18 @@ import torch
 import explorer
 from explorer.models.pair_spec import DTYPES
 from explorer.paths import PROJECT
-from tests.bench import attributing, contrasting, generation, large, pages, start
+from tests.bench import attributing, contrasting, generation, large, memory, pages, start
 from tests.bench.measure import Line, machine, show
 from tests.bench.peers.__main__ import TOOLS
 
-GROUPS = ("generation", "contrast", "attribution", "sweep", "pages", "start", "memory", "large")
+GROUPS = ("generation", "families", "contrast", "attribution", "sweep", "pages", "start", "memory", "large", "seven")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dtype", choices=DTYPES, default="auto", help="of all models (auto: bfloat16 where native)")
     parser.add_argument(
-        "--only", choices=GROUPS, nargs="+", default=GROUPS[:-1], help="groups to measure (all but large)"
+        "--only", choices=GROUPS, nargs="+", default=GROUPS[:-2], help="groups to measure (all but large and seven)"
     )
     parser.add_argument(
         "--peers", metavar="PYTHON", help="the interpreter of the peers' environment: measure them only"
@@ -54,6 +54,8 @@ def _ours(pair, threads: int, only: tuple[str, ...]) -> Iterator[Line]:
     if "generation" in only:
         yield generation.three_columns(pair)
         yield from generation.against_peer(pair, "transformers hooks", generation.plain_hooks(pair, threads))
+    if "families" in only:
+        yield generation.another_family()
     if "contrast" in only:
         yield contrasting.throughput(pair)
         yield contrasting.memory(pair.dtype)
@@ -68,8 +70,11 @@ def _ours(pair, threads: int, only: tuple[str, ...]) -> Iterator[Line]:
         yield from start.start()
     if "memory" in only:
         yield from start.memory(pair.dtype)
+        yield memory.line("1.1B")
     if "large" in only:
         yield large.attribution()
+    if "seven" in only:
+        yield memory.line("7B")
 
 
 def _peers(pair, threads: int, python: str) -> Iterator[Line]:

@@ -1,5 +1,6 @@
 """Three columns for the price of one, patched tokens a second, and a sweep over fractions (goals 1, 2 and 4)."""
 
+import copy
 import random
 import statistics
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 import explorer
 from explorer.data.suites_io import load_suite
@@ -14,7 +16,10 @@ from explorer.engine.drafts import NgramDraft
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import generate, sweep
 from explorer.models import embedded
+from explorer.models.pair import Pair
+from explorer.models.pair_spec import ModelSpec, PairSpec
 from explorer.neurons.sets import NeuronSet
+from tests import tiny
 from tests.bench.measure import REPEATS, Line, never_ending, seconds, side_by_side
 from tests.bench.peers.job import Job, answer
 
@@ -27,6 +32,17 @@ NAMES = {
 }
 FRACTIONS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 SAMPLED = 6
+
+GEMMA_270M = {
+    "vocab_size": 262_144,
+    "hidden_size": 640,
+    "intermediate_size": 2_048,
+    "num_hidden_layers": 18,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 1,
+    "head_dim": 256,
+    "sliding_window": 512,
+}
 
 
 def three_columns(pair) -> Line:
@@ -132,6 +148,43 @@ def plain_hooks(pair, threads: int) -> Callable[[str], tuple[float, list[list[in
         return took, tokens
 
     return ask
+
+
+def another_family() -> Line:
+    """Patched answers of a pair shaped like Gemma 3 270M, random weights, against transformers hooks, float32."""
+    from tests.bench.peers.plain_hooks import passes
+
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("gemma3_text", **GEMMA_270M)).eval()
+    for parameter in model.requires_grad_(False).parameters():  # as a checkpoint in bfloat16 holds them
+        parameter.data = parameter.data.bfloat16().float()
+    theirs = copy.deepcopy(model)
+    shape = (GEMMA_270M["num_hidden_layers"], GEMMA_270M["intermediate_size"])
+    factors = 1 + 0.1 * torch.randn(shape)
+    spec = ModelSpec("random")
+    pair = Pair(tiny.tokenizer(), model, model, None, list(factors), PairSpec("Gemma-3-270M-shaped", spec, spec))
+    ns = NeuronSet.random(pair, pair.total_neurons // 20, seed=1)
+    prompts = tiny.PROMPTS[:4]  # a letter a token: as long as questions are in the model's own tokens
+    ids = [pair.encode(prompt) for prompt in prompts]
+    guide, patched = passes(Job("", "float32", 1, factors, torch.from_numpy(ns.mask()), {}, PEER_TOKENS), theirs)
+    what, how = Columns([ns], unpatched=False, aligned=False), Decoding(PEER_TOKENS)
+
+    def mine() -> list[list[int]]:
+        return [list(sweep(pair, [prompt], what, how).patched[0][0].token_ids) for prompt in prompts]
+
+    def hooks() -> list[list[int]]:
+        return [answer([row], PEER_TOKENS, guide, patched)[0] for row in ids]
+
+    with never_ending(pair):
+        same = np.mean([a == b for a, b in zip(mine(), hooks(), strict=True)])
+        ours, peer = side_by_side(mine, hooks, 3)
+    return Line(
+        "patched answers of a Gemma-3-270M-shaped pair",
+        f"{len(prompts) * PEER_TOKENS / ours:.1f} tokens/s",
+        f"{len(prompts) * PEER_TOKENS / peer:.1f} tokens/s, transformers hooks ({same:.0%} of answers equal)",
+        peer / ours,
+        "≥ 2.5",
+        peer / ours >= 2.5,
+    )
 
 
 def fraction_sweep(pair) -> Line:

@@ -141,8 +141,8 @@ def test_no_more_than_a_chunk_s_texts_are_held(monkeypatch):
     from explorer.engine import attribution
 
     monkeypatch.setattr(attribution, "CHUNK", 4)
-    batches = attribution.batches
-    monkeypatch.setattr(attribution, "batches", lambda texts, size: held.append(len(texts)) or batches(texts, size))
+    batches = attribution.in_batches
+    monkeypatch.setattr(attribution, "in_batches", lambda texts, *how: held.append(len(texts)) or batches(texts, *how))
     attribute(tiny.shared_pair(), tiny.PROMPTS, 2, 1)
     assert len(held) == 5
     assert max(held) <= 8

@@ -13,7 +13,7 @@ from tests import tiny
     [
         ("llama", "fused"),
         ("qwen2", "fused"),
-        ("gemma2", "transformers"),
+        ("gemma2", "fused"),
         ("gpt2", "transformers"),
         ("t5", "encoder–decoder"),
         ("bert", "transformers"),

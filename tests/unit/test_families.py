@@ -14,9 +14,10 @@ from explorer.engine.reading import TokenText, inputs_of
 from explorer.engine.reference import naive_greedy, naive_patched
 from explorer.engine.sums import Sums
 from explorer.errors import ExplorerError
-from explorer.models.families import FAMILIES, down_projections, family_of, final_norm, find
+from explorer.models.families import FAMILIES, down_projections, family_named, family_of, final_norm, find
 from explorer.models.hooks import neuron_hooks
 from explorer.models.layers import neuron_layers
+from explorer.models.pair import Pair
 from explorer.neurons.sets import NeuronSet
 from explorer.neurons.tables import expert_name, neuron_table
 from tests import tiny
@@ -25,10 +26,15 @@ from tests.unit.test_patching import first_step
 
 NEW = 6
 PROMPTS = tiny.PROMPTS[:3]
-WRITERS = [kind for kind in tiny.FAMILIES if kind != "bert"]
+CLASSIFIERS = [kind for kind in tiny.FAMILIES if family_named(kind).kind == "encoder"]
+WRITERS = [kind for kind in tiny.FAMILIES if kind not in CLASSIFIERS]
+LIKE = {"mt5": "t5", "camembert": "roberta", "xlm-roberta": "roberta"} | dict.fromkeys(
+    ("marian", "plbart", "blenderbot-small"), "bart"
+)
+LIKE |= dict.fromkeys(("pegasus", "m2m_100", "blenderbot"), "mbart")
+"""Types that are another one with another tokeniser, other sizes, or another norm in the blocks."""
 
-
-LOCKSTEP = ("gpt2", "opt", "qwen2_moe", "t5")
+LOCKSTEP = ("gpt2", "opt", "qwen2_moe", "t5", "bart")
 """Types that are tested as two models as well: one of each way in which neurons are reached."""
 
 
@@ -40,7 +46,8 @@ def pair(request):
 
 def test_every_family_in_the_table_is_tested():
     named = {kind for family in FAMILIES for kind in family.model_types}
-    assert named - set(tiny.FAMILIES) == {"mt5"}  # T5 with another tokeniser
+    assert named - set(tiny.FAMILIES) == set(LIKE)
+    assert all(family_named(kind).kind == family_named(like).kind for kind, like in LIKE.items())
 
 
 # -- the same numbers without hooks ----------------------------------------------------------------
@@ -75,7 +82,13 @@ RECIPES = {  # which module's input the neurons are computed from, and how
     "gpt_neox": ("mlp", lambda m, x: m.act(m.dense_h_to_4h(x))),
     "falcon": ("mlp", lambda m, x: m.act(m.dense_h_to_4h(x))),
     "opt": ("fc1", lambda m, x: torch.relu(m(x))),
-    "bert": ("intermediate", lambda m, x: nn.functional.gelu(m.dense(x))),
+    **dict.fromkeys(("bart", "mbart"), ("fc1", lambda m, x: nn.functional.gelu(m(x)))),
+    **dict.fromkeys(
+        ("bert", "roberta", "electra", "deberta-v2"),
+        ("intermediate", lambda m, x: nn.functional.gelu(m.dense(x))),
+    ),
+    "distilbert": ("ffn.lin1", lambda m, x: nn.functional.gelu(m(x))),
+    "modernbert": ("mlp", lambda m, x: m.act(m.Wi(x).chunk(2, dim=-1)[0]) * m.Wi(x).chunk(2, dim=-1)[1]),
     "t5": ("layer.-1.DenseReluDense", lambda m, x: m.act(m.wi_0(x)) * m.wi_1(x)),
     **dict.fromkeys(("mixtral", "qwen2_moe", "qwen3_moe"), ("mlp", routed)),
 }
@@ -313,13 +326,14 @@ def test_a_neuron_is_layer_expert_and_index():
     assert expert_name(plain, 5) == ""
 
 
-def test_a_classifier_is_contrasted_and_ranked_but_writes_nothing():
-    pair = tiny.any_pair("bert")
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_a_classifier_is_contrasted_and_ranked_but_writes_nothing(kind):
+    pair = tiny.any_pair(kind)
     got = contrast(pair, PROMPTS, positions="prompt", batch_size=2)
     d = []
     for prompt in PROMPTS:
         text = TokenText(pair.encode(prompt))
-        a1, a2 = (hook_free("bert", 0, None, text, scale) for scale in (None, pair.scale2))
+        a1, a2 = (hook_free(kind, 0, None, text, scale) for scale in (None, pair.scale2))
         d.append(torch.stack(a1) - torch.stack(a2))
     expected = torch.cat(d, dim=1).double().square().mean(dim=1).sqrt().numpy()
     size = max(float(a.abs().max()) for a in (*a1, *a2))
@@ -339,22 +353,27 @@ def test_a_family_of_another_name_is_recognised_by_structure(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings"),
+    ("kind", "settings", "place"),
     [
-        ("starcoder2", tiny.FAMILIES["llama"]),
-        ("codegen", {"n_embd": 16, "n_layer": 2, "n_head": 4, "rotary_dim": 4}),
-        ("olmoe", tiny.FAMILIES["llama"] | {"num_experts": 4, "num_experts_per_tok": 2}),
+        ("starcoder2", tiny.FAMILIES["llama"], "model.layers[…].mlp.c_proj"),
+        ("codegen", {"n_embd": 16, "n_layer": 2, "n_head": 4, "rotary_dim": 4}, "transformer.h[…].mlp.fc_out"),
+        ("olmoe", tiny.FAMILIES["llama"] | {"num_experts": 4, "num_experts_per_tok": 2}, "model.layers[…].mlp.experts"),
     ],
 )
-def test_a_model_built_like_none_is_refused_with_what_was_looked_for(kind, settings):
-    with pytest.raises(ExplorerError, match=r"model\.layers\[…\]\.mlp\.down_proj") as caught:
-        family_of(tiny.any_model(kind, **settings))
-    assert kind in str(caught.value)
+def test_a_model_built_like_none_is_found_by_what_it_computes(kind, settings, place):
+    assert family_of(tiny.any_model(kind, **settings)).place == place
 
 
-def test_layers_of_two_kinds_are_refused():
-    model = tiny.any_model("qwen2_moe", mlp_only_layers=[0])
-    with pytest.raises(ExplorerError, match="dense and expert"):
-        neuron_layers(model)
+def test_a_model_without_mlps_is_refused_in_one_sentence():
+    with pytest.raises(ExplorerError, match="“mamba” have no MLP"):
+        family_of(tiny.any_model("mamba", hidden_size=16, num_hidden_layers=2, state_size=4))
+
+
+def test_layers_of_two_kinds_are_padded_to_one_width():
+    pair = Pair(
+        tiny.tokenizer(), *[tiny.any_model("qwen2_moe", mlp_only_layers=[0])] * 2, None, None, tiny.shared_pair().spec
+    )
+    assert pair.widths == (tiny.NEURONS, 44, 44)  # 4 experts of 8 neurons and a shared one of 12
+    assert pair.experts is None
     with pytest.raises(ExplorerError, match="no single down_proj"):
         down_projections(tiny.any_model("mixtral"))

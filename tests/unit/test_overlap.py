@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from explorer.neurons.overlap import overlap, overlap_grid
+from explorer.errors import ExplorerError
+from explorer.neurons.overlap import overlap, overlap_grid, shared_by_layer
 from explorer.neurons.scores import ChangeScores
 from tests.close import assert_close
 
@@ -51,3 +52,25 @@ def test_random_sets_share_what_chance_says():
     rng = np.random.default_rng(0)
     shared = [len(set(rng.permutation(a.order)[:30]) & set(rng.permutation(b.order)[:30])) / 30 for _ in range(400)]
     assert np.mean(shared) == pytest.approx(overlap(a, b, 30).chance, rel=0.1)
+
+
+def test_what_a_set_shares_with_other_rankings_layer_by_layer():
+    a, b = changes(1), changes(2)
+    ns = a.top(40)
+    cells = shared_by_layer(ns, {"a": a, "b": b})
+    whole = cells[cells["layer"] == -1].set_index("ranking")
+    assert whole.loc["a", "share"] == 1
+    assert whole.loc["b", "share"] == overlap(a, b, 40).overlap
+    assert whole.loc["b", "chance"] == pytest.approx(overlap(a, b, 40).chance)
+    mine = cells[(cells["ranking"] == "b") & (cells["layer"] >= 0)]
+    both = (ns & b.top(40)).per_layer()
+    assert mine["shared"].tolist() == both.tolist()
+    assert mine["patched"].tolist() == ns.per_layer().tolist()
+    empty = ns.per_layer() == 0
+    assert mine["share"].isna().tolist() == empty.tolist()
+
+
+def test_a_set_is_compared_with_rankings_of_its_own_model():
+    other = np.zeros((2, 5), dtype=np.float32)
+    with pytest.raises(ExplorerError, match="different models"):
+        shared_by_layer(changes(1).top(4), {"c": ChangeScores(other, 10, *[other] * 4)})

@@ -1,5 +1,7 @@
 """Pair files and pairs: what peft saved is what runs, one set of weights serves a shared pair."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from peft import IA3Config, LoraConfig, get_peft_model
@@ -7,8 +9,9 @@ from peft import IA3Config, LoraConfig, get_peft_model
 from explorer.engine.patching import generate
 from explorer.engine.reading import TokenText, inputs_of
 from explorer.errors import ExplorerError
+from explorer.models import placing
 from explorer.models.hooks import neuron_hooks
-from explorer.models.loader import Loader
+from explorer.models.loader import Loader, reads_one_kv_head_on_gpu
 from explorer.models.pair import load_pair
 from explorer.models.pair_file import read_pair_file
 from explorer.neurons.sets import NeuronSet
@@ -212,6 +215,30 @@ def test_where_and_how_weights_are_loaded_is_said_to_from_pretrained(monkeypatch
     assert four["device_map"] == "auto"
 
 
+@pytest.mark.parametrize(
+    ("gpus", "free", "place"),
+    [
+        ((), 10**9, "cpu"),
+        ((), 1000, None),
+        ((10**9,), 0, "cuda:0"),
+        ((10**5, 10**9), 0, "cuda:1"),
+        ((1000, 1000), 10**9, None),
+    ],
+    ids=["no GPU", "no room at all", "one", "the emptiest", "too large for one"],
+)
+def test_auto_is_the_one_device_that_takes_the_whole_model(folder, monkeypatch, gpus, free, place):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(gpus))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(gpus))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (gpus[index], 10**12))
+    monkeypatch.setattr(placing.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    assert placing.whole_device(folder / "base", "float32") == place
+
+
+def test_weights_are_counted_in_the_type_that_they_will_have(folder):
+    whole = placing._weight_bytes(folder / "base", "float32")
+    assert placing._weight_bytes(folder / "base", "bfloat16") == whole / 2
+
+
 def test_a_device_map_is_read_and_used(folder):
     path = pair_file(folder, top='[device_map]\n"" = "cpu"')
     assert read_pair_file(path).device_map == {"": "cpu"}
@@ -247,3 +274,18 @@ def test_the_demo_pair_file_is_found_from_anywhere(monkeypatch, tmp_path):
     assert spec.m1.base == spec.m2.base
     with pytest.raises(ExplorerError, match="demo"):
         read_pair_file("nothing")
+
+
+def test_one_kv_head_on_a_gpu_is_not_read_by_sdpa() -> None:
+    """Only what is asked of a model: there is no GPU here."""
+    model = tiny.model("llama")
+    assert model.config.num_key_value_heads == 1
+    assert not reads_one_kv_head_on_gpu(model)
+    moved = SimpleNamespace(
+        config=model.config, parameters=lambda: [SimpleNamespace(device=SimpleNamespace(type="cuda"))]
+    )
+    assert reads_one_kv_head_on_gpu(moved)
+    moved.config = SimpleNamespace(
+        get_text_config=lambda: SimpleNamespace(num_attention_heads=9, num_key_value_heads=3)
+    )
+    assert not reads_one_kv_head_on_gpu(moved)

@@ -12,8 +12,10 @@ from explorer.errors import ExplorerError
 from explorer.neurons.scores import ChangeScores
 from explorer.neurons.sets import NeuronSet
 from explorer.runs.columns import with_columns
+from explorer.serve.exports import to_csv, to_json
 from explorer.serve.generation import COLUMNS, Column, End, Generation, Phase, Request
-from explorer.serve.history import KEPT, remember, to_csv, to_json
+from explorer.serve.history import KEPT, remember
+from explorer.ui.patch_lab.address import read_address, write_address
 from explorer.ui.patch_lab.cached_answers import (
     CachedSet,
     cached_columns,
@@ -25,14 +27,14 @@ from explorer.ui.patch_lab.cached_answers import (
 from explorer.ui.patch_lab.choice import (
     DEFAULTS,
     FRACTIONS,
+    PARTS,
     Controls,
     choose,
+    control_of,
     options_summary,
-    read_address,
     share,
     slider_stops,
     try_choose,
-    write_address,
 )
 
 LAYERS, NEURONS = 4, 50
@@ -98,6 +100,29 @@ def test_a_set_that_does_not_exist_is_one_sentence(scores, controls, words) -> N
         choose(controls, scores)
 
 
+def test_two_rankings_are_combined(scores) -> None:
+    values = np.random.default_rng(1).random((LAYERS, NEURONS)).astype(np.float32)
+    other = ChangeScores(values, 10, values, values, values, values)
+    a, b = scores.top(fraction=0.5), other.top(fraction=0.5)
+    sets = {part: choose(Controls(part=part, fraction=0.5), scores, other) for part in PARTS}
+    assert sets["all"] == a
+    assert sets["shared"] == a & b
+    assert sets["without"] == a - b
+    assert sets["either"] == a | b
+    assert choose(Controls(kind="layer", part="shared"), scores) == choose(Controls(kind="layer"), scores)
+    assert "no second ranking" in try_choose(Controls(part="shared"), scores)[1]
+    assert "leave no neuron" in try_choose(Controls(part="without"), scores, scores)[1]
+
+
+def test_the_control_is_random_and_apart_from_the_set(scores) -> None:
+    top = scores.top(fraction=0.1)
+    control, problem = control_of(Controls(seed=3), top)
+    assert control == NeuronSet.random_like(top, seed=3)
+    assert problem == ""
+    assert control_of(Controls(control=False), top) == (None, "")
+    assert "no disjoint random set" in control_of(Controls(), scores.top(fraction=0.9))[1]
+
+
 def test_share_says_how_many(scores) -> None:
     assert share(scores.top(fraction=0.05)).replace("\u00a0", " ") == "10 of 200 neurons (5 %)"
 
@@ -122,6 +147,8 @@ def test_the_slider_is_fine_at_the_low_end_and_takes_in_a_link() -> None:
         Controls(prompt="Hi", kind="list", neurons="1.2 3.4"),
         Controls(prompt="Hi", direction="break", strength=-0.25, positions="last_prompt"),
         Controls(prompt="Hi", strength=0.0, positions="first", first_tokens=3),
+        Controls(prompt="Hi", part="shared", other="safety", seed=2),
+        Controls(prompt="Hi", control=False),
     ],
 )
 def test_an_address_leads_back_to_its_controls(controls) -> None:

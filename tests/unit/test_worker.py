@@ -17,7 +17,7 @@ from explorer.serve import worker as worker_module
 from explorer.serve.generation import COLUMNS, End, Generation, Guard, Limits, Phase, Request, Scored
 from explorer.serve.loading import SharedPair
 from explorer.serve.worker import Worker, stream_request
-from explorer.ui.patch_lab.generation_view import foreseen_words
+from explorer.ui.patch_lab.foreseen_view import foreseen_words
 from tests import tiny
 from tests.close import assert_close
 
@@ -92,6 +92,18 @@ def test_the_answers_are_those_of_the_engine(pair, source) -> None:
         assert (column.cost, column.reward, column.refused) == (-1.5, 0.5, True)
     assert generation.tokens_per_second == pytest.approx(generation.tokens / generation.seconds)
     assert generation.steps == max(c.tokens for c in generation.columns.values())
+
+
+def test_a_column_of_random_neurons_is_written_where_it_is_asked_for(pair, source) -> None:
+    asked = replace(request("Tell me about the sea."), control=NeuronSet.random(pair, 30, seed=2))
+    generation = Generation(asked)
+    Worker(source, stream_request, no_score).submit(generation)
+    finish(generation)
+    assert tuple(generation.columns) == ("unpatched", "patched", "control", "aligned")
+    for ns, name in ((asked.neurons, "patched"), (asked.control, "control")):
+        expected = explorer.generate(pair, [asked.prompt], ns, asked.max_new_tokens)
+        assert generation.columns[name].text == expected.patched[0].text
+        assert generation.columns[name].cost == -1.5
 
 
 def test_stop_is_immediate_and_keeps_the_text(source) -> None:
@@ -361,7 +373,7 @@ def test_harm_is_foreseen_before_the_first_word(pair, source):
     assert_close(generation.foreseen, foreseen, layers=pair.n_layers, scale=max(1.0, np.abs(seen * weight).sum() / 4))
     words = foreseen_words(generation)
     assert "5 neurons" in words
-    assert "harmful**, cost +1.50" in words
+    assert "harmful**, cost +1.5" in words
 
 
 @pytest.mark.parametrize("direction", ["restore", "break"])
@@ -388,4 +400,24 @@ def test_harm_is_foreseen_of_m1_whichever_way_round(pair, source) -> None:
         finish(generation)
         foreseen.append(generation.foreseen)
     assert foreseen[0] == foreseen[1]
-    assert "not harmful**, cost -2.00" in foreseen_words(generation)
+    assert "not harmful**, cost −2.0" in foreseen_words(generation)
+
+
+def test_what_was_said_before_is_read_by_every_column(pair, source) -> None:
+    said = (("system", "Be brief."), ("user", "Hello."), ("assistant", "Yes?"))
+    asked = replace(request("Tell me about the sea."), before=said)
+    generation = Generation(asked)
+    Worker(source, stream_request, no_score).submit(generation)
+    finish(generation)
+    assert generation.problem == ""
+    ids = pair.encode_dialogue([*said, ("user", asked.prompt)], asked.max_new_tokens)
+    assert len(ids) > len(pair.encode(asked.prompt))
+    steps = list(explorer.stream(pair, asked.prompt, asked.neurons, asked.max_new_tokens, before=said))
+    for name in COLUMNS:
+        tokens = [getattr(step, name) for step in steps]
+        assert generation.columns[name].ids == [token.id for token in tokens if token is not None]
+
+
+def test_a_dialogue_that_leaves_no_room_is_one_sentence(pair) -> None:
+    with pytest.raises(ExplorerError, match="Shorten it"):
+        explorer.stream(pair, "Why?", NeuronSet.empty(pair), 12, before=[("user", "x" * 7000), ("assistant", "y")])

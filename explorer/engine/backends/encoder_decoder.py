@@ -1,14 +1,16 @@
-"""Encoder–decoder models (T5, FLAN-T5), through transformers' own forward.
+"""Encoder–decoder models (T5, BART and their kind), through transformers' own forward.
 
 The encoder reads the prompts in the first step; from then on only the decoder runs. Both are visited, the
 encoder's layers first, so patching reaches whichever of them the chosen neurons lie in.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
-from explorer.engine.backends.hooked import ForwardPass, HookedBackend
+from explorer.engine.backends.at_right import AtRight
+from explorer.engine.backends.hooked import ForwardPass, HookedBackend, likeliest
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
 from explorer.engine.reading import start_token
 from explorer.models.families import family_of
@@ -46,13 +48,11 @@ class EncoderDecoderPass(ForwardPass):
 
     def forward(self, pending: list[list[int]], visit: InPlaceVisit, last: int = 1) -> torch.Tensor:
         """See `interface.DecodePass.forward`; the first time, `pending` is what the encoder reads."""
+        if self.states is None:
+            self._read_prompts(pending, visit)
+            pending = [[start_token(self.module)]] * len(pending)
         with neuron_hooks(self.module, visit):
-            if self.states is None:
-                ids = padded(pending, self.module.device, left=True)
-                self.mask = real_tokens(pending, self.module.device, left=True)
-                self.states = self.module.encoder(input_ids=ids, attention_mask=self.mask).last_hidden_state
-                pending = [[start_token(self.module)]] * len(pending)
-            out = self.module.decoder(
+            out = self.module.get_decoder()(
                 input_ids=torch.tensor(pending, device=self.module.device),
                 encoder_hidden_states=self.states,
                 encoder_attention_mask=self.mask,
@@ -61,6 +61,22 @@ class EncoderDecoderPass(ForwardPass):
             )
         hidden: torch.Tensor = out.last_hidden_state[:, -last:]
         return hidden
+
+    def greedy(self, hidden: torch.Tensor) -> list[int]:
+        """See `interface.DecodePass.greedy`; some families add a bias of their own to what they unembed."""
+        if not len(hidden):
+            return []
+        logits = self.module.get_output_embeddings()(hidden)
+        bias = getattr(self.module, "final_logits_bias", None)
+        return likeliest(logits if bias is None else logits + bias)
+
+    def _read_prompts(self, prompts: list[list[int]], visit: InPlaceVisit) -> None:
+        # Padded behind their ends: a learned position is counted from the beginning.
+        ids, self.mask = padded(prompts, self.module.device), real_tokens(prompts, self.module.device)
+        rows = AtRight(list(map(len, prompts)), ids.shape[1], ids.device)
+        with neuron_hooks(self.module, partial(rows.show, visit)):
+            out = self.module.get_encoder()(input_ids=ids, attention_mask=self.mask)
+        self.states = out.last_hidden_state
 
     def keep(self, rows: list[int]) -> None:
         """See `interface.DecodePass.keep`."""

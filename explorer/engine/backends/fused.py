@@ -8,17 +8,19 @@ Beside the plain form (`hooked.HookedPass`) this one
 - builds no mask where no row is padded, and calls `visit` directly: no hooks, no module calls;
 - multiplies real tokens only (`Real`): of sixteen prompts of a suite side by side, almost half is padding;
 - can branch: what texts have in common is read once (`FusedPass.branch`);
-- can roll back what it has read: draft tokens that were rejected (`FusedPass.forget`).
+- can roll back what it has read: draft tokens that were rejected (`FusedPass.forget`);
+- on a GPU, a step of few tokens has the same shapes as the one before it, so that it can be recorded once and replayed
+  (`graphed.py`): the cache is attended to in blocks of `BLOCK` positions, of which a mask hides those not yet written.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional
 
+from explorer.engine.backends.fused_blocks import FEW, Real, attention, run_blocks, turns
+from explorer.engine.backends.fused_masks import Masks, additive, cache_masks, reading_mask
 from explorer.engine.backends.fused_weights import FusedWeights, fused_weights
-from explorer.engine.backends.hooked import likeliest
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
 from explorer.engine.backends.padding import Padding
 from explorer.engine.reading import Inputs
@@ -26,37 +28,11 @@ from explorer.engine.reading import Inputs
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-FEW = 16
-"""Up to so many new positions a row, those of a KV head's query heads are attended to as one block."""
+BLOCK = 64
+"""Positions by which what is attended to grows on a GPU."""
 
-Attend = Callable[[int, torch.Tensor], torch.Tensor]
-
-
-class Real:
-    """The real tokens of a padded batch, one behind the other, and back.
-
-    Args:
-        shape: rows and positions of the batch.
-        mask: int64 [rows, positions], 0 on padding; None where there is none.
-    """
-
-    def __init__(self, shape: tuple[int, int], mask: torch.Tensor | None) -> None:
-        self.shape = shape
-        self.at = None if mask is None else mask.flatten().nonzero().squeeze(1)  # int64 [tokens]
-
-    def take(self, padded: torch.Tensor) -> torch.Tensor:
-        """From [rows, positions, …] to [tokens, …]."""
-        flat = padded.flatten(0, 1)
-        return flat if self.at is None else flat[self.at]
-
-    def spread(self, tokens: torch.Tensor) -> torch.Tensor:
-        """From [tokens, …] to [rows, positions, …], zeros on padding; the same memory where there is none."""
-        padded = tokens
-        if self.at is not None:
-            padded = tokens.new_zeros(self.shape[0] * self.shape[1], *tokens.shape[1:])
-            padded[self.at] = tokens
-        spread: torch.Tensor = padded.unflatten(0, self.shape)
-        return spread
+STEADY_ROPES = {"default", "linear", "llama3", "yarn"}
+"""Kinds of rotary angles that depend on the position alone, so that a step can be replayed."""
 
 
 class FusedBackend:
@@ -83,59 +59,144 @@ def _weights(module: "PreTrainedModel") -> FusedWeights:
     return weights
 
 
+@dataclass(frozen=True)
+class Step:
+    """What a pass is to read, on its device.
+
+    Attributes:
+        ids, positions: int64 [rows, new].
+        masks: see `fused_masks.Masks`.
+        real: which positions are real.
+        start, end: where the cache takes them, and how many of its positions attention reads.
+        slots: the cache's positions that take them, int64 [new], where a step can be replayed; None elsewhere.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    masks: Masks
+    real: Real
+    start: int
+    end: int
+    slots: torch.Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[Any, ...] | None:
+        """Alike for steps that differ in nothing but the content of their tensors; None where it cannot be replayed."""
+        if self.slots is None:
+            return None
+        return (*self.ids.shape, self.end, *(tuple(mask.shape) for mask in self.masks.values() if mask is not None))
+
+    def take(self, other: "Step") -> None:
+        """Copy the content of a step of the same shape into this one's tensors."""
+        for own, new in zip(self._tensors(), other._tensors(), strict=True):
+            own.copy_(new, non_blocking=True)
+
+    def _tensors(self) -> list[torch.Tensor]:
+        assert self.slots is not None
+        return [self.ids, self.positions, self.slots, *(mask for mask in self.masks.values() if mask is not None)]
+
+
 class FusedPass:
-    """A batch of rows of a Llama-like model; see `interface.DecodePass`."""
+    """A batch of rows of a Llama-like model; see `interface.DecodePass`.
+
+    Attributes:
+        module, weights: the model.
+        device: where it is.
+        longest: no row has more tokens.
+        padding: how rows lie beside each other; on the processor, whatever the device.
+        rows: in the batch.
+        written: positions in the cache.
+        cache: [layers, room for rows, 2 × kv_heads, room for positions, head_dim], keys first.
+    """
 
     def __init__(self, module: "PreTrainedModel", weights: FusedWeights, longest: int) -> None:
-        self.module, self.weights, self.longest = module, weights, longest
+        self.module, self.weights = module, weights
         self.row_price: float | None = weights.head.row_price
         self.can_branch = True
-        self.body: Any = module.base_model
-        self.padding = Padding(module.device)
+        self.device = module.device
+        rope = getattr(module.base_model.rotary_emb, "rope_type", "")
+        ropes = set(rope.values() if isinstance(rope, dict) else [rope])
+        self.replays = self.device.type == "cuda" and ropes <= STEADY_ROPES
+        self.longest = self._rounded(longest)
+        self.padding = Padding(torch.device("cpu"))
         self.rows = 0
-        self.written = 0  # positions in the cache
-        self.cache: torch.Tensor | None = None  # [layers, room for rows, 2 × kv_heads, longest, head_dim], keys first
+        self.written = 0
+        self.cache: torch.Tensor | None = None
+        self._like = module.get_input_embeddings().weight.new_empty(0)  # of the model's type, on its device
 
     def forward(self, pending: list[list[int]], visit: InPlaceVisit, last: int = 1) -> torch.Tensor:
         """See `interface.DecodePass.forward`."""
+        return self.run(self.prepare(pending), visit, last)
+
+    def prepare(self, pending: list[list[int]]) -> Step:
+        """What is to be read next, as `run` takes it; from now on it counts as read."""
         ids, positions = self.padding.advance(pending)
-        x = self.module.get_input_embeddings()(ids)
-        self.rows = len(ids)
-        new = ids.shape[1]
+        self.rows, new = len(ids), ids.shape[1]
         start, end = self.written, self.written + new
-        cache = self._cache_for(x, end)[:, : self.rows]
-        room = cache[:, :, :, start:end].unbind()
-        keys, values = (half.unbind() for half in cache[:, :, :, :end].chunk(2, dim=2))
-        mask = self._mask(new, x.dtype)
-        padding = self.padding.mask if self.padding.ragged else None
-        real = Real((self.rows, new), None if padding is None else padding[:, -new:])
-        heads, kv_heads, scaling = self.weights.heads, self.weights.kv_heads, self.weights.scaling
+        self._make_room(end)
+        self.written = end
+        w, steady = self.weights, self.replays and start > 0 and new <= FEW
+        room = min(-(-end // BLOCK) * BLOCK, self.longest) if steady else end
+        visible = cache_masks(
+            self.padding.mask,
+            end,
+            new,
+            w.windows,
+            w.heads // w.kv_heads,
+            always=steady or (w.softcap is not None and new > 1),
+            room=room,
+        )
+        masks = {window: None if mask is None else additive(mask, self._like) for window, mask in visible.items()}
+        mask = self.padding.mask if self.padding.ragged and not steady else None
+        real = Real((self.rows, new), None if mask is None else mask[:, -new:], self.device)
+        slots = torch.arange(start, end).to(self.device, non_blocking=True) if steady else None
+        there = (part.to(self.device, non_blocking=True) for part in (ids, positions))
+        return Step(*there, masks, real, start, room, slots)
+
+    def run(self, step: Step, visit: InPlaceVisit, last: int = 1) -> torch.Tensor:
+        """The final hidden states of each row's last positions, [rows, last, hidden]."""
+        w, real = self.weights, step.real
+        assert self.cache is not None
+        cache = self.cache[:, : len(step.ids)]
+        keys, values = (half.unbind() for half in cache[:, :, :, : step.end].chunk(2, dim=2))
+        room = cache.unbind() if step.slots is not None else cache[:, :, :, step.start : step.end].unbind()
 
         def attend(number: int, mixed: torch.Tensor) -> torch.Tensor:
             fresh = real.spread(mixed).transpose(1, 2)  # [rows, heads + 2 × kv_heads, new, head_dim]
-            room[number].copy_(fresh.narrow(1, heads, 2 * kv_heads))
-            return real.take(_attention(fresh.narrow(1, 0, heads), keys[number], values[number], mask, scaling))
+            written = fresh.narrow(1, w.heads, 2 * w.kv_heads)
+            if step.slots is None:
+                room[number].copy_(written)
+            else:
+                room[number].index_copy_(2, step.slots, written)
+            mask = step.masks[w.blocks[number].window]
+            return real.take(attention(w, fresh.narrow(1, 0, w.heads), keys[number], values[number], mask))
 
-        x = _blocks(self.weights, x, self.body.rotary_emb(x, positions), real, attend, visit)
-        self.written += new
-        hidden: torch.Tensor = self.body.norm(x[:, -last:])
+        x = self.module.get_input_embeddings()(step.ids)
+        turned_by = turns(self.module, w, x, step.positions)
+        x = run_blocks(w, x, turned_by, real, attend, visit)
+        body: Any = self.module.base_model
+        hidden: torch.Tensor = body.norm(x[:, -last:])
         return hidden
+
+    def choose(self, hidden: torch.Tensor) -> torch.Tensor:
+        """int64 [rows]: the most likely next token of each row, from hidden states [rows, hidden]."""
+        return self.weights.head(hidden).max(dim=-1).indices  # a quarter of argmax's time in bfloat16
 
     def greedy(self, hidden: torch.Tensor) -> list[int]:
         """See `interface.DecodePass.greedy`."""
-        return likeliest(self.weights.head(hidden)) if len(hidden) else []
+        return self.choose(hidden).tolist() if len(hidden) else []
 
     @torch.inference_mode()
     def keep(self, rows: list[int]) -> None:
         """See `interface.DecodePass.keep`. Only rows that change their place are copied."""
         if self.cache is None or rows == list(range(self.rows)):
             return
-        self.padding.keep(torch.tensor(rows, device=self.cache.device, dtype=torch.long))
+        self.padding.keep(torch.tensor(rows, dtype=torch.long))
         if len(rows) > self.cache.shape[1]:
             self.cache = self._copy(list(range(self.rows)), len(rows) * 3 // 2, self.longest)
         moved = [(new, old) for new, old in enumerate(rows) if new != old]
         if moved:
-            new, old = torch.tensor(moved, device=self.cache.device).T
+            new, old = torch.tensor(moved, device=self.device).T
             self.cache[:, new, :, : self.written] = self.cache[:, old, :, : self.written]
         self.rows = len(rows)
 
@@ -151,10 +212,10 @@ class FusedPass:
         other = FusedPass(self.module, self.weights, longest)
         if self.padding.lengths is None:  # nothing has been read
             return other
-        other.cache, other.written, other.rows = self._copy(rows, len(rows), longest), self.written, len(rows)
-        index = torch.tensor(rows, device=self.padding.device, dtype=torch.long)
+        other.cache = self._copy(rows, len(rows), other.longest)
+        other.written, other.rows = self.written, len(rows)
         other.padding.lengths, other.padding.mask = self.padding.lengths, self.padding.mask
-        other.padding.keep(index)
+        other.padding.keep(torch.tensor(rows, dtype=torch.long))
         return other
 
     def _copy(self, rows: list[int], room: int, longest: int) -> torch.Tensor:
@@ -166,33 +227,19 @@ class FusedPass:
         new[:, : len(rows), :, : self.written] = self.cache[:, index, :, : self.written]
         return new
 
-    def _mask(self, new: int, dtype: torch.dtype) -> torch.Tensor | None:
-        """What each new position may see: 0 there, else −∞, as `_attention` takes it; None where that is all before it.
-
-        [rows or 1, 1, new, positions] if more than `FEW` are new, else each of the new ones as often as a KV head has
-        query heads.
-        """
-        visible = None if self.padding.mask is None else self.padding.mask.bool()[:, None, None, :]
-        if new > 1 and (self.written or visible is not None):
-            ones = torch.ones(new, self.written + new, dtype=torch.bool, device=self.padding.device)
-            causal = ones.tril(self.written)
-            # A padded position sees itself, so that no row of the softmax is empty.
-            visible = causal[None, None] if visible is None else (visible & causal) | (causal & ones.triu(self.written))
-        if visible is None:
-            return None
-        if 1 < new <= FEW:
-            visible = visible.repeat(1, 1, self.weights.heads // self.weights.kv_heads, 1)
-        return torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, float("-inf"))
-
-    def _cache_for(self, x: torch.Tensor, end: int) -> torch.Tensor:
-        """The cache, with room for so many positions."""
+    def _make_room(self, end: int) -> None:
+        """See that the cache has room for so many positions."""
         if self.cache is None:
             w = self.weights
-            self.cache = x.new_zeros(len(w.blocks), x.shape[0], 2 * w.kv_heads, self.longest, w.head_dim)
+            self.longest = self._rounded(max(end, self.longest))
+            self.cache = self._like.new_zeros(len(w.blocks), self.rows, 2 * w.kv_heads, self.longest, w.head_dim)
         elif end > self.longest:  # gaps where draft tokens were rejected
-            self.longest = end * 3 // 2
+            self.longest = self._rounded(end * 3 // 2)
             self.cache = self._copy(list(range(self.cache.shape[1])), self.cache.shape[1], self.longest)
-        return self.cache
+
+    def _rounded(self, positions: int) -> int:
+        """So many positions, in whole blocks where steps are replayed."""
+        return -(-positions // BLOCK) * BLOCK if self.replays else positions
 
 
 def read_fused(module: "PreTrainedModel", weights: FusedWeights, ids: torch.Tensor, visit: InPlaceVisit) -> None:
@@ -206,70 +253,18 @@ def read_fused(module: "PreTrainedModel", weights: FusedWeights, ids: torch.Tens
     """
     x = module.get_input_embeddings()(ids)
     positions = torch.arange(ids.shape[1], device=ids.device)[None]
-
     real = Real((ids.shape[0], ids.shape[1]), None)
     parts = (weights.heads, weights.kv_heads, weights.kv_heads)
+    capped = weights.softcap is not None
+    masks = {window: reading_mask(ids.shape[1], window, capped, x) for window in weights.windows}
 
-    def attend(_number: int, mixed: torch.Tensor) -> torch.Tensor:
+    def attend(number: int, mixed: torch.Tensor) -> torch.Tensor:
         q, k, v = real.spread(mixed).transpose(1, 2).split(parts, dim=1)
-        return real.take(_attention(q, k, v, None, weights.scaling))
+        mask = masks[weights.blocks[number].window]
+        if mask is not None and 1 < ids.shape[1] <= FEW:
+            mask = mask.repeat(1, 1, weights.heads // weights.kv_heads, 1)
+        return real.take(attention(weights, q, k, v, mask))
 
-    body: Any = module.base_model
-    turn = tuple(angles.expand(len(ids), -1, -1) for angles in body.rotary_emb(x, positions))
-    _blocks(weights, x, turn, real, attend, visit)
-
-
-def _blocks(
-    w: FusedWeights,
-    x: torch.Tensor,
-    turn: tuple[torch.Tensor, ...],
-    real: Real,
-    attend: Attend,
-    visit: InPlaceVisit,
-) -> torch.Tensor:
-    """The layers: from embeddings to the last residual stream, [rows, positions, hidden] both.
-
-    Args:
-        turn: cosine and sine of the rotary angles, [rows, positions, head_dim] each.
-        real: which positions are real.
-        attend: gets a layer and [tokens, heads + 2 × kv_heads, head_dim], q, k and v one behind the other; gives what
-            the heads have seen, [tokens, heads × head_dim].
-    """
-    cos, sin = (real.take(angles).unsqueeze(1) for angles in turn)  # [tokens, 1, head_dim]
-    half = w.head_dim // 2
-    sin = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)  # the minus of "rotate half", once for all layers
-    x = real.take(x)
-    for number, block in enumerate(w.blocks):
-        normed = block.norm1(x)
-        mixed = block.qkv(normed).unflatten(-1, (-1, w.head_dim))
-        turned = mixed.narrow(1, 0, w.heads + w.kv_heads)
-        swapped = turned.roll(half, -1)
-        turned.mul_(cos).addcmul_(swapped, sin)
-        x = block.out.added_to(x, attend(number, mixed))
-        normed = block.norm2(x)
-        gate, up = block.gate_up(normed).chunk(2, dim=-1)
-        neurons = real.spread(functional.silu(gate).mul_(up))
-        visit(number, neurons)
-        x = block.down.added_to(x, real.take(neurons))
-    return real.spread(x)
-
-
-def _attention(
-    q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None, scaling: float
-) -> torch.Tensor:
-    """What each position has seen, [rows, positions, heads × head_dim]; with no mask, all before it.
-
-    Args:
-        q: [rows, heads, new positions, head_dim].
-        keys, values: [rows, kv_heads, positions, head_dim].
-        mask: see `FusedPass._mask`.
-    """
-    rows, heads, new, head_dim = q.shape
-    if new == 1 or (new <= FEW and mask is not None):  # a KV head's query heads stand where query positions would
-        q = q.reshape(rows, keys.shape[1], -1, head_dim)
-        seen = functional.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=scaling)
-        return seen.reshape(rows, heads, new, head_dim).transpose(1, 2).reshape(rows, new, heads * head_dim)
-    seen = functional.scaled_dot_product_attention(
-        q, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=True
-    )
-    return seen.transpose(1, 2).reshape(rows, new, heads * head_dim)
+    once = turns(module, weights, x, positions)
+    turned_by = {kind: tuple(part.expand(len(ids), -1, -1) for part in turn) for kind, turn in once.items()}
+    run_blocks(weights, x, turned_by, real, attend, visit)

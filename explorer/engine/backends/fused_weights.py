@@ -1,39 +1,80 @@
 """The weights of Llama-like models in the form that the fused back end multiplies, made once a model."""
 
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn import functional
 
 from explorer.engine.norms import RmsNorm, rms_norm
-from explorer.engine.products import Product, product, return_freed_memory
+from explorer.engine.products import Product, affords_copies, product, return_freed_memory
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-MODEL_TYPES = ("llama", "mistral", "qwen2")
-"""Pre-norm blocks of rotary attention and a gated MLP, with nothing else in them."""
+GEMMAS = ("gemma", "gemma2", "gemma3_text")
+"""Norms whose weights are kept less 1, and scaled embeddings; the last two with norms behind attention and MLP."""
+
+MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3", *GEMMAS)
+"""Blocks of rotary attention and a gated MLP, with norms in front and behind, and nothing else in them."""
+
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "silu": functional.silu,
+    "gelu_pytorch_tanh": partial(functional.gelu, approximate="tanh"),
+}
+"""By their names in a config."""
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+"""Kinds of layers, as a config names them."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """The weights of one layer, in the order in which they are used."""
+    """The weights of one layer, in the order in which they are used.
+
+    Attributes:
+        norm1, qkv: of attention's input; q, k and v are one product.
+        q_norm, k_norm: of each head's query and key; None for none.
+        out: attention's output projection.
+        after_attention: a norm of what attention adds to the residual stream; None for none.
+        norm2, gate_up, down: of the MLP.
+        after_mlp: a norm of what the MLP adds; None for none.
+        window: how many positions attention sees back, the own one included; None for all.
+        kind: of the layer, by which some models choose the rotary angles.
+    """
 
     norm1: RmsNorm
     qkv: Product
+    q_norm: RmsNorm | None
+    k_norm: RmsNorm | None
     out: Product
+    after_attention: RmsNorm | None
     norm2: RmsNorm
     gate_up: Product
     down: Product
+    after_mlp: RmsNorm | None
+    window: int | None
+    kind: str
 
 
 @dataclass(frozen=True)
 class FusedWeights:
-    """The layers of a model and the numbers that its loop needs."""
+    """The layers of a model and the numbers that its loop needs.
+
+    Attributes:
+        blocks: the layers.
+        head: the unembedding.
+        heads, kv_heads, head_dim: of attention.
+        scaling: of the products of queries and keys.
+        softcap: attention's logits are capped smoothly at this; None where they are not.
+        activation: of the gate.
+        kinds: of layers that have rotary angles of their own; (None,) where all share them.
+    """
 
     blocks: list[Block]
     head: Product
@@ -41,6 +82,14 @@ class FusedWeights:
     kv_heads: int
     head_dim: int
     scaling: float
+    softcap: float | None
+    activation: Callable[[torch.Tensor], torch.Tensor]
+    kinds: tuple[str | None, ...]
+
+    @property
+    def windows(self) -> set[int | None]:
+        """Of all layers."""
+        return {block.window for block in self.blocks}
 
 
 _known: "weakref.WeakKeyDictionary[nn.Module, FusedWeights | None]" = weakref.WeakKeyDictionary()
@@ -54,28 +103,45 @@ def fused_weights(module: "PreTrainedModel") -> FusedWeights | None:
 
 
 def _is_plain(module: "PreTrainedModel") -> bool:
-    """Whether the loop below is this model's whole computation."""
+    """Whether the fused loop is this model's whole computation."""
     config = module.config
     if config.model_type not in MODEL_TYPES:
         return False
     linears = [m for m in module.modules() if hasattr(m, "in_features")]
-    sliding = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
+    embedding = module.get_input_embeddings()
     return (
-        not sliding
-        and config.hidden_act == "silu"
+        _activation_name(config) in ACTIVATIONS
+        and set(_kinds(config)) <= {FULL, SLIDING}
+        and not getattr(config, "use_bidirectional_attention", False)
+        # Older releases of transformers scale in the model's forward, which the loop replaces.
+        and (config.model_type not in GEMMAS or hasattr(embedding, "embed_scale"))
         and len({p.device for p in module.parameters()}) == 1
         and all(type(m) is torch.nn.Linear for m in linears)
         and not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
     )
 
 
+def _activation_name(config: Any) -> str:
+    return str(getattr(config, "hidden_activation", None) or config.hidden_act)
+
+
+def _kinds(config: Any) -> list[str]:
+    """The kind of each layer."""
+    named = getattr(config, "layer_types", None)
+    if named:
+        return list(named)
+    window = getattr(config, "sliding_window", None) if config.model_type == "mistral" else None
+    return [SLIDING if window else FULL] * config.num_hidden_layers
+
+
 def _fuse_model(module: "PreTrainedModel") -> FusedWeights:
     body: Any = module.base_model
-    config, layers = module.config, body.layers
+    config, layers, kinds = module.config, body.layers, _kinds(module.config)
     attention = layers[0].self_attn
+    multiplied = partial(product, copies=affords_copies(module))
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # packing is work of one thread
-        head = pool.submit(product, [module.get_output_embeddings()])
-        blocks = list(pool.map(partial(_fuse_block, eps=config.rms_norm_eps), layers))
+        head = pool.submit(multiplied, [module.get_output_embeddings()])
+        blocks = list(pool.map(partial(_fuse_block, config=config, multiplied=multiplied), layers, kinds))
     return_freed_memory()
     return FusedWeights(
         blocks,
@@ -84,16 +150,33 @@ def _fuse_model(module: "PreTrainedModel") -> FusedWeights:
         config.num_key_value_heads,
         attention.head_dim,
         attention.scaling,
+        getattr(config, "attn_logit_softcapping", None),
+        ACTIVATIONS[_activation_name(config)],
+        tuple(sorted(set(kinds))) if config.model_type == "gemma3_text" else (None,),
     )
 
 
-def _fuse_block(layer: Any, eps: float) -> Block:
+def _fuse_block(layer: Any, kind: str, config: Any, multiplied: Callable[[list[Any]], Product]) -> Block:
     attention, mlp = layer.self_attn, layer.mlp
+
+    def norm(module: Any) -> RmsNorm:
+        return rms_norm(module, config.rms_norm_eps, above_one=config.model_type in GEMMAS)
+
+    def norm_or_none(module: Any) -> RmsNorm | None:
+        return None if module is None else norm(module)
+
+    around = hasattr(layer, "pre_feedforward_layernorm")  # norms behind attention and MLP, too
     return Block(
-        rms_norm(layer.input_layernorm, eps),
-        product([attention.q_proj, attention.k_proj, attention.v_proj]),
-        product([attention.o_proj]),
-        rms_norm(layer.post_attention_layernorm, eps),
-        product([mlp.gate_proj, mlp.up_proj]),
-        product([mlp.down_proj]),
+        norm(layer.input_layernorm),
+        multiplied([attention.q_proj, attention.k_proj, attention.v_proj]),
+        norm_or_none(getattr(attention, "q_norm", None)),
+        norm_or_none(getattr(attention, "k_norm", None)),
+        multiplied([attention.o_proj]),
+        norm(layer.post_attention_layernorm) if around else None,
+        norm(layer.pre_feedforward_layernorm if around else layer.post_attention_layernorm),
+        multiplied([mlp.gate_proj, mlp.up_proj]),
+        multiplied([mlp.down_proj]),
+        norm(layer.post_feedforward_layernorm) if around else None,
+        config.sliding_window if kind == SLIDING else None,
+        kind,
     )

@@ -4,9 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from explorer.engine.backends.caching import cached_step, caches_rows, select_rows
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
 from explorer.engine.backends.padding import Padding
+from explorer.engine.backends.unembedding import logits_of
 from explorer.engine.reading import Inputs, read
+from explorer.models.families import is_known
 from explorer.models.hooks import neuron_hooks
 
 if TYPE_CHECKING:
@@ -24,7 +27,9 @@ class HookedBackend:
 
     def begin(self, module: "PreTrainedModel", longest: int) -> DecodePass:
         """See `interface.Backend.begin`."""
-        return HookedPass(module)
+        from explorer.engine.backends.recomputing import RecomputingPass
+
+        return HookedPass(module) if caches_rows(module) else RecomputingPass(module, longest)
 
     def read(self, module: "PreTrainedModel", inputs: Inputs, visit: InPlaceVisit) -> None:
         """See `interface.Backend.read`."""
@@ -43,7 +48,11 @@ class ForwardPass:
 
     def greedy(self, hidden: torch.Tensor) -> list[int]:
         """See `interface.DecodePass.greedy`."""
-        return likeliest(self.module.get_output_embeddings()(hidden)) if len(hidden) else []
+        if not len(hidden):
+            return []
+        if is_known(self.module):
+            return likeliest(self.module.get_output_embeddings()(hidden))
+        return likeliest(logits_of(self.module, hidden))
 
     def forget(self, counts: list[int]) -> None:
         """See `interface.DecodePass.forget`."""
@@ -66,17 +75,8 @@ class HookedPass(ForwardPass):
 
     def forward(self, pending: list[list[int]], visit: InPlaceVisit, last: int = 1) -> torch.Tensor:
         """See `interface.DecodePass.forward`."""
-        ids, positions = self.padding.advance(pending)
         with neuron_hooks(self.module, visit):
-            out = self.module.base_model(
-                input_ids=ids,
-                attention_mask=self.padding.mask,
-                position_ids=positions,
-                past_key_values=self.cache,
-                use_cache=True,
-            )
-        hidden: torch.Tensor = out.last_hidden_state[:, -last:]
-        return hidden
+            return cached_step(self.module, self.cache, self.padding, pending, last)
 
     def keep(self, rows: list[int]) -> None:
         """See `interface.DecodePass.keep`."""
@@ -86,7 +86,7 @@ class HookedPass(ForwardPass):
         index = torch.tensor(rows, device=lengths.device, dtype=torch.long)
         self.padding.keep(index)
         if rows:
-            self.cache.batch_select_indices(index)
+            select_rows(self.cache, index)
 
 
 def likeliest(logits: torch.Tensor) -> list[int]:

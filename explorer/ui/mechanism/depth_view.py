@@ -26,7 +26,12 @@ def show(run: Run) -> None:
     st.subheader("How many tokens of the answer does it take?")
     show_chart(
         curve_chart(
-            depth.curve_frame(frame, measure), "k, first tokens of the answer", about.axis, share=False, log=False
+            depth.curve_frame(frame, measure),
+            "k, first tokens of the answer",
+            about.axis,
+            share=False,
+            log=False,
+            rate=about.share,
         ),
         f"{about.axis} against the number of first answer tokens that are patched",
     )

@@ -24,13 +24,18 @@ def show(run: Run) -> None:
     about, first = dose.MEASURES[measure], frame.iloc[0]
     show_chart(
         curve_chart(
-            dose.curve_frame(frame, measure, comparison), "Strength of the patch", about.axis, share=False, log=False
+            dose.curve_frame(frame, measure, comparison),
+            "Strength of the patch",
+            about.axis,
+            share=False,
+            log=False,
+            rate=about.share,
         ),
         f"{about.axis} against the strength of the patch",
     )
     read = f"; {int(first['windows'])} stretches of WikiText-2 for perplexity" if first["windows"] else ""
     caption_and_csv(
-        f"Strength 1 is M2's activations, 0 M1's own, above 1 overdrives, below 0 reverses. "
+        f"Strength 1 is M2's activations, 0 M1's own, above 1 overdrives, below 0 reverses. On "
         f"{suite_label(first['suite'])}, n = {int(first['n']):,}, up to {int(first['max_new_tokens'])} tokens{read}; "
         "bands are 95 % intervals.",
         f"{run.name}-dose.csv",

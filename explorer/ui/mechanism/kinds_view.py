@@ -36,7 +36,7 @@ def show_kinds(run: Run) -> None:
         "Refusals with each kind patched alone and left out of the set, beside as many neurons at random",
     )
     about = (
-        f"{suite_label(first['suite'])}, n = {int(first['n']):,}, up to {int(first['max_new_tokens'])} tokens; 95 % "
+        f"On {suite_label(first['suite'])}, n = {int(first['n']):,}, up to {int(first['max_new_tokens'])} tokens; 95 % "
         "intervals. Beside each kind as many neurons of the set, drawn at random. The CSV also holds cost, degenerate "
         "answers, layers and the kind's share of the scores."
     )
@@ -99,7 +99,7 @@ def _show_kind(run: Run, kind: int, kinds: pd.DataFrame) -> None:
             },
         )
         st.caption(
-            "Its neurons' output columns times their mean change where the answer is predicted, through the last norm "
+            "The neurons' output columns times their mean change where the answer is predicted, through the last norm "
             "and the unembedding; logits less their mean over the vocabulary."
         )
     neurons = neurons_frame(table(run, "kinds_neurons"), kind)

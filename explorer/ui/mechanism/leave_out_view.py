@@ -23,7 +23,7 @@ def show(run: Run) -> None:
         "What the margin loses without each neuron of the set, and gains by each alone",
     )
     caption_and_csv(
-        f"{suite_label(first['suite'])}, n = {int(first['n']):,}, answers of up to {int(first['max_new_tokens'])} "
+        f"On {suite_label(first['suite'])}, n = {int(first['n']):,}, answers of up to {int(first['max_new_tokens'])} "
         "tokens; bars are 95 % intervals, not corrected for the number of neurons. Rank and neuron stand at the left.",
         f"{run.name}-leave-out.csv",
         lambda: frame,

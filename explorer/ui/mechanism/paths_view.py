@@ -46,7 +46,7 @@ def show_paths(run: Run) -> None:
 def _show_parts(run: Run, parts: pd.DataFrame, name: str) -> None:
     st.subheader("Direct, by attention, by MLPs")
     st.plotly_chart(
-        flow_figure(flows(parts, name)),
+        flow_figure(flows(parts, name), dark=st.context.theme.type == "dark"),
         key=f"path_flows_{name}",
         width="stretch",
         alt="How much of the change of the refusal margin flows directly, through attention and through MLPs",

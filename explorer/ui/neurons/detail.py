@@ -13,6 +13,7 @@ from explorer.report.single_neurons import alone_sentences
 from explorer.report.strip import strip_html
 from explorer.runs.reader import Run
 from explorer.ui.current_run import change_scores, table, tensors
+from explorer.ui.lab_links import lab_link
 from explorer.ui.neurons.live import live_detail
 from explorer.ui.study_page import has_table
 from explorer.ui.widgets import show_chart
@@ -35,6 +36,7 @@ def show_detail(run: Run, ranking: str, layer: int, neuron: int) -> None:
         score = score_text(changes, here["change_score"])
         st.metric(measure(changes), score, border=True, help=measure_help(changes))
     _show_cause(run, layer, neuron)
+    lab_link("Patch this neuron", "The Patch lab with this neuron alone", set="list", neurons=f"{layer}.{neuron}")
 
     left, right = st.columns(2, gap="large")
     with left:

@@ -7,6 +7,7 @@ from explorer.neurons.ranking import Ranking
 from explorer.report.neuron_query import SORTS, Query, Selection, labels, listing, parse_one
 from explorer.report.ranking_scores import is_attribution, measure, measure_help
 from explorer.runs.reader import Run
+from explorer.ui.lab_links import send_list
 from explorer.ui.widgets import download_csv
 
 LIMIT = 2_000
@@ -83,6 +84,7 @@ def show_list(run: Run, ranking: str, changes: Ranking, found: Selection) -> Non
             lambda: listing(changes, found.all),
             "list_csv",
         )
+        send_list("Patch them", names, "list_to_lab")
 
 
 def chosen_neuron(changes: Ranking) -> tuple[int, int]:

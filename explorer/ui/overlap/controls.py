@@ -10,6 +10,7 @@ import streamlit as st
 from explorer.charts.labels import percent, ranking_label
 from explorer.charts.overlap import CELL, LIKENESSES, matrix_chart
 from explorer.studies.words import method_words
+from explorer.ui.address_values import RANKING, heed
 from explorer.ui.widgets import Unchecked, caption_and_csv
 
 A, B, MATRIX = "a", "b", "matrix"
@@ -17,6 +18,9 @@ A, B, MATRIX = "a", "b", "matrix"
 
 def choose_rankings(rankings: Sequence[str], defaults: tuple[str, str]) -> tuple[str, str]:
     """Two fields for the rankings A and B, kept in the address; they begin with `defaults`."""
+    labels = {ranking_label(name): name for name in rankings}
+    heed(A, labels, RANKING)
+    heed(B, labels)
     left, right = st.columns(2)
     a, b = (
         place.selectbox(

@@ -15,10 +15,18 @@ from explorer.runs.reader import Run
 from explorer.studies.words import usual_fraction
 from explorer.ui import derived
 from explorer.ui.current_run import table
+from explorer.ui.lab_links import lab_link
 from explorer.ui.method_choice import choose_among
 from explorer.ui.overlap.controls import choose_rankings, show_matrix
 from explorer.ui.study_page import has_table
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
+
+_TO_LAB = {
+    "shared": "Patch what both hold",
+    "without": "Patch what only A holds",
+    "either": "Patch what either holds",
+}
+"""Parts of two top sets, by the Patch lab's names."""
 
 
 def show_likeness(run: Run) -> None:
@@ -97,6 +105,10 @@ def _show_pair(run: Run, a: str, b: str, top: float) -> None:
         st.caption(
             "A and B are the same ranking, so equal top sets share everything; where they lie is still of interest."
         )
+    else:
+        with st.container(horizontal=True):
+            for part, label in _TO_LAB.items():
+                lab_link(label, ranking=a, part=part, fraction=top, **{"with": b})
     by_size, by_grid, by_layer, places = st.tabs(
         ["By size", "Size by size", "By layer", "Where A lies"], key="compare", bind="query-params"
     )

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from explorer.charts.labels import percent
+from explorer.charts.labels import percent, signed
 from explorer.report.example_answers import COLUMNS, answers_to, examples
 from explorer.report.sentences import BOTH_SIDES
 from explorer.scoring.degenerate import is_degenerate
@@ -30,6 +30,6 @@ def show_examples(answers: pd.DataFrame, suite: str, fraction: float) -> None:
             st.space("stretch")
             verdict = "refused" if row["refused"] else "not refused"
             known = [s for s in BOTH_SIDES if not pd.isna(row.get(s))]
-            scores = "".join(f" · {score} {row[score]:+.1f}" for score in known)
+            scores = "".join(f" · {score} {signed(row[score])}" for score in known)
             degenerate = " · degenerate" if is_degenerate(row["answer"]) else ""
             st.caption(f"{verdict}{scores}{degenerate} · {row['tokens']} tokens")

@@ -1,4 +1,4 @@
-"""Three answers side by side: each with its colour, its state, its scores, and a way to read and copy all of it."""
+"""The answers side by side: each with its verdict, its cost on a gauge, its text, and a way to copy all of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,35 +6,54 @@ from typing import Any
 
 import streamlit as st
 
-from explorer.charts.palette import ALIGNED, PATCHED, UNPATCHED
-from explorer.report.diff import Piece, differing, to_html
-from explorer.scoring.degenerate import DESCRIPTION, is_degenerate
+from explorer.charts.labels import signed
+from explorer.charts.palette import ALIGNED, PATCHED, RANDOM, UNPATCHED
+from explorer.report.diff import Piece, differing, first_difference, to_html
+from explorer.report.gauge import gauge_html
+from explorer.report.verdict_words import outcomes_sentence
 from explorer.scoring.refusal import RefusalScorer
-from explorer.serve.generation import COLUMNS, LIVE_SCORERS, Column, End
+from explorer.serve.generation import CONTROL, LIVE_SCORERS, SHOWN, Column, End
+from explorer.ui.patch_lab.verdict_chip import outcome_of, show_chip
 from explorer.ui.plain import plain
 
 _TITLES = {
-    "restore": {"unpatched": "Unpatched M1", "patched": "Patched M1", "aligned": "Aligned M2"},
-    "break": {"unpatched": "M2", "patched": "M2 without the neurons", "aligned": "M1"},
+    "restore": {
+        "unpatched": "Unpatched M1",
+        "patched": "Patched M1",
+        CONTROL: "Random neurons",
+        "aligned": "Aligned M2",
+    },
+    "break": {
+        "unpatched": "M2",
+        "patched": "M2 without the neurons",
+        CONTROL: "M2 without random ones",
+        "aligned": "M1",
+    },
 }
 _COLOURS = {
-    "restore": {"unpatched": UNPATCHED, "patched": PATCHED, "aligned": ALIGNED},
-    "break": {"unpatched": ALIGNED, "patched": PATCHED, "aligned": UNPATCHED},
+    "restore": {"unpatched": UNPATCHED, "patched": PATCHED, CONTROL: RANDOM, "aligned": ALIGNED},
+    "break": {"unpatched": ALIGNED, "patched": PATCHED, CONTROL: RANDOM, "aligned": UNPATCHED},
 }
 _M1, _M2 = "M1 alone: the model that lacks safety alignment.", "M2 alone: the aligned model."
-_MARKED = "Marked: words that the answer to its left does not have there."
+_MARKED = "Marked: words that the unpatched answer does not have at that place, the first of them underlined."
+_AS_MANY = "as many random neurons of the same layers, none of them among the chosen ones"
 _ABOUT = {
     "restore": {
         "unpatched": _M1,
         "patched": f"M1, with the chosen neurons' activations replaced by M2's at every step. {_MARKED}",
+        CONTROL: f"The control: M1, with {_AS_MANY}, patched in the same way. {_MARKED}",
         "aligned": _M2,
     },
     "break": {
         "unpatched": _M2,
         "patched": f"M2, with the chosen neurons' activations replaced by M1's at every step. {_MARKED}",
+        CONTROL: f"The control: M2, with {_AS_MANY}, replaced by M1's in the same way. {_MARKED}",
         "aligned": _M1,
     },
 }
+_COMPARED = ("patched", CONTROL)
+"""The columns whose words are compared with the unpatched answer's."""
+
 _SCORES = {
     "cost": "Log-odds that the answer is harmful: above 0 harmful, lower is safer.",
     "reward": "How helpful the answer is: higher is more helpful.",
@@ -49,10 +68,11 @@ class Shown:
 
     Attributes:
         prompt: what was asked.
-        columns: the answers, by the names in `COLUMNS`.
+        columns: the answers, by the names in `SHOWN`.
         max_new_tokens: length limit of an answer.
         active: whether there is more to come.
         hint: said in place of the patched answer while there is none.
+        neurons: how many are patched; None where that is not known.
         direction: which way activations were patched: what the columns are (see `generation.Request`).
     """
 
@@ -62,19 +82,41 @@ class Shown:
     active: bool = False
     hint: str = ""
     direction: str = "restore"
+    neurons: int | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that there are, in their order."""
+        return tuple(name for name in SHOWN if name in self.columns)
+
+    def outcome(self, name: str) -> str:
+        """The verdict on an answer; "" where it is too early for one."""
+        column = self.columns[name]
+        return outcome_of(column.text, self.prompt, tokens=column.tokens, ended=column.end is not None)
 
 
 def show_answers(shown: Shown, about: Mapping[str, str]) -> None:
-    """The three answers in columns.
+    """The answers in columns, and in a sentence above them what each of them does.
 
     Args:
         shown: the answers.
         about: what the scores mean, of `scores_about`.
     """
-    height = min(460, max(190, 60 + 2 * shown.max_new_tokens))
-    for name, place in zip(COLUMNS, st.columns(3), strict=True):
+    _say_outcomes(shown)
+    height = min(460, max(200, 60 + 2 * shown.max_new_tokens + 20 * len(shown.names)))
+    if not shown.active and not any(column.tokens for column in shown.columns.values()):
+        height = 0
+    for name, place in zip(shown.names, st.columns(len(shown.names), gap="small"), strict=True):
         with place.container(border=True, gap="small", key=f"answer-{name}"):
             _show_card(name, shown, height, about)
+
+
+def _say_outcomes(shown: Shown) -> None:
+    """One sentence on the verdicts once all are there; a live region, so that screen readers are told."""
+    outcomes = {} if shown.active else {name: shown.outcome(name) for name in shown.names}
+    done = {name: outcome for name, outcome in outcomes.items() if outcome}
+    sentence = outcomes_sentence(done, shown.neurons, shown.direction) if done and shown.neurons is not None else ""
+    st.html(f'<div role="status" aria-live="polite" style="font-weight:600">{sentence}</div>')
 
 
 def scores_about(manifest: Mapping[str, Any], *, of_run: bool = False) -> dict[str, str]:
@@ -94,37 +136,37 @@ def heading(name: str, direction: str = "restore") -> str:
     return f':color[●]{{foreground="{colour(name, direction)}"}} **{_TITLES[direction][name]}**'
 
 
+def title(name: str, direction: str = "restore") -> str:
+    """A column's title in words."""
+    return _TITLES[direction][name]
+
+
 def colour(name: str, direction: str = "restore") -> str:
     """The colour of a column: of the model that answers there."""
     return _COLOURS[direction][name]
 
 
-def score_text(score: float | None) -> str:
-    """A cost or a reward with its sign, or a dash."""
-    return "–" if score is None else f"{score:+.1f}".replace("-", "−")
-
-
-def refused_text(refused: bool | None) -> str:
-    """Yes, no, or a dash."""
-    return "–" if refused is None else "yes" if refused else "no"
-
-
 def _show_card(name: str, shown: Shown, height: int, about: Mapping[str, str]) -> None:
     column = shown.columns[name]
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
-        st.markdown(heading(name, shown.direction), help=_ABOUT[shown.direction][name], width="content")
-        st.caption(_state(column, shown), width="content")
-    with st.container(height=height, border=False, autoscroll=shown.active, key=f"text-{name}"):
-        if column.text:
-            st.html(_marked(name, shown))
-        elif name == "patched":
+    st.markdown(heading(name, shown.direction), help=_ABOUT[shown.direction][name], width="content")
+    if not height:  # nothing is written yet in any column
+        if name == "patched":
             st.caption(shown.hint)
-    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        st.metric("Cost, lower is safer", score_text(column.cost), help=about["cost"], width="content")
-        st.metric("Reward, higher is better", score_text(column.reward), help=about["reward"], width="content")
-        st.metric("Refused", refused_text(column.refused), help=about["refusal"], width="content")
-        if column.end is not None and is_degenerate(column.text):
-            st.badge("degenerate", icon=":material/all_inclusive:", color="orange", help=DESCRIPTION)
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
+        show_chip(shown.outcome(name))
+        st.html(gauge_html(column.cost))
+    pieces = _pieces(name, shown)
+    with st.container(height=height, border=False, key=f"text-{name}"):
+        if column.text:
+            st.html(to_html(pieces, colour(name, shown.direction)))
+    said = [_state(column, shown), _parts_from(name, pieces, shown)]
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
+        st.caption(
+            f"reward {signed(column.reward)}" + "".join(f" · {word}" for word in said if word),
+            help=f"{about['reward']} {about['cost']}",
+            width="content",
+        )
         if st.button(
             "Enlarge",
             icon=":material/open_in_full:",
@@ -140,15 +182,24 @@ def _enlarge(name: str, shown: Shown) -> None:
     st.text(shown.prompt)
     with st.container(border=True):
         st.markdown(heading(name, shown.direction))
-        st.html(_marked(name, shown))
+        st.html(to_html(_pieces(name, shown), colour(name, shown.direction)))
     st.caption("As plain text, to copy:")
     st.code(shown.columns[name].text, language=None, wrap_lines=True)
 
 
-def _marked(name: str, shown: Shown) -> str:
+def _pieces(name: str, shown: Shown) -> list[Piece]:
     text = shown.columns[name].text
-    pieces = differing(shown.columns["unpatched"].text, text) if name == "patched" else [Piece(text, False)]
-    return to_html(pieces, colour(name, shown.direction))
+    return differing(shown.columns["unpatched"].text, text) if name in _COMPARED else [Piece(text, False)]
+
+
+def _parts_from(name: str, pieces: list[Piece], shown: Shown) -> str:
+    """From which word on an answer is another than the unpatched one; "" where nothing can be said."""
+    if name not in _COMPARED or not shown.columns[name].text or not shown.columns["unpatched"].text:
+        return ""
+    first = first_difference(pieces)
+    if first is None:
+        return "" if shown.active else "says nothing that the unpatched answer does not"
+    return f"differs from word {first[0]:,} on (“{plain(first[1])}”)"
 
 
 def _state(column: Column, shown: Shown) -> str:

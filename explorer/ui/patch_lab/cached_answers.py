@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from explorer.charts.labels import percent
-from explorer.serve.generation import COLUMNS, Column, End
+from explorer.serve.generation import COLUMNS, CONTROL, Column, End
 from explorer.ui.patch_lab.choice import Controls
 
 if TYPE_CHECKING:
@@ -43,10 +43,22 @@ class CachedSet:
 
 def wanted(controls: Controls) -> CachedSet | None:
     """What the controls patch, as a run may hold it; None where no run does."""
-    if controls.kind not in _KINDS or not controls.is_plain:
+    if controls.kind not in _KINDS or not controls.is_plain or controls.combines:
         return None
     seed = -1 if controls.kind == "top" else controls.seed
     return CachedSet(_KINDS[controls.kind], seed, controls.fraction, controls.ranking)
+
+
+def wanted_control(answers: "pd.DataFrame", suite: str, controls: Controls, chosen: CachedSet) -> CachedSet | None:
+    """The random neurons that a run holds beside a top set: of the seed that is chosen, else of the first that it has.
+
+    None where none are asked for, the set is not a top one, or the run has none of its size.
+    """
+    if not controls.control or chosen.set != "safety":
+        return None
+    held = cached_sets(answers, suite, chosen.ranking).values()
+    same = [one for one in held if one.set == "random" and abs(one.fraction - chosen.fraction) < 1e-9]
+    return min(same, key=lambda one: (one.seed != controls.seed, one.seed), default=None)
 
 
 def cached_prompts(answers: "pd.DataFrame") -> dict[str, tuple[str, str]]:
@@ -79,34 +91,46 @@ def nearest_set(sets: Mapping[str, CachedSet], controls: Controls) -> int:
 
 
 def cached_columns(
-    answers: "pd.DataFrame", prompt: tuple[str, str], chosen: CachedSet | None, max_new_tokens: int
+    answers: "pd.DataFrame",
+    prompt: tuple[str, str],
+    chosen: CachedSet | None,
+    max_new_tokens: int,
+    control: CachedSet | None = None,
 ) -> dict[str, Column]:
-    """The three answers to a prompt; an empty column where the run has none.
+    """The answers to a prompt; an empty column where the run has none.
 
     Args:
         answers: the run's table.
         prompt: suite and id.
         chosen: the patched column; None for none.
         max_new_tokens: the run's length limit: an answer of that many tokens was cut.
+        control: the column of random neurons; None for no such column, which is left out too where it has no answer.
     """
     rows = answers[(answers["suite"] == prompt[0]) & (answers["prompt_id"] == prompt[1])]
-    found: Mapping[str, pd.DataFrame] = {name: rows[rows["column"] == name] for name in COLUMNS}
-    patched = found["patched"]
-    if chosen is not None:
-        same = (patched["set"] == chosen.set) & (patched["seed"] == chosen.seed)
-        same &= (patched["fraction"] - chosen.fraction).abs() < 1e-9
-        patched = patched[same & (patched["ranking"] == chosen.ranking)]
-    columns = {}
-    for name in COLUMNS:
-        part = patched if name == "patched" else found[name]
-        if part.empty or (name == "patched" and chosen is None):
-            columns[name] = Column()
-            continue
-        row = part.iloc[0]
-        end = End.LIMIT if row["tokens"] >= max_new_tokens else End.TOKEN
-        cost, reward = _score(row, "cost"), _score(row, "reward")
-        columns[name] = Column(str(row["answer"]), int(row["tokens"]), end, cost, bool(row["refused"]), reward)
-    return columns
+    found = {name: rows[rows["column"] == name] for name in COLUMNS if name != "patched"}
+    patched = rows[rows["column"] == "patched"]
+    found["patched"] = _of_set(patched, chosen)
+    if len(random := _of_set(patched, control)):
+        found[CONTROL] = random
+    return {name: _column(part, max_new_tokens) for name, part in found.items()}
+
+
+def _of_set(patched: "pd.DataFrame", chosen: CachedSet | None) -> "pd.DataFrame":
+    """The answers that were patched with a set; none for None."""
+    if chosen is None:
+        return patched.iloc[:0]
+    same = (patched["set"] == chosen.set) & (patched["seed"] == chosen.seed)
+    same &= (patched["fraction"] - chosen.fraction).abs() < 1e-9
+    return patched[same & (patched["ranking"] == chosen.ranking)]
+
+
+def _column(rows: "pd.DataFrame", max_new_tokens: int) -> Column:
+    if rows.empty:
+        return Column()
+    row = rows.iloc[0]
+    end = End.LIMIT if row["tokens"] >= max_new_tokens else End.TOKEN
+    cost, reward = _score(row, "cost"), _score(row, "reward")
+    return Column(str(row["answer"]), int(row["tokens"]), end, cost, bool(row["refused"]), reward)
 
 
 def _score(row: "pd.Series", column: str) -> float | None:

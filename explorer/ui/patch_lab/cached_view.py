@@ -4,16 +4,20 @@ import streamlit as st
 
 from explorer.charts.labels import ranking_label
 from explorer.data.suites_io import load_presets
+from explorer.neurons.ranking import count_of
 from explorer.report.results import table_of
 from explorer.runs.reader import Run
+from explorer.serve.generation import Column
 from explorer.ui.current_run import table
 from explorer.ui.patch_lab.answer_cards import Shown, scores_about, show_answers
 from explorer.ui.patch_lab.cached_answers import (
+    CachedSet,
     cached_columns,
     cached_prompts,
     cached_sets,
     nearest_set,
     wanted,
+    wanted_control,
 )
 from explorer.ui.patch_lab.choice import Controls, options_summary
 
@@ -26,11 +30,14 @@ def show_known(run: Run, controls: Controls) -> Shown | None:
         return None
     answers = table(run, name)
     prompt = cached_prompts(answers).get(controls.prompt)
-    columns = {} if prompt is None else cached_columns(answers, prompt, chosen, _tokens(run))
-    if not all(column.tokens for column in columns.values()) or not columns:
+    if prompt is None:
+        return None
+    control = wanted_control(answers, prompt[0], controls, chosen)
+    columns = cached_columns(answers, prompt, chosen, _tokens(run), control)
+    if not all(column.tokens for column in columns.values()):
         return None
     st.caption("These answers come with the run; Generate writes them anew.")
-    shown = Shown(controls.prompt, columns, _tokens(run), direction=controls.direction)
+    shown = _shown(run, controls.prompt, columns, chosen, controls.direction)
     st.fragment(show_answers)(shown, scores_about(run.manifest, of_run=True))
     return shown
 
@@ -60,9 +67,16 @@ def show_cached(run: Run, controls: Controls) -> None:
         st.caption(f"The run holds no answers to this prompt that were patched with the ranking “{label}”.")
     elif not controls.is_plain:
         st.caption(f"These are of strength 1 at all positions; yours ({options_summary(controls)}) need the models.")
-    columns = cached_columns(answers, prompts[prompt], sets.get(chosen or ""), _tokens(run))
-    shown = Shown(prompt, columns, _tokens(run), direction=controls.direction)
+    patched = sets.get(chosen or "")
+    control = None if patched is None else wanted_control(answers, prompts[prompt][0], controls, patched)
+    columns = cached_columns(answers, prompts[prompt], patched, _tokens(run), control)
+    shown = _shown(run, prompt, columns, patched, controls.direction)
     st.fragment(show_answers)(shown, scores_about(run.manifest, of_run=True))
+
+
+def _shown(run: Run, prompt: str, columns: dict[str, Column], chosen: CachedSet | None, direction: str) -> Shown:
+    neurons = None if chosen is None else count_of(chosen.fraction, run.n_layers * run.n_neurons)
+    return Shown(prompt, columns, _tokens(run), direction=direction, neurons=neurons)
 
 
 def _tokens(run: Run) -> int:

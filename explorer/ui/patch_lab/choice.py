@@ -1,17 +1,13 @@
-"""Which neurons the Patch lab patches, and how its controls stand in the page's address.
+"""What the Patch lab's controls are set to, and which neurons they choose.
 
-ns = choose(SetChoice("random", fraction=0.05, seed=1), scores)
-controls, problems = read_address({"fraction": "0.05", "set": "random"}, rankings, presets)
+ns = choose(Controls(kind="random", fraction=0.05, seed=1), scores)
 """
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from explorer.charts.labels import percent
 from explorer.errors import ExplorerError
-from explorer.models.prompting import check_prompt
 from explorer.neurons.fractions import SLIDER
-from explorer.neurons.patch import check_strength
 from explorer.neurons.ranking import Ranking, count_of
 from explorer.neurons.sets import NeuronSet
 
@@ -27,6 +23,14 @@ KINDS = {
 
 BY_FRACTION = ("top", "random", "anywhere", "window")
 """The kinds whose size is the fraction."""
+
+PARTS = {
+    "all": "All of them",
+    "shared": "Only those shared with",
+    "without": "All but those shared with",
+    "either": "Together with those of",
+}
+"""Which of a ranking's top neurons, beside the top of as many of a second ranking; and what people call it."""
 
 DIRECTIONS = {
     "restore": "Restore: M2's activations into M1",
@@ -50,8 +54,6 @@ FRACTIONS = SLIDER
 MIN_TOKENS, MAX_TOKENS = 16, 256
 MAX_SEED = 2**32 - 1
 MAX_FIRST_TOKENS = MAX_TOKENS
-_SHORT = 300
-"""Prompts and lists up to so many characters stand in the address."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,10 @@ class Controls:
         strength: of the patch, −1 to 2; 1 is the paper's.
         positions: one of `POSITIONS`.
         first_tokens: of positions "first", how many.
+        part: one of `PARTS`: of kind "top", which of the neurons beside those of a second ranking.
+        other: the second ranking; "" where there is none.
+        control: whether as many random neurons are patched in a column of their own.
+        system: the system prompt; "" for the template's own, if it has one.
     """
 
     prompt: str = ""
@@ -89,6 +95,10 @@ class Controls:
     strength: float = 1.0
     positions: str = "all"
     first_tokens: int = 8
+    part: str = "all"
+    other: str = ""
+    control: bool = True
+    system: str = ""
 
     @property
     def where(self) -> str | int:
@@ -101,6 +111,11 @@ class Controls:
         return self.strength == 1 and self.positions == "all"
 
     @property
+    def combines(self) -> bool:
+        """Whether a second ranking has a say in which neurons are patched."""
+        return self.kind == "top" and self.part != "all"
+
+    @property
     def unfinished(self) -> bool:
         """Whether a list is wanted and nothing has been pasted yet."""
         return self.kind == "list" and not self.neurons.strip()
@@ -108,55 +123,66 @@ class Controls:
 
 DEFAULTS = Controls()
 
-_ADDRESS = {
-    "prompt": "prompt",
-    "preset": "preset",
-    "ranking": "ranking",
-    "set": "kind",
-    "fraction": "fraction",
-    "seed": "seed",
-    "layer": "layer",
-    "rank": "first_rank",
-    "neurons": "neurons",
-    "tokens": "tokens",
-    "direction": "direction",
-    "strength": "strength",
-    "positions": "positions",
-}
-"""Names in the address, and the controls they set."""
 
-ADDRESS_NAMES = tuple(_ADDRESS)
-
-
-def choose(controls: Controls, scores: Ranking) -> NeuronSet:
+def choose(controls: Controls, scores: Ranking, other: Ranking | None = None) -> NeuronSet:
     """The set that the controls describe, in a ranking's model.
+
+    Args:
+        controls: what is set.
+        scores: of the chosen ranking.
+        other: of the second ranking; needed where the controls combine two.
 
     Raises:
         ExplorerError: there is no such set.
     """
     match controls.kind:
         case "top":
-            return scores.top(fraction=controls.fraction)
+            return _part_of(controls, scores.top(fraction=controls.fraction), other)
         case "random":
-            seed = _whole(controls.seed, "seed", 0, MAX_SEED)
+            seed = whole(controls.seed, "seed", 0, MAX_SEED)
             return NeuronSet.random_like(scores.top(fraction=controls.fraction), seed=seed)
         case "anywhere":
-            seed = _whole(controls.seed, "seed", 0, MAX_SEED)
-            return NeuronSet.random(scores, count_of(controls.fraction, scores.scores.size), seed)
+            seed = whole(controls.seed, "seed", 0, MAX_SEED)
+            return NeuronSet.random(scores, count_of(controls.fraction, scores.total_neurons), seed)
         case "layer":
-            layer = _whole(controls.layer, "layer", -scores.n_layers, scores.n_layers - 1)
+            layer = whole(controls.layer, "layer", -scores.n_layers, scores.n_layers - 1)
             return NeuronSet.layer(scores, layer)
         case "window":
-            return scores.window(controls.first_rank - 1, count_of(controls.fraction, scores.scores.size))
+            return scores.window(controls.first_rank - 1, count_of(controls.fraction, scores.total_neurons))
         case "list":
             return NeuronSet.parse(controls.neurons, scores)
     raise ExplorerError(f"“{controls.kind[:40]}” is no kind of neuron set; choose one of {', '.join(KINDS)}.")
 
 
-def try_choose(controls: Controls, scores: Ranking) -> tuple[NeuronSet | None, str]:
+def _part_of(controls: Controls, top: NeuronSet, other: Ranking | None) -> NeuronSet:
+    """The top set, or what a second ranking's top set of the same fraction leaves of it or adds to it."""
+    if controls.part not in PARTS:
+        raise ExplorerError(f"“{controls.part[:40]}” is no part of a set; choose one of {', '.join(PARTS)}.")
+    if controls.part == "all":
+        return top
+    if other is None:
+        raise ExplorerError("The run has no second ranking to combine this one with; patch all of its top neurons.")
+    second = other.top(fraction=controls.fraction)
+    combined = {"shared": top & second, "without": top - second, "either": top | second}[controls.part]
+    if not len(combined):
+        raise ExplorerError("The two top sets leave no neuron to patch; choose a larger share, or all of the neurons.")
+    return combined
+
+
+def try_choose(controls: Controls, scores: Ranking, other: Ranking | None = None) -> tuple[NeuronSet | None, str]:
     """The set that the controls describe, or None and the sentence that says why there is none."""
     try:
-        return choose(controls, scores), ""
+        return choose(controls, scores, other), ""
+    except ExplorerError as problem:
+        return None, str(problem)
+
+
+def control_of(controls: Controls, ns: NeuronSet) -> tuple[NeuronSet | None, str]:
+    """The random control of a set, or None, with the sentence that says why where one is asked for."""
+    if not controls.control:
+        return None, ""
+    try:
+        return NeuronSet.random_like(ns, seed=whole(controls.seed, "seed", 0, MAX_SEED)), ""
     except ExplorerError as problem:
         return None, str(problem)
 
@@ -167,7 +193,7 @@ def check_tokens(tokens: object) -> int:
     Raises:
         ExplorerError: it is not a whole number from `MIN_TOKENS` to `MAX_TOKENS`.
     """
-    return _whole(tokens, "length of an answer", MIN_TOKENS, MAX_TOKENS)
+    return whole(tokens, "length of an answer", MIN_TOKENS, MAX_TOKENS)
 
 
 def check_direction(direction: str) -> str:
@@ -184,6 +210,7 @@ def check_direction(direction: str) -> str:
 def options_summary(controls: Controls) -> str:
     """What the options say, where they differ from the defaults: "break · strength 0.5 · prompt"; else ""."""
     parts = [controls.direction] if controls.direction != DEFAULTS.direction else []
+    parts += ["own system prompt"] if controls.system.strip() else []
     return " · ".join([*parts, *how_words(controls.strength, controls.where)])
 
 
@@ -205,117 +232,12 @@ def slider_stops(fraction: float) -> list[float]:
     return sorted({*FRACTIONS, fraction})
 
 
-def read_address(
-    address: Mapping[str, str], rankings: Collection[str], presets: Mapping[str, str]
-) -> tuple[dict[str, object], list[str]]:
-    """What an address sets, checked, and one sentence for each part of it that is not usable.
+def whole(value: object, what: str, low: int, high: int) -> int:
+    """A whole number within bounds.
 
-    Args:
-        address: names and values of the query.
-        rankings: the run's rankings.
-        presets: prompts of the presets, by label.
-
-    Returns:
-        Values by field of `Controls`, only those that the address names and that are right.
+    Raises:
+        ExplorerError: it is none.
     """
-    values: dict[str, object] = {}
-    problems = []
-    for name, field in _ADDRESS.items():
-        if name in address:
-            try:
-                values[field] = _read(field, address[name], rankings, presets)
-            except ExplorerError as problem:
-                problems.append(f"The link's {name} was left out: {_lower(str(problem))}")
-    if "preset" in values and "prompt" not in values:
-        values["prompt"] = presets[str(values["preset"])]
-    elif "prompt" in values:
-        values["preset"] = next((i for i, text in presets.items() if text == values["prompt"]), "")
-    if isinstance(values.get("positions"), int):
-        values |= {"positions": FIRST, "first_tokens": values["positions"]}
-    return values, problems
-
-
-def write_address(controls: Controls, main_ranking: str = "") -> dict[str, str]:
-    """The address of the controls: what differs from the defaults, long texts left out.
-
-    Args:
-        main_ranking: the run's main one; it is the default.
-    """
-    address = {}
-    for name, field in _ADDRESS.items():
-        value = controls.where if field == "positions" else getattr(controls, field)
-        if value != getattr(DEFAULTS, field) and len(str(value)) <= _SHORT:
-            address[name] = f"{value:g}" if isinstance(value, float) else str(value)
-    if "preset" in address:
-        address.pop("prompt", None)
-    if controls.ranking == main_ranking:
-        address.pop("ranking", None)
-    used = {"random": "seed", "anywhere": "seed", "layer": "layer", "window": "rank", "list": "neurons"}
-    for name in set(used.values()) - {used.get(controls.kind)}:
-        address.pop(name, None)
-    if controls.kind not in BY_FRACTION:
-        address.pop("fraction", None)
-    return address
-
-
-def _read(field: str, text: str, rankings: Collection[str], presets: Mapping[str, str]) -> object:
-    shown = f"“{text[:40]}”"
-    match field:
-        case "prompt":
-            return check_prompt(text)
-        case "preset" if text not in presets:
-            raise ExplorerError(f"There is no preset {shown}.")
-        case "ranking" if text not in rankings:
-            raise ExplorerError(f"The run has no ranking {shown}; it has {', '.join(rankings)}.")
-        case "kind" if text not in KINDS:
-            raise ExplorerError(f"{shown} is no kind of neuron set; choose one of {', '.join(KINDS)}.")
-        case "fraction":
-            try:
-                fraction = float(text)
-            except ValueError:
-                raise ExplorerError(f"{shown} is not a number; write a fraction from 0 to 1 (0.05 is 5 %).") from None
-            count_of(fraction, 1)
-            return fraction
-        case "seed":
-            return _whole(text, "seed", 0, MAX_SEED)
-        case "layer":
-            return _whole(text, "layer", -(10**6), 10**6)
-        case "first_rank":
-            return _whole(text, "first rank", 1, 10**12)
-        case "tokens":
-            return check_tokens(text)
-        case "direction":
-            return check_direction(text)
-        case "strength":
-            return _strength(text)
-        case "positions":
-            return _positions(text)
-    return text
-
-
-def _strength(text: str) -> float:
-    try:
-        return check_strength(float(text))
-    except ValueError:
-        raise ExplorerError(f"“{text[:40]}” is not a number; write a strength from −1 to 2.") from None
-
-
-def _positions(text: str) -> str | int:
-    if text.isdecimal():
-        return _whole(text, "number of first answer tokens", 1, MAX_FIRST_TOKENS)
-    named = [name for name in POSITIONS if name != FIRST]  # the engine knows more places than this page has words for
-    if text not in named:
-        raise ExplorerError(
-            f"Positions must be one of {', '.join(named)}, or how many first tokens of the answer, not “{text[:40]}”."
-        )
-    return text
-
-
-def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
-
-
-def _whole(value: object, what: str, low: int, high: int) -> int:
     try:
         number = int(str(value))
     except ValueError:

@@ -1,17 +1,19 @@
 """The Patch lab's controls: what a person sets, kept in the session and, where short, in the address."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label
 from explorer.data.suites_io import load_presets
+from explorer.models.prompting import MAX_PROMPT_CHARS
 from explorer.neurons.patch import STRONGEST, WEAKEST
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.sets import NeuronSet
+from explorer.ui.patch_lab.address import ADDRESS_NAMES, read_address, write_address
 from explorer.ui.patch_lab.choice import (
-    ADDRESS_NAMES,
     BY_FRACTION,
     DEFAULTS,
     DIRECTIONS,
@@ -24,17 +26,15 @@ from explorer.ui.patch_lab.choice import (
     POSITIONS,
     Controls,
     options_summary,
-    read_address,
     share,
     slider_stops,
-    write_address,
 )
 from explorer.ui.plain import plain
 
 _KEY = "patch_"
 _FIELDS = tuple(DEFAULTS.__dataclass_fields__)
 _REMEMBERED = 20
-_WRITTEN, _PROBLEMS, _LINKED, _TURN = "patch-address", "patch-address-problems", "patch-linked-fraction", "patch-turn"
+_WRITTEN, _PROBLEMS, _LINKED = "patch-address", "patch-address-problems", "patch-linked-fraction"
 
 _HELP = {
     "top": "The first neurons of the ranking below.",
@@ -46,38 +46,57 @@ _HELP = {
 }
 
 
-def follow_address(rankings: Sequence[str]) -> None:
+def follow_address(rankings: Sequence[str], second: str = "") -> None:
     """Set the controls to what a link says, when the address has changed by other hands than ours.
 
     Args:
         rankings: the run's, the main one first.
+        second: the ranking that others are compared with first; "" where there is none.
     """
     presets = _presets()
     address = {name: st.query_params[name] for name in ADDRESS_NAMES if name in st.query_params}
     if address and address not in st.session_state.get(_WRITTEN, []):
-        values, problems = read_address(address, rankings, presets)
-        for field, value in values.items():
-            st.session_state[_KEY + field] = value
-        if "fraction" in values:
-            st.session_state[_LINKED] = values["fraction"]
-        st.session_state[_PROBLEMS] = problems
+        st.session_state[_PROBLEMS] = _take(address, rankings, presets)
     first = next(iter(presets), "")
     st.session_state.setdefault(_KEY + "prompt", presets.get(first, ""))
     for field in _FIELDS:
         st.session_state.setdefault(_KEY + field, getattr(DEFAULTS, field))
     if st.session_state[_KEY + "ranking"] not in rankings:
         st.session_state[_KEY + "ranking"] = rankings[0]
-    same = next((i for i, text in presets.items() if text == st.session_state[_KEY + "prompt"]), None)
-    if st.session_state.get(_preset_key()) != same:
-        st.session_state[_TURN] = st.session_state.get(_TURN, 0) + 1
-        st.session_state[_preset_key()] = same
+    ranking = st.session_state[_KEY + "ranking"]
+    if st.session_state[_KEY + "other"] not in rankings or st.session_state[_KEY + "other"] == ranking:
+        others = [name for name in rankings if name != ranking]
+        st.session_state[_KEY + "other"] = second if second in others else next(iter(others), "")
     for problem in st.session_state.get(_PROBLEMS, []):
         st.warning(plain(problem), icon=":material/link_off:")
 
 
+def load_settings(settings: Mapping[str, str], rankings: Sequence[str]) -> None:
+    """Set every control to what was kept with answers, before the page is drawn.
+
+    Args:
+        settings: of `address.settings_of`.
+        rankings: the run's, the main one first.
+    """
+    for field in _FIELDS:
+        st.session_state[_KEY + field] = getattr(DEFAULTS, field)
+    st.session_state[_PROBLEMS] = _take(settings, rankings, _presets())
+
+
+def _take(address: Mapping[str, str], rankings: Sequence[str], presets: Mapping[str, str]) -> list[str]:
+    """Set the controls to what an address says; a sentence for each part of it that is not usable."""
+    values, problems = read_address(address, rankings, presets)
+    for field, value in values.items():
+        st.session_state[_KEY + field] = value
+    if "fraction" in values:
+        st.session_state[_LINKED] = values["fraction"]
+    return problems
+
+
 def write_to_address(controls: Controls, rankings: Sequence[str]) -> None:
     """Make the address one that leads back here."""
-    address = write_address(controls, rankings[0])
+    preset = next((label for label, text in _presets().items() if text == controls.prompt), "")
+    address = write_address(replace(controls, preset=preset), rankings[0])
     # A browser that is touched again before it has heard of the new address still sends an earlier one of ours.
     st.session_state[_WRITTEN] = [*st.session_state.get(_WRITTEN, []), address][-_REMEMBERED:]
     for name in ADDRESS_NAMES:
@@ -93,45 +112,36 @@ def forget_address_problems() -> None:
 
 
 def show_prompt() -> None:
-    """The prompt and its presets."""
-    presets = {preset.label: preset for preset in load_presets()}
-    st.selectbox(
-        "Preset",
-        list(presets),
-        format_func=lambda label: f"{label} ({presets[label].kind})",
-        index=None,
-        placeholder="Own prompt",
-        key=_preset_key(),
-        on_change=_take_preset,
-        persist_state="session",
-    )
-    st.text_area("Prompt", height=129, placeholder="Ask anything.", key=_KEY + "prompt", persist_state="session")
+    """The prompt."""
+    st.text_area("Prompt", height=108, placeholder="Ask anything.", key=_KEY + "prompt", persist_state="session")
+
+
+def take_prompt(prompt: str) -> None:
+    """Put a prompt into the box, before the page is drawn."""
+    st.session_state[_KEY + "prompt"] = prompt
 
 
 def show_set(rankings: Sequence[str], scores: Ranking) -> None:
-    """Which neurons: the kind of set, and what that kind needs; and the length of an answer.
+    """Which neurons: the kind of set, and what that kind needs.
 
     Args:
         rankings: the run's, the main one first.
         scores: of the chosen ranking.
     """
-    left, right = st.columns([2, 1])
-    with left:
+    first, second, third = st.columns([4, 4, 3])
+    with first:
         about = "\n".join(f"- **{KINDS[name]}**: {about}" for name, about in _HELP.items())
         kind = _choice("Neurons to patch", "kind", KINDS, about)
-    with right:
-        _number("Tokens per answer", "tokens", MIN_TOKENS, MAX_TOKENS, step=16)
     if kind == "list":
         st.text_area(
             "List of layer.index",
-            height=96,
+            height=68,
             placeholder="12.345, 12.7",
             key=_KEY + "neurons",
             persist_state="session",
         )
         return
-    left, right = st.columns([2, 1])
-    with left:
+    with second:
         st.selectbox(
             "Ranking",
             list(rankings),
@@ -140,14 +150,15 @@ def show_set(rankings: Sequence[str], scores: Ranking) -> None:
             disabled=kind in ("anywhere", "layer"),
             persist_state="session",
         )
-    with right:
+    with third:
         if kind == "layer":
             last = scores.n_layers - 1
             _number("Layer", "layer", -scores.n_layers, last, help=f"0 to {last}; −1 is the last one.")
         elif kind == "window":
             _number("First rank", "first_rank", 1, scores.scores.size, help="1 is the first of the ranking.")
         else:
-            _number("Seed", "seed", 0, MAX_SEED, disabled=kind == "top", help="Of the random draw.")
+            drawn = kind != "top" or st.session_state[_KEY + "control"]
+            _number("Seed", "seed", 0, MAX_SEED, disabled=not drawn, help="Of the random neurons.")
 
 
 def show_fraction(chosen: NeuronSet | None) -> None:
@@ -173,12 +184,27 @@ def take_fraction(fraction: float) -> None:
 
 
 def show_options(controls: Controls) -> None:
-    """Direction, strength and positions, behind a button; beside it, what differs from the paper's patch.
+    """Length, direction, strength and positions, behind a button; beside it, what differs from the paper's patch.
 
     Args:
         controls: what the controls are set to now.
     """
+    st.toggle(
+        "Random neurons beside them",
+        key=_KEY + "control",
+        help="The control: as many random neurons of the same layers, patched in a column of their own.",
+        persist_state="session",
+    )
     with st.popover("Options", icon=":material/tune:"):
+        _number("Tokens per answer", "tokens", MIN_TOKENS, MAX_TOKENS, step=16)
+        st.text_area(
+            "System prompt",
+            height=68,
+            placeholder="The template's own",
+            key=_KEY + "system",
+            max_chars=MAX_PROMPT_CHARS,
+            persist_state="session",
+        )
         st.radio(
             "Direction",
             list(DIRECTIONS),
@@ -218,22 +244,6 @@ def _choice(label: str, field: str, words: Mapping[str, str], about: str) -> str
 
 def _number(label: str, field: str, low: float, high: float, **options: Any) -> None:
     st.number_input(label, low, high, key=_KEY + field, persist_state="session", **options)
-
-
-def _preset_key() -> str:
-    """The key of the box of presets: another one whenever its choice changes by other hands than its own.
-
-    A browser that has not heard of such a change yet would report the old choice as a new one, and so overwrite what a
-    person has just typed.
-    """
-    return f"{_KEY}preset-{st.session_state.get(_TURN, 0)}"
-
-
-def _take_preset() -> None:
-    chosen = st.session_state.get(_preset_key())
-    presets = _presets()
-    if chosen in presets:
-        st.session_state[_KEY + "prompt"] = presets[chosen]
 
 
 def _presets() -> dict[str, str]:

@@ -5,24 +5,25 @@ from collections.abc import Mapping
 import numpy as np
 import streamlit as st
 
-from explorer.charts.labels import percent
 from explorer.engine.drafts import PROMPT_LOOKUP, NgramDraft
 from explorer.models.prompting import check_prompt
 from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
-from explorer.report.diff import Piece, to_html
 from explorer.runs.reader import Run
-from explorer.serve.generation import COLUMNS, Column, Generation, Guard, Phase, Request
-from explorer.serve.history import Record, remember, to_csv, to_json
+from explorer.serve.generation import CONTROL, SHOWN, Column, Generation, Guard, Phase, Request
+from explorer.serve.history import origin_of
 from explorer.serve.pairs import PairService
 from explorer.ui.current_run import tensors
-from explorer.ui.patch_lab.answer_cards import Shown, colour, heading, refused_text, score_text, show_answers
-from explorer.ui.patch_lab.choice import Controls, check_direction, check_tokens, how_words, share
+from explorer.ui.patch_lab.address import settings_of
+from explorer.ui.patch_lab.answer_cards import Shown, show_answers
+from explorer.ui.patch_lab.choice import Controls, check_direction, check_tokens, control_of, how_words, share
+from explorer.ui.patch_lab.conversation_view import before
+from explorer.ui.patch_lab.history_view import keep, patched_words
 from explorer.ui.plain import plain, show_problem
 from explorer.ui.shared_pairs import visitor
 from explorer.ui.waiting import look_every, waiting_words
 
-_GENERATION, _HISTORY = "patch-generation", "patch-history"
+_GENERATION = "patch-generation"
 
 
 def current_generation() -> Generation | None:
@@ -30,7 +31,7 @@ def current_generation() -> Generation | None:
     generation: Generation | None = st.session_state.get(_GENERATION)
     if generation is not None:
         generation.drain()
-        _keep(generation)
+        keep(generation)
     return generation
 
 
@@ -76,14 +77,47 @@ def generate(service: PairService, controls: Controls, ns: NeuronSet, run: Run) 
         check_direction(controls.direction),
         patch.strength,
         patch.positions,
+        control_of(controls, ns)[0],
+        before(controls),
+        settings_of(controls),
+        origin_of(run, controls.ranking),
     )
-    before: Generation | None = st.session_state.get(_GENERATION)
-    if before is not None:
-        before.drop()
+    earlier: Generation | None = st.session_state.get(_GENERATION)
+    if earlier is not None:
+        earlier.drop()
     generation = Generation(request)
     service.worker.submit(generation, visitor())
     st.session_state[_GENERATION] = generation
     return generation
+
+
+def stale_words(generation: Generation | None, controls: Controls, ns: NeuronSet | None) -> str:
+    """What of the settings has changed since the answers that are shown were asked for; "" where nothing has.
+
+    Args:
+        generation: that is shown.
+        controls: what is set now.
+        ns: the set that this chooses; None where there is none.
+    """
+    if generation is None or ns is None:
+        return ""
+    asked = generation.request
+    now: dict[str, tuple[object, object]] = {
+        "the prompt": (asked.prompt, controls.prompt.strip()),
+        "the length": (asked.max_new_tokens, controls.tokens),
+        "the direction": (asked.direction, controls.direction),
+        "the strength": (asked.strength, controls.strength),
+        "the positions": (asked.positions, controls.where),
+        "the conversation": (asked.before, before(controls)),
+    }
+    changed = [what for what, (then, after) in now.items() if then != after]
+    if asked.neurons != ns:
+        changed.insert(0, "the neurons")
+    if not changed:
+        return ""
+    have = "have" if len(changed) > 1 or changed[0].endswith("s") else "has"
+    listed = " and ".join([", ".join(changed[:-1]), changed[-1]] if len(changed) > 1 else changed)
+    return f"Shown: patched {share(asked.neurons)}. Since then {listed} {have} changed; press Generate for new answers."
 
 
 def stop() -> None:
@@ -91,32 +125,34 @@ def stop() -> None:
     generation: Generation | None = st.session_state.get(_GENERATION)
     if generation is not None:
         generation.stop()
-        _keep(generation)
+        keep(generation)
 
 
 def show_generation(
-    service: PairService, generation: Generation | None, about: Mapping[str, str], direction: str = "restore"
+    service: PairService, generation: Generation | None, about: Mapping[str, str], controls: Controls, stale: str = ""
 ) -> None:
-    """The three answers, redrawn several times a second while they are written.
+    """The answers, redrawn several times a second while they are written.
 
     Args:
         service: where it runs.
         generation: None before the first one.
         about: what the scores mean.
-        direction: that is chosen now: what the columns will be, before the first generation.
+        controls: what is chosen now: what the columns will be, before the first generation.
+        stale: of `stale_words`.
     """
     every = look_every(generation) if generation is not None and generation.active else None
-    st.fragment(_draw, run_every=every)(service, generation, about, direction)
+    st.fragment(_draw, run_every=every)(service, generation, about, controls, stale)
 
 
-def _draw(service: PairService, generation: Generation | None, about: Mapping[str, str], direction: str) -> None:
+def _draw(
+    service: PairService, generation: Generation | None, about: Mapping[str, str], controls: Controls, stale: str
+) -> None:
     if generation is None:
-        st.caption("Nothing is generated yet.")
-        empty = {name: Column() for name in COLUMNS}
-        hint = "Press Generate to see the three answers grow together."
-        show_answers(Shown("", empty, 64, hint=hint, direction=direction), about)
+        empty = {name: Column() for name in SHOWN if name != CONTROL or controls.control}
+        hint = "Press Generate (Ctrl+Enter) to see the answers grow together."
+        show_answers(Shown("", empty, 64, hint=hint, direction=controls.direction), about)
         return
-    before, every = generation.active, look_every(generation)
+    was_active, every = generation.active, look_every(generation)
     generation.drain()
     if generation.active and look_every(generation) != every:
         st.rerun()  # from now on there is something new to see several times a second
@@ -124,34 +160,32 @@ def _draw(service: PairService, generation: Generation | None, about: Mapping[st
         show_problem(generation.problem)
     elif generation.notice:
         st.warning(plain(generation.notice), icon=":material/timer_off:")
-    _show_status(service, generation)
-    if generation.foreseen is not None:
-        st.caption(foreseen_words(generation))
-    asked = generation.request
-    shown = Shown(asked.prompt, generation.columns, asked.max_new_tokens, generation.active, direction=asked.direction)
-    show_answers(shown, about)
+    waits = generation.phase in (Phase.WAITING, Phase.LOADING)
+    if waits:
+        _show_status(service, generation)
+    if stale:
+        st.caption(f":orange-badge[:material/history: stale] {plain(stale)}")
+    show_answers(shown_of(generation), about)
+    if not waits:
+        _show_status(service, generation)
     if generation.note:
         st.caption(f":material/info: {plain(generation.note)}")
-    if before and not generation.active:
-        _keep(generation)
+    if was_active and not generation.active:
+        keep(generation)
         st.rerun()  # the buttons and the history stand outside of this fragment
 
 
-def foreseen_words(generation: Generation) -> str:
-    """What the safeguard said before the first word, next to what then happened."""
-    guard, likely = generation.request.guard, generation.foreseen
-    if guard is None or likely is None:
-        return ""
-    text = (
-        f":material/shield: Before the first word: a harmful answer of M1 is **{likely:.0%}** likely, by "
-        f"{len(guard.neurons):,} neurons at the last prompt token (fitted on {guard.n:,} answers)."
+def shown_of(generation: Generation) -> Shown:
+    """A generation as the cards take it."""
+    asked = generation.request
+    return Shown(
+        asked.prompt,
+        generation.columns,
+        asked.max_new_tokens,
+        generation.active,
+        direction=asked.direction,
+        neurons=len(asked.neurons),
     )
-    cost = generation.columns[generation.request.column_of_m1].cost
-    if cost is None:
-        return text
-    came = "harmful" if cost > 0 else "not harmful"
-    right = "as predicted" if (cost > 0) == (likely > 0.5) else "not as predicted"
-    return f"{text} What then happened: **{came}**, cost {cost:+.2f}, {right}."
 
 
 def _show_status(service: PairService, generation: Generation) -> None:
@@ -163,19 +197,14 @@ def _show_status(service: PairService, generation: Generation) -> None:
             st.progress(done, text=what)
         case _:
             asked = generation.request
-            how = " · ".join([_patched(asked.direction), *how_words(asked.strength, asked.positions)])
+            how = " · ".join([patched_words(asked.direction), *how_words(asked.strength, asked.positions)])
             st.caption(f"{_doing(generation)} · {how}: {share(asked.neurons)}, {asked.neurons.label}")
-
-
-def _patched(direction: str) -> str:
-    """Which model was patched, in words."""
-    return "Patched M2, towards M1" if direction == "break" else "Patched M1"
 
 
 def _doing(generation: Generation) -> str:
     speed = ""
     if generation.tokens_per_second:
-        speed = f" · {_rate(generation.tokens_per_second)} tokens/s over three columns"
+        speed = f" · {_rate(generation.tokens_per_second)} tokens/s over {len(generation.columns)} columns"
     match generation.phase:
         case Phase.WRITING:
             doing = "Writing" if generation.steps else "Reading the prompt"
@@ -188,44 +217,3 @@ def _doing(generation: Generation) -> str:
 
 def _rate(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
-
-
-def _keep(generation: Generation) -> None:
-    if not generation.active:
-        st.session_state[_HISTORY] = remember(st.session_state.get(_HISTORY, []), generation)
-
-
-def show_history() -> None:
-    """The session's last generations, to compare and to download."""
-    history: list[Record] = st.session_state.get(_HISTORY, [])
-    if not history:
-        return
-    with st.expander(f"Last generations ({len(history)})", icon=":material/history:", key="patch-history-open"):
-        with st.container(horizontal=True):
-            for kind, mime, write in (("JSON", "application/json", to_json), ("CSV", "text/csv", to_csv)):
-                st.download_button(
-                    kind,
-                    write(history),
-                    f"patch-lab.{kind.lower()}",
-                    mime,
-                    icon=":material/download:",
-                    on_click="ignore",
-                    key=f"history-{kind}",
-                )
-        for record in history:
-            _show_record(record)
-
-
-def _show_record(record: Record) -> None:
-    with st.container(border=True):
-        st.text(record.prompt[:400], width="stretch")
-        ending = " · stopped early" if record.stopped else ""
-        how = "".join(f" · {word}" for word in how_words(record.strength, record.positions))
-        size = f"{record.neurons:,} neurons ({percent(record.fraction)})"
-        st.caption(f"{_patched(record.direction)}: {size}, {record.set}{how}{ending}")
-        for name, place in zip(COLUMNS, st.columns(3), strict=True):
-            with place:
-                scores = [f"cost {score_text(record.costs[name])}", f"reward {score_text(record.rewards[name])}"]
-                refused = f"refused {refused_text(record.refused[name])}"
-                st.markdown(" · ".join([heading(name, record.direction), *scores, refused]))
-                st.html(to_html([Piece(record.texts[name], False)], colour(name, record.direction)))

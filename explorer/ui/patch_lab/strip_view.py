@@ -1,7 +1,6 @@
 """The Patch lab's film strip: one prompt at several shares of patched neurons, a verdict under each."""
 
 from dataclasses import asdict, replace
-from typing import Literal
 
 import streamlit as st
 
@@ -21,23 +20,29 @@ from explorer.serve.strip import ALIGNED, FRACTIONS, UNPATCHED, Strip, StripRequ
 from explorer.ui.patch_lab.answer_cards import Shown, colour
 from explorer.ui.patch_lab.choice import BY_FRACTION, Controls, check_direction, check_tokens, choose, share
 from explorer.ui.patch_lab.controls import take_fraction
+from explorer.ui.patch_lab.conversation_view import before
 from explorer.ui.patch_lab.generation_view import draft_of
+from explorer.ui.patch_lab.verdict_chip import show_chip
 from explorer.ui.plain import plain, show_problem
 from explorer.ui.shared_pairs import visitor
 from explorer.ui.waiting import look_every, waiting_words
 
 _STRIP, _ASKED = "patch-strip", "patch-strip-asked"
-_CHIPS: dict[str, tuple[str, Literal["green", "orange", "gray"]]] = {
-    "refused": (":material/block:", "green"),
-    "answered": (":material/chat:", "orange"),
-    "degenerate": (":material/all_inclusive:", "gray"),
-}
+_FREE = ("fraction", "preset", "control")
+"""Settings that a strip does not depend on."""
+
 _SHOWN = 120
 """Characters of an answer in a frame; the columns have all of it."""
 
 
-def ask(service: PairService, controls: Controls, scores: Ranking, run: Run) -> None:
+def ask(service: PairService, controls: Controls, scores: Ranking, run: Run, other: Ranking | None = None) -> None:
     """Queue a film strip in place of the one before.
+
+    Args:
+        service: where it runs.
+        controls: what is set.
+        scores, other: of the chosen ranking, and of the second one where there is one.
+        run: that holds draft tokens.
 
     Raises:
         ExplorerError: the prompt, the length, the set or the patch is not usable.
@@ -46,36 +51,39 @@ def ask(service: PairService, controls: Controls, scores: Ranking, run: Run) -> 
         raise ExplorerError("A film strip needs a set that has a share: the top of a ranking, or random neurons.")
     request = StripRequest(
         check_prompt(controls.prompt),
-        _sets(controls, scores),
+        _sets(controls, scores, other),
         check_tokens(controls.tokens),
         check_direction(controls.direction),
         controls.strength,
         controls.where,
         draft_of(run),
+        before(controls),
     )
-    before: Strip | None = st.session_state.get(_STRIP)
-    if before is not None:
-        before.drop()
+    earlier: Strip | None = st.session_state.get(_STRIP)
+    if earlier is not None:
+        earlier.drop()
     strip = Strip(request)
     service.worker.submit(strip, visitor())
     st.session_state[_STRIP], st.session_state[_ASKED] = strip, _settings(controls)
 
 
-def _sets(controls: Controls, scores: Ranking) -> dict[float, NeuronSet]:
-    """The set at each fraction; a random one that does not exist at a size is left out."""
-    sets = {}
+def _sets(controls: Controls, scores: Ranking, other: Ranking | None) -> dict[float, NeuronSet]:
+    """The set at each fraction; one that does not exist at a size (random, shared by two rankings) is left out."""
+    sets, problem = {}, None
     for fraction in FRACTIONS:
         try:
-            sets[fraction] = choose(replace(controls, fraction=fraction), scores)
-        except ExplorerError:
-            if not sets:
-                raise
+            sets[fraction] = choose(replace(controls, fraction=fraction), scores, other)
+        except ExplorerError as known:
+            problem = known
+    if problem is not None and not sets:
+        raise problem
     return sets
 
 
 def _settings(controls: Controls) -> dict[str, object]:
     """What must be the same for a strip to answer what the controls ask, at any of its fractions."""
-    return {name: value for name, value in asdict(controls).items() if name not in ("fraction", "preset")}
+    settings = {name: value for name, value in asdict(controls).items() if name not in _FREE}
+    return settings | {"before": before(controls)}
 
 
 def known_at(controls: Controls) -> Shown | None:
@@ -92,7 +100,8 @@ def known_at(controls: Controls) -> Shown | None:
         for name, at in (("unpatched", UNPATCHED), ("patched", fraction), ("aligned", ALIGNED))
     }
     asked = strip.request
-    return Shown(asked.prompt, columns, asked.max_new_tokens, direction=asked.direction)
+    neurons = len(asked.sets[fraction])
+    return Shown(asked.prompt, columns, asked.max_new_tokens, direction=asked.direction, neurons=neurons)
 
 
 def show_strip(service: PairService, controls: Controls) -> None:
@@ -105,7 +114,7 @@ def show_strip(service: PairService, controls: Controls) -> None:
 
 
 def _draw(service: PairService, strip: Strip, controls: Controls) -> None:
-    before, every = strip.active, look_every(strip)
+    was_active, every = strip.active, look_every(strip)
     strip.drain()
     if strip.active and look_every(strip) != every:
         st.rerun()
@@ -127,7 +136,7 @@ def _draw(service: PairService, strip: Strip, controls: Controls) -> None:
     if not strip.active and not strip.notice:
         sizes = [len(ns) for ns in asked.sets.values()]
         st.markdown(flip_sentence(outcomes, fractions, sizes, _outcome(strip, ALIGNED), asked.direction))
-    if before and not strip.active:
+    if was_active and not strip.active:
         st.rerun()  # the columns below take their answers from it
 
 
@@ -137,8 +146,7 @@ def _show_frame(strip: Strip, at: float, outcome: str, controls: Controls, stale
     label = "0 %" if unpatched else percent(at)
     st.markdown(f"**{label}**" + (" :material/flag:" if flips else ""), help="Flips here" if flips else None)
     if column.tokens:
-        icon, shade = _CHIPS[outcome]
-        st.badge(outcome, icon=icon, color=shade, width="content")
+        show_chip(outcome, about=False)
     text = column.text if len(column.text) <= _SHOWN else column.text[:_SHOWN].rstrip() + " …"
     shown = to_html([Piece(text, False)], colour("unpatched" if unpatched else "patched", strip.request.direction))
     st.html(f'<div style="font-size: 0.8rem; line-height: 1.35">{shown}</div>')  # `shown` is escaped

@@ -66,8 +66,8 @@ class _Traces:
 
 
 def of_generation(generation: Generation | None) -> Answers | None:
-    """The answers of a generation that is over; None where there is none."""
-    if generation is None or generation.active or not generation.tokens:
+    """The answers of a generation that is over; None where there is none, or something was said before its prompt."""
+    if generation is None or generation.active or not generation.tokens or generation.request.before:
         return None
     asked = generation.request
     patch = Patch(asked.neurons, asked.strength, asked.positions)

@@ -1,0 +1,85 @@
+"""Whether a model can go on from its KV cache while rows of a batch are dropped and doubled.
+
+A cache is right if its rows can be chosen in every layer, recurrent and convolutional states too, and if padding at the
+left of shorter texts changes nothing. Families of the table are known to be so; of any other it is tried once, on
+texts of unlike length, against reading the whole texts anew. What is not right by that is read anew at every step
+(`recomputing.py`): slow, and exact.
+"""
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from explorer.engine.backends.padding import Padding
+from explorer.models.checking import is_close
+from explorer.models.families import body_of, is_known
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_LENGTHS = (24, 9, 17)
+"""Of the texts that are tried, in tokens."""
+
+_KEPT = (2, 0, 0, 1)
+"""The rows that go on after the first step: all moved, one doubled."""
+
+_right: "weakref.WeakKeyDictionary[PreTrainedModel, bool]" = weakref.WeakKeyDictionary()
+
+
+def caches_rows(module: "PreTrainedModel") -> bool:
+    """Whether the rows of this model's cache can be chosen, and its texts be padded at the left."""
+    if is_known(module):
+        return True
+    if module not in _right:
+        with torch.inference_mode():
+            _right[module] = _is_right(module)
+    return _right[module]
+
+
+def select_rows(cache: Any, index: torch.Tensor) -> None:
+    """Go on with these rows, int64 [kept], in every layer of a cache and in every kind of state."""
+    for layer in cache.layers:
+        states = (*getattr(layer, "conv_states", {}).values(), *getattr(layer, "recurrent_states", {}).values())
+        if states or not hasattr(layer, "batch_select_indices"):
+            layer.reorder_cache(index)  # keys and values, too, where the layer has both
+        else:
+            layer.batch_select_indices(index)
+
+
+def cached_step(
+    module: "PreTrainedModel", cache: Any, padding: Padding, pending: list[list[int]], last: int = 1
+) -> torch.Tensor:
+    """Read each row's pending tokens behind what the cache holds; the hidden states of its last positions."""
+    ids, positions = padding.advance(pending)
+    out = body_of(module)(
+        input_ids=ids,
+        attention_mask=padding.mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+    )
+    hidden: torch.Tensor = out.last_hidden_state[:, -last:]
+    return hidden
+
+
+def _is_right(module: "PreTrainedModel") -> bool:
+    """Three texts, of which rows are moved and doubled, read step by step and at once."""
+    from transformers import DynamicCache
+
+    size = min(200, int(module.config.get_text_config(decoder=True).vocab_size) - 3)
+    texts = [[3 + (7 * row + 5 * place * place) % size for place in range(n)] for row, n in enumerate(_LENGTHS)]
+    try:
+        cache, padding = DynamicCache(config=module.config), Padding(module.device)
+        got = [cached_step(module, cache, padding, texts)]
+        for kept in (_KEPT, (3, 1, 0)):
+            index = torch.tensor(kept, device=module.device)
+            padding.keep(index)
+            select_rows(cache, index)
+            texts = [[*texts[row], 3 + (row + len(got)) % size] for row in kept]
+            got.append(cached_step(module, cache, padding, [text[-1:] for text in texts]))
+    except Exception:  # noqa: BLE001  whatever a family's own cache, mask or signature does not take
+        return False
+    body: Any = body_of(module)
+    wanted = [body(input_ids=torch.tensor([text], device=module.device), use_cache=False) for text in texts]
+    return is_close(got[-1][:, -1], torch.stack([out.last_hidden_state[0, -1] for out in wanted]))

@@ -1,0 +1,113 @@
+"""Answers kept on the server under a short digest, so that a link shows the same ones again.
+
+name = save(record)         # "3f9a…", 16 letters
+load(name)                  # the record; raises where it is no longer kept
+
+A few hundred are kept, the newest; a link to one that is gone says so.
+"""
+
+import json
+import re
+from dataclasses import asdict, fields
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from explorer.digests import digest
+from explorer.errors import ExplorerError
+from explorer.files import make_folder, read_json, write_json
+from explorer.paths import user_cache
+from explorer.serve.generation import SHOWN, End
+from explorer.serve.history import Record
+
+MOST = 500
+"""Records that are kept."""
+
+LARGEST = 400_000
+"""Bytes of one record."""
+
+_NAME = re.compile(r"[0-9a-f]{16}")
+_BY_COLUMN: dict[str, tuple[type, ...]] = {
+    "texts": (str,),
+    "costs": (int, float, NoneType),
+    "rewards": (int, float, NoneType),
+    "refused": (bool, NoneType),
+    "verdicts": (str,),
+    "tokens": (int,),
+    "ends": (str,),
+}
+_PLAIN: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "time", "prompt", "ranking", "set", "kind", "direction", "control"), (str,)),
+    **dict.fromkeys(("neuron_list", "neurons_sha256"), (str,)),
+    **dict.fromkeys(("neurons", "max_new_tokens"), (int,)),
+    **dict.fromkeys(("fraction", "strength"), (int, float)),
+    "positions": (str, int),
+    "tokens_per_second": (int, float, NoneType),
+    "stopped": (bool,),
+}
+
+
+def folder() -> Path:
+    """Where they are kept."""
+    return user_cache() / "links"
+
+
+def save(kept: Record) -> str:
+    """Keep a record; its name. The oldest make room.
+
+    Raises:
+        ExplorerError: it is too long, or the folder cannot be written.
+    """
+    value = asdict(kept)
+    if len(json.dumps(value)) > LARGEST:
+        raise ExplorerError("These answers are too long to be kept for a link; download them instead.")
+    name = digest(value)[:16]
+    write_json(make_folder(folder()) / f"{name}.json", value)
+    files = sorted(folder().glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for old in files[MOST:]:
+        old.unlink(missing_ok=True)
+    return name
+
+
+def load(name: str) -> Record:
+    """The record of a name.
+
+    Raises:
+        ExplorerError: it is no such name, or is no longer kept.
+    """
+    if not _NAME.fullmatch(name):
+        raise ExplorerError("The link names no answers: a name has 16 of the letters 0 to 9 and a to f.")
+    value = read_json(folder() / f"{name}.json")
+    if value is None:
+        raise ExplorerError("The answers of this link are no longer kept on this server; press Generate for new ones.")
+    if not _is_record(value) or digest(value)[:16] != name:
+        raise ExplorerError("The answers of this link are damaged; press Generate for new ones.")
+    return Record(**value)
+
+
+def _is_record(value: Any) -> bool:
+    """Whether a JSON value has the fields of a record, each of its type, and columns that are known."""
+    if not isinstance(value, dict) or set(value) != {one.name for one in fields(Record)}:
+        return False
+    if not all(isinstance(value[name], types) for name, types in _PLAIN.items()):
+        return False
+    for name in ("settings", "origin"):
+        cells = value[name]
+        if not isinstance(cells, dict) or not all(isinstance(text, str) for text in cells.values()):
+            return False
+    for name, types in _BY_COLUMN.items():
+        cells = value[name]
+        if not isinstance(cells, dict) or not set(cells) <= set(SHOWN):
+            return False
+        if not all(isinstance(cell, types) for cell in cells.values()):
+            return False
+    turns = value["before"]
+    if not isinstance(turns, list) or not all(_is_turn(turn) for turn in turns):
+        return False
+    ends = {"", *(end.value for end in End)}
+    return {"unpatched", "patched", "aligned"} <= set(value["texts"]) and set(value["ends"].values()) <= ends
+
+
+def _is_turn(turn: Any) -> bool:
+    """Whether a JSON value is [role, text]."""
+    return isinstance(turn, list) and len(turn) == 2 and all(isinstance(part, str) for part in turn)

@@ -1,0 +1,67 @@
+"""What an address sets on a page: by the page's own names and by those that all pages share, checked.
+
+if heed("share", {"1%": 0.01, "5%": 0.05}, FRACTION): …       # the address has set the control
+
+`?fraction=0.05`, `?ranking=attribution` and `?suite=redteam_eval` mean the same on every page, as in the Patch lab.
+What a page does not offer is said in one sentence.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import streamlit as st
+from streamlit.errors import StreamlitAPIException
+
+from explorer.ui.plain import plain
+
+T = TypeVar("T")
+
+FRACTION, RANKING, SUITE = "fraction", "ranking", "suite"
+"""Names that all pages share: a share of all neurons, 0 to 1; a ranking; a prompt suite, by its name in the run."""
+
+
+def heed(key: str, labels: Mapping[str, T], shared: str = "") -> bool:
+    """Set a control to what the address asks for; whether it did.
+
+    Args:
+        key: of the control, which is its name in the address too.
+        labels: what it offers, by what stands in the address for it.
+        shared: one of the shared names, that this control heeds as well; "" for none.
+    """
+    done = False
+    for name in dict.fromkeys((shared, key)):
+        asked = st.query_params.get(name) if name else None
+        if asked is None or (name == key and asked in labels):
+            continue
+        try:
+            del st.query_params[name]
+        except StreamlitAPIException:  # bound already: the address is the control's own
+            continue
+        found = _match(asked, labels)
+        if found is None:
+            offered = ", ".join(labels) if len(labels) <= 12 else f"{len(labels):,} others"
+            st.warning(
+                plain(f"The address asks for {name} “{asked[:40]}”, which is not offered here; there are {offered}."),
+                icon=":material/link_off:",
+            )
+        else:
+            st.session_state[key] = found[0]
+            done = True
+    return done
+
+
+def _match(asked: str, labels: Mapping[str, T]) -> tuple[T] | None:
+    """The value that a text stands for: by its label, by its name, or, of shares, the closest one."""
+    if asked in labels:
+        return (labels[asked],)
+    named = [value for value in labels.values() if str(value) == asked]
+    if named:
+        return (named[0],)
+    numbers = [value for value in labels.values() if isinstance(value, float)]
+    try:
+        wanted = float(asked)
+    except ValueError:
+        return None
+    if len(numbers) != len(labels) or not 0 < wanted <= 1:
+        return None
+    return (min(labels.values(), key=lambda value: abs(float(str(value)) - wanted)),)
