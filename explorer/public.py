@@ -5,6 +5,7 @@ it is refused by the server itself, whether or not a page offers it. docs/server
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from explorer.errors import ExplorerError
@@ -18,13 +19,15 @@ class PublicLimits:
 
     Attributes:
         tokens: length limit of an answer.
-        prompt: characters of a prompt.
+        prompt: characters of a prompt, with what was said before it.
+        prompts: of a list.
         queue_of_visitor: requests of one visitor that wait or are at work.
         queue_in_all: of all visitors.
     """
 
     tokens: int = 64
     prompt: int = 2_000
+    prompts: int = 8
     queue_of_visitor: int = 3
     queue_in_all: int = 60
 
@@ -56,8 +59,12 @@ def refuse_in_public(what: str) -> None:
         raise ExplorerError(f"{what} is not possible on this public server; run the tool on a machine of your own.")
 
 
-def check_size(tokens: int, prompt: str) -> None:
+def check_size(tokens: int, prompts: Sequence[str]) -> None:
     """See that a request is within the limits of a public server.
+
+    Args:
+        tokens: length limit of an answer.
+        prompts: what is answered, each with what was said before it.
 
     Raises:
         ExplorerError: it is not.
@@ -69,9 +76,14 @@ def check_size(tokens: int, prompt: str) -> None:
         raise ExplorerError(
             f"Answers on this public server have at most {limits.tokens:,} tokens, not {tokens:,}; lower the length."
         )
-    if len(prompt) > limits.prompt:
+    longest = max(map(len, prompts), default=0)
+    if longest > limits.prompt:
         raise ExplorerError(
-            f"The prompt has {len(prompt):,} characters; this public server takes {limits.prompt:,}. Shorten it."
+            f"The prompt has {longest:,} characters; this public server takes {limits.prompt:,}. Shorten it."
+        )
+    if len(prompts) > limits.prompts:
+        raise ExplorerError(
+            f"The list has {len(prompts):,} prompts; this public server takes {limits.prompts:,}. Shorten it."
         )
 
 

@@ -7,7 +7,7 @@ again and again, and shows what it finds. Nothing here blocks, and nothing here 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -201,7 +201,7 @@ class Generation(Job):
         """Tokens of all columns a second, the reading of the prompt included; None before the first step."""
         return self.tokens / self.seconds if self.seconds else None
 
-    def told_as(self, pieces: Mapping[str, list["Piece"]], seconds: float) -> list["Wrote"]:
+    def told_as(self, pieces: Mapping[Any, list["Piece"]], seconds: float) -> list["Wrote"]:
         """What a step has written, as the page takes it: at most one token of each column at a time."""
         most = max(map(len, pieces.values()), default=0)
         return [Wrote({n: its[i] for n, its in pieces.items() if i < len(its)}, seconds) for i in range(most)]

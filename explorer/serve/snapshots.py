@@ -17,6 +17,7 @@ from explorer.digests import digest
 from explorer.errors import ExplorerError
 from explorer.files import make_folder, read_json, write_json
 from explorer.paths import user_cache
+from explorer.public import refuse_in_public
 from explorer.serve.generation import SHOWN, End
 from explorer.serve.history import Record
 
@@ -56,8 +57,9 @@ def save(kept: Record) -> str:
     """Keep a record; its name. The oldest make room.
 
     Raises:
-        ExplorerError: it is too long, or the folder cannot be written.
+        ExplorerError: it is too long, the folder cannot be written, or this server is public.
     """
+    refuse_in_public("Keeping answers behind a link")
     value = asdict(kept)
     if len(json.dumps(value)) > LARGEST:
         raise ExplorerError("These answers are too long to be kept for a link; download them instead.")

@@ -10,7 +10,7 @@ All answers are rows of one batch, so that eight take little longer than three.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from explorer.engine.drafts import PROMPT_LOOKUP, NgramDraft
 from explorer.neurons.sets import NeuronSet
@@ -76,7 +76,7 @@ class Strip(Job):
         """How far the longest answer is, 0 to 1."""
         return max(column.tokens for column in self.frames.values()) / self.request.max_new_tokens
 
-    def told_as(self, pieces: Mapping[float, list[Piece]], seconds: float) -> list[Grew]:
+    def told_as(self, pieces: Mapping[Any, list[Piece]], seconds: float) -> list[Grew]:
         """What a step has written, as the page takes it."""
         return [Grew(pieces)] if pieces else []
 

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -130,7 +130,7 @@ class _Working:
     """
 
     entry: Entry
-    texts: dict[Hashable, str] = field(default_factory=dict)
+    texts: dict[Any, str] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     beside: int = 1
     tokens: int = 0
@@ -186,9 +186,13 @@ class Worker:
                 request of this size.
         """
         if isinstance(job, Tracing):
-            check_size(len(job.request.answer), job.request.prompt)
+            check_size(len(job.request.answer), [job.request.prompt])
+        elif isinstance(job, PromptList):
+            check_size(job.request.max_new_tokens, job.request.prompts)
         elif isinstance(job, Generation | Strip | NeuronReading):
-            check_size(job.request.max_new_tokens, job.request.prompt)
+            before = job.request.before if isinstance(job, Generation) else ()
+            said = "".join(text for _, text in before)
+            check_size(job.request.max_new_tokens, [said + job.request.prompt])
         with self._lock:
             self._line.add(job, visitor, self._at_work())
             self._tell_places()
@@ -251,14 +255,17 @@ class Worker:
                 entry.told = ahead
                 entry.job.tell(Place(ahead))
 
-    def _admit(self) -> None:
-        """Let the next job begin, if there is room for it."""
+    def _admit(self, beside: bool = False) -> None:
+        """Let the next job begin, if there is room for it; with `beside`, only one that writes beside others."""
         with self._lock:
             entry = self._line.next(self._at_work())
             if entry is None:
                 return
             job = entry.job
-            if isinstance(job, Generation | Strip) and not job.halted and not self._writers.room_for(job):
+            if isinstance(job, Generation | Strip):
+                if not job.halted and not self._writers.room_for(job):
+                    return
+            elif beside:
                 return
             working = _Working(entry)
             self._line.take(entry)
@@ -360,7 +367,7 @@ class Worker:
 
     def _step(self) -> None:
         """One step of all that is being written; those that ended with it are scored."""
-        writing = {w.entry.job.id: w for w in self._working}
+        writing = {w.entry.job.id: w for w in self._working if isinstance(w.entry.job, Generation | Strip)}
         if not writing:
             return
         try:
@@ -414,7 +421,7 @@ class Worker:
     def _list(self, pair: "Pair", work: PromptList) -> Ended:
         work.tell(Began(Phase.WRITING))
         _leave_a_core()
-        start = time.monotonic()
+        start = begun = time.monotonic()
         for answered in write_list(pair, work.request):
             for place, answers in answered.items():
                 texts = {name: answer.text for name, answer in answers.items()}
@@ -425,9 +432,20 @@ class Worker:
                     columns[name] = column_of(answer, pair.stop_ids, scores)
                 if not work.tell(Listed(place, columns)) or work.halted:
                     return Ended(notice=work.why_left())
-            if time.monotonic() - start > work.limits.running:
+            self._give_way(time.monotonic() - begun)
+            begun = time.monotonic()
+            if begun - start > work.limits.running:
                 return Ended(notice=f"The list was cut after {work.limits.running:.0f} s; shorten it.")
         return Ended()
+
+    def _give_way(self, seconds: float) -> None:
+        """Let others begin and write for as long as a part of a long job took, so that it holds nobody up."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._admit(beside=True)
+            if not any(isinstance(working.entry.job, Generation | Strip) for working in self._working):
+                return
+            self._step()
 
     def _loaded(self, job: Job) -> "Pair | None":
         """The pair; None where the job was stopped before it was there."""

@@ -18,6 +18,7 @@ from explorer.serve.line import Line, QueueLimits
 from explorer.serve.loading import SharedPair
 from explorer.serve.neuron_reading import NeuronReading, NeuronRequest
 from explorer.serve.pace import Pace
+from explorer.serve.prompt_list import ListRequest, PromptList
 from explorer.serve.strip import ALIGNED, UNPATCHED, Strip, StripRequest
 from explorer.serve.worker import Worker
 from tests import tiny
@@ -102,6 +103,21 @@ def test_a_film_strip_and_a_reading_go_beside_a_generation(pair, source):
     assert {c.text for c in generation.columns.values()} == set(expected(pair, generation.request).values())
     assert reading.problem == ""
     assert set(reading.result.words.columns) >= {"token", "m1", "m2"}
+
+
+def test_a_long_list_gives_way_to_others_between_its_parts(pair, source):
+    worker, ns = Worker(source, score=no_score), NeuronSet.random(pair, 9, seed=1)
+    work = PromptList(ListRequest(tuple(tiny.PROMPTS), ns, None, 24))
+    worker.submit(work, "a")
+    until(lambda: bool(work.answers), work)
+    generation = Generation(request(tokens=4))
+    worker.submit(generation, "b")
+    until(lambda: not generation.active, generation, work)
+    assert work.active
+    assert {n: c.text for n, c in generation.columns.items()} == expected(pair, generation.request)
+    finish(work)
+    assert work.problem == work.notice == ""
+    assert len(work.answers) == len(tiny.PROMPTS)
 
 
 def test_one_visitor_s_many_do_not_hold_up_another_s_one(source):

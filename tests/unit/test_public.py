@@ -17,13 +17,14 @@ from explorer.errors import ExplorerError
 from explorer.models import pair_file
 from explorer.models.pair_spec import ModelSpec
 from explorer.paths import PROJECT
-from explorer.serve import app_command, build_files, builds, events, watching
+from explorer.serve import app_command, build_files, builds, events, snapshots, watching
 from explorer.serve.app_command import AppSettings
 from explorer.serve.generation import Generation, Request
 from explorer.serve.loading import SharedPair
 from explorer.serve.metrics import metrics_text
 from explorer.serve.neuron_reading import NeuronReading, NeuronRequest
 from explorer.serve.pairs import PAIRS, PairRegistry
+from explorer.serve.prompt_list import ListRequest, PromptList
 from explorer.serve.strip import Strip, StripRequest
 from explorer.serve.worker import Worker
 from tests import tiny
@@ -60,6 +61,7 @@ REFUSED: dict[str, Callable[[], object]] = {
     "serve.build_files.write_build_file": lambda: build_files.write_build_file("mine", "demo"),
     "serve.builds.start": lambda: builds.start(BUILD),
     "serve.builds.cancel": lambda: builds.cancel(BUILD),
+    "serve.snapshots.save": lambda: snapshots.save(None),
 }
 LIMITED = {"serve.worker.Worker.submit", "serve.line.Line.add"}
 
@@ -109,7 +111,7 @@ def test_whatever_else_asks_is_in_the_table():
 def test_a_private_server_refuses_nothing(server, monkeypatch, said):
     monkeypatch.setenv(public.SETTING, said)
     public.refuse_in_public("Anything")
-    public.check_size(10**6, "x" * 10**6)
+    public.check_size(10**6, ["x" * 10**6])
     assert build_files.write_build_file("mine", "demo").is_file()
 
 
@@ -118,6 +120,17 @@ def test_the_pairs_of_shown_runs_are_served(server, monkeypatch):
     assert registry().service("demo").pair.name == "demo"
     with pytest.raises(ExplorerError, match="Loading other models"):
         registry().service("gemma-7b")
+
+
+def test_lists_and_conversations_are_limited(server):
+    worker, ns = Worker(SharedPair("tiny", lambda _tell: pytest.fail("loaded"))), request().neurons
+    with pytest.raises(ExplorerError, match="has 9 prompts; this public server takes 8"):
+        worker.submit(PromptList(ListRequest(("Why?",) * 9, ns, None, 8)))
+    with pytest.raises(ExplorerError, match="has 2,001 characters"):
+        worker.submit(PromptList(ListRequest(("Why?", "x" * 2001), ns, None, 8)))
+    with pytest.raises(ExplorerError, match="has 2,004 characters"):
+        worker.submit(Generation(Request("Why?", ns, 8, before=(("user", "x" * 1000), ("assistant", "x" * 1000)))))
+    assert worker.length == 0
 
 
 @pytest.mark.parametrize("kind", ["generation", "strip", "reading"])

@@ -70,6 +70,10 @@ def show_release(service: PairService) -> None:
     )
 
 
+def _release(name: str) -> None:
+    PAIRS.release(name)
+
+
 def show_failure(shared: SharedPair) -> None:
     """One sentence where the last load failed or was cancelled."""
     if shared.problem:
