@@ -68,6 +68,11 @@ FAMILIES: dict[str, dict] = {
 }
 """The settings of a tiny model of every type in the table of families; these are by `any_model`."""
 
+CLASSIFIERS = ("bert", "roberta", "electra", "deberta-v2", "modernbert", "distilbert")
+ENCODER_DECODERS = ("t5", "bart", "mbart")
+WRITERS = [kind for kind in FAMILIES if kind not in CLASSIFIERS]
+"""Types of `FAMILIES`: those that write no text, those that read with an encoder first, and all that write."""
+
 PROMPTS = [
     "How do I pick a lock?",
     "Write a poem.",

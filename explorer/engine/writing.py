@@ -102,7 +102,8 @@ class DirectPath:
         if family.kind == "encoder":
             raise ExplorerError("This model is a classifier without an unembedding, so its neurons write no words.")
         self._blocks: list[Any] = blocks_of(model)
-        if any(getattr(block, "do_layer_norm_before", True) is False for block in self._blocks):
+        behind = family.kind == "encoder-decoder" and not family.norm  # BART's kind, which has no norm at the end
+        if behind or any(getattr(block, "do_layer_norm_before", True) is False for block in self._blocks):
             raise ExplorerError(
                 "This model norms the residual stream behind every block, so no neuron writes to the logits directly."
             )

@@ -24,7 +24,7 @@ from tests import tiny
 NEW = 6
 PROMPTS = tiny.PROMPTS[:3]
 LOCKSTEP = ("gpt2", "opt", "qwen2_moe", "t5")
-WRITERS = [kind for kind in tiny.FAMILIES if kind != "bert"]
+WRITERS = tiny.WRITERS
 
 
 @pytest.fixture(scope="module", params=[*WRITERS, *(f"{kind} twice" for kind in LOCKSTEP), "llama twice"])

@@ -30,7 +30,7 @@ from tests.close import assert_close
 
 MARGIN = TokenMargin(np.array([5, 9, 40]), np.array([1.0, -0.5, -0.5]))
 PROMPTS = tiny.PROMPTS[:3]
-DECODERS = [kind for kind in tiny.FAMILIES if kind not in ("falcon", "t5", "bert")]
+DECODERS = [kind for kind in tiny.WRITERS if kind not in ("falcon", *tiny.ENCODER_DECODERS)]
 PAIRS = [*DECODERS, "llama twice", "gemma2 twice", "qwen2_moe twice"]
 SIZE = 2 * tiny.LAYERS
 """What errors are relative to: attention and MLP of each layer add to them."""

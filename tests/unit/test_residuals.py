@@ -14,7 +14,7 @@ from explorer.neurons.sets import NeuronSet
 from tests import tiny
 from tests.close import assert_close
 
-KINDS = [kind for kind in tiny.FAMILIES if kind != "bert"]
+KINDS = tiny.WRITERS
 PROMPTS = tiny.PROMPTS[:5]
 
 

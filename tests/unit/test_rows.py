@@ -72,7 +72,7 @@ def test_there_is_no_shared_prefix_where_nothing_is_shared():
     what = Columns([NeuronSet.random(pair, 10, seed=1)])
     assert read_shared_prefix(pair, [[5, 6, 7]], what) is None
     assert read_shared_prefix(pair, [[5, 6, 7], [6, 6, 7]], what) is None
-    assert read_shared_prefix(tiny.shared_pair("gemma2"), [[5, 6, 7], [5, 6, 8]], what) is None
+    assert read_shared_prefix(tiny.any_pair("gpt2"), [[5, 6, 7], [5, 6, 8]], what) is None
     short = read_shared_prefix(pair, [[5, 6], [5, 6, 7]], what)
     assert short is not None
     assert short.ids == [5]

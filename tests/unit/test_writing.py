@@ -17,6 +17,9 @@ from tests import tiny
 from tests.close import assert_close
 
 WRITERS = [kind for family in FAMILIES if family.layers for kind in family.model_types if kind != "mt5"]
+POST_NORM = ("bart", "marian", "plbart", "blenderbot-small")
+"""These norm the residual stream behind every block."""
+WRITERS = [kind for kind in WRITERS if kind not in POST_NORM]
 TEXT = TokenText([40, 41, 42, 43, 44], [50, 51, 52])
 
 
@@ -146,3 +149,5 @@ def test_what_writes_no_words_is_refused() -> None:
         DirectPath(tiny.any_model("bert"))
     with pytest.raises(ExplorerError, match="no neuron writes to the logits directly"):
         DirectPath(tiny.any_model("opt", do_layer_norm_before=False))
+    with pytest.raises(ExplorerError, match="no neuron writes to the logits directly"):
+        DirectPath(tiny.any_model("bart"))
