@@ -21,11 +21,11 @@ def put_in_place(half: Path, target: Path) -> None:
         OSError: the file system refuses; `target` is then as it was.
     """
     old = old_of(target)
-    _remove(old)
+    remove(old)
     if not (target.is_symlink() or target.exists()):
         os.replace(half, target)
     elif _exchange(half, target):
-        _remove(half)  # it holds what was there
+        remove(half)  # it holds what was there
     else:
         _replace_in_two_steps(half, target, old)
 
@@ -40,7 +40,7 @@ def _replace_in_two_steps(half: Path, target: Path, old: Path) -> None:
             if last:
                 mend(target.parent)
                 raise
-    _remove(old)
+    remove(old)
 
 
 def mend(folder: Path) -> None:
@@ -72,7 +72,7 @@ def _exchange(one: Path, other: Path) -> bool:
     return False
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
     """Remove a folder and all in it; of a link, the link alone."""
     if folder.is_symlink():
         folder.unlink()

@@ -17,7 +17,7 @@ from explorer.digests import sha256_file
 from explorer.files import check_name, make_folder, whole, writing
 from explorer.neurons.ranking import Ranking
 from explorer.runs.format import MANIFEST, SCHEMA_VERSION, TABLES, TENSORS
-from explorer.runs.publishing import mend, put_in_place
+from explorer.runs.publishing import mend, put_in_place, remove
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,7 @@ class RunWriter:
         """
         half = target.with_name(f".{target.name}-half")
         with writing(target):
-            shutil.rmtree(half, ignore_errors=True)
+            remove(half)
             mend(target.parent)
             for part, suffix in ((TENSORS, "*.safetensors"), (TABLES, "*.parquet")):
                 (half / part).mkdir(parents=True)
