@@ -308,7 +308,7 @@ def _shrunk(config_class: Any, settings: dict[str, Any], special: dict[str, Any]
         if name in special:
             given[name] = special[name]
         elif hasattr(value, "model_type") and hasattr(value, "to_dict"):
-            given[name] = _shrunk(type(value), settings, special)
+            given[name] = _shrunk(type(value), settings, {} if "Vision" in type(value).__name__ else special)
         elif name in settings and not isinstance(value, (list, tuple, dict)):
             given[name] = settings[name]
     return config_class(**given)
