@@ -169,6 +169,7 @@ SMALL: dict[str, Any] = {
     "attention_dropout": 0.0,
     "num_mem_blocks": 1,
     "depth": 1,
+    "embed_dim": 32,
     "out_hidden_size": 32,
     "num_position_embeddings": 16,
     "image_size": 16,
