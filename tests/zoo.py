@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from explorer.models.loader import decoder_class
+
 _QWEN4 = {
     "indexer_n_heads": 2,
     "indexer_kv_heads": 1,
@@ -166,6 +168,10 @@ SMALL: dict[str, Any] = {
     "hidden_dropout": 0.0,
     "attention_dropout": 0.0,
     "num_mem_blocks": 1,
+    "depth": 1,
+    "embed_dim": 32,
+    "out_hidden_size": 32,
+    "num_position_embeddings": 16,
     "image_size": 16,
     "patch_size": 8,
     "is_decoder": True,
@@ -183,7 +189,10 @@ ATTEMPTS: tuple[dict[str, Any], ...] = (
 )
 """What is changed in `SMALL`, one attempt after another, until a model can be built and run."""
 
+_MROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}}
+
 SPECIAL: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"), _MROPE),
     "bamba": {"attn_layer_indices": [1, 3]},
     "bailing_hybrid": {"layer_group_size": 2},
     "cohere_compass_text": {"rope_parameters": dict.fromkeys(("full_attention", "sliding_attention"))},
@@ -219,11 +228,32 @@ SPECIAL: dict[str, dict[str, Any]] = {
 _KEPT = ("audio_config",)
 
 
+SEEING = (
+    "aria",
+    "aya_vision",
+    "cohere2_vision",
+    "deepseek_vl",
+    "exaone4_5",
+    "idefics3",
+    "internvl",
+    "llava",
+    "llava_onevision",
+    "mistral3",
+    "paligemma",
+    "qwen2_5_vl",
+    "qwen2_vl",
+    "qwen3_vl",
+    "qwen3_vl_moe",
+    "smolvlm",
+)
+"""Models that also see, and are in no list of language models."""
+
+
 def types() -> list[str]:
-    """Every type that transformers makes a causal language model of, by name."""
+    """Every type that transformers makes a causal language model of, and `SEEING`, by name."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    return sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    return sorted({*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *SEEING})
 
 
 def tiny_model(kind: str, seed: int = 0) -> Any:
@@ -254,11 +284,9 @@ def tiny_config(kind: str, changes: dict[str, Any]) -> Any:
 
 
 def _build(kind: str, attempt: dict[str, Any], seed: int) -> Any:
-    from transformers import AutoModelForCausalLM
-
     torch.manual_seed(seed)
     config = tiny_config(kind, attempt)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation=None)
+    model = decoder_class(kind).from_config(config)
     size = sum(p.numel() for p in model.parameters())
     if size > 8_000_000:
         raise ValueError(f"{kind} is not tiny: {size:,} weights")
@@ -281,7 +309,7 @@ def _shrunk(config_class: Any, settings: dict[str, Any], special: dict[str, Any]
         if name in special:
             given[name] = special[name]
         elif hasattr(value, "model_type") and hasattr(value, "to_dict"):
-            given[name] = _shrunk(type(value), settings, special)
+            given[name] = _shrunk(type(value), settings, {} if "Vision" in type(value).__name__ else special)
         elif name in settings and not isinstance(value, (list, tuple, dict)):
             given[name] = settings[name]
     return config_class(**given)

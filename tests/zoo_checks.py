@@ -201,6 +201,10 @@ def check_scaled_weights(pair: Pair) -> None:
     """Factors of neurons do what factors in the weights behind them do, whatever is hooked."""
     model = _copy(pair.backbone1)
     assert pair.scale2 is not None
+    places = [path for own in family_of(model).parts for path in own]
+    weights = [p for n, p in model.named_parameters(remove_duplicate=False) if any(f".{path}." in n for path in places)]
+    if len({id(p) for p in weights}) < len(weights):
+        return  # layers share weights: what is done to one layer's neurons cannot be done to its weights alone
     for layer, factors in zip(neuron_layers(model), pair.scale2, strict=True):
         _scale(layer, factors[: own_width(layer)])
     ids = torch.tensor([pair.encode(PROMPTS[0])])

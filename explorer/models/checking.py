@@ -14,7 +14,7 @@ from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
 from explorer.models.joined import JoinedLayer
 from explorer.models.layers import neuron_layers
-from explorer.models.ragged import PaddedLayer
+from explorer.models.ragged import PaddedLayer, own_width
 from explorer.models.structure import read_probe
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def check_structure(model: "PreTrainedModel") -> None:
         )
         _check_parts(model, ids)
         _check_positions(model, ids, plain)
+        _check_state(model, ids)
+    _check_gradients(model, ids)
 
 
 def is_close(got: torch.Tensor, wanted: torch.Tensor) -> bool:
@@ -100,6 +102,42 @@ def _check_positions(model: "PreTrainedModel", ids: torch.Tensor, plain: torch.T
         model,
         "count the positions of a text otherwise than they are counted while text is generated, so that they would "
         "write with one model and be read with another",
+    )
+
+
+def _check_state(model: "PreTrainedModel", ids: torch.Tensor) -> None:
+    """Nothing of a text stays in the model's own modules, where the next text's rows would meet it."""
+
+    def kept() -> dict[tuple[str, str], torch.Tensor]:
+        return {
+            (name, attribute): value.clone()
+            for name, module in model.named_modules()
+            for attribute, value in vars(module).items()
+            if isinstance(value, torch.Tensor)
+        }
+
+    read_probe(model, ids)
+    first = kept()
+    read_probe(model, ids.flip(0) + 1)
+    second = kept()
+    same = first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    _refuse_unless(same, model, "keep the state of a text in their own modules, where rows of a batch cannot be chosen")
+
+
+@torch.inference_mode(False)
+def _check_gradients(model: "PreTrainedModel", ids: torch.Tensor) -> None:
+    """Gradients reach every layer's neurons: what attribution needs."""
+    layers = neuron_layers(model)
+    masks = [torch.zeros(layer.width, device=layer.device, requires_grad=True) for layer in layers]
+    with torch.enable_grad(), neuron_hooks(model, lambda layer, h: h * (1 + masks[layer].to(h))):
+        total = read_probe(model, ids.clone()).logits.float().square().sum()
+        try:
+            found = torch.autograd.grad(total, masks, allow_unused=True)
+        except RuntimeError:  # a backward pass of the family's own
+            found = (None,) * len(masks)
+    reached = [gradient is not None or not own_width(layer) for gradient, layer in zip(found, layers, strict=True)]
+    _refuse_unless(
+        all(reached), model, "let no gradient reach their neurons, so that nothing can be attributed to them"
     )
 
 

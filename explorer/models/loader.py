@@ -54,10 +54,11 @@ class Loader:
         folder = model_folder(spec.base, spec.revision, progress)
         check_own_code(folder, spec.base)
         config = read_json_file(folder / CONFIG, f"The model “{spec.base}”")
-        family = family_named(str(config.get("model_type")))
+        model_type = str(config.get("model_type"))
+        family = family_named(model_type)
         if family is not None and family.kind == "encoder" and config.get("is_decoder") is True:
             family = None  # built to write text, from left to right
-        model = self._read(folder, spec.base, family)
+        model = self._read(folder, spec.base, family, _auto_class(family, model_type))
         check_in_memory(model, spec.base)
         model.eval()
         if reads_one_kv_head_on_gpu(model):
@@ -94,6 +95,7 @@ class Loader:
             options.setdefault("device_map", {"": self.device})  # quantised weights cannot be moved afterwards
         return options
 
+<<<<<<< HEAD
     def _whole(self, folder: Path) -> dict[str, Any]:
         """The `device_map` of a model that lies on one device: weights are read straight to it."""
         if self.device_map is not None or self.quantisation:
@@ -108,6 +110,12 @@ class Loader:
         if options.get("device_map") == {"": "cpu"}:
             del options["device_map"]
         auto = _auto_class(family.kind if family else "decoder")
+=======
+    def _read(self, folder: Path, place: str, family: Family | None, auto: Any) -> "PreTrainedModel":
+        from transformers.utils import logging
+
+        options = self.options()
+>>>>>>> zoo
         logging.disable_progress_bar()
         said = logging.get_verbosity()
         logging.set_verbosity(logging.CRITICAL)  # what it would say of missing keys is said below, in a sentence
@@ -228,10 +236,22 @@ def check_keys(info: dict[str, Any], place: str, family: Family | None) -> None:
         )
 
 
-def _auto_class(kind: str) -> Any:
-    """The class of transformers that loads models of a kind."""
+def _auto_class(family: Family | None, model_type: str) -> Any:
+    """The class of transformers that loads a model of a type."""
     import transformers
 
+    kind = family.kind if family else "decoder"
     if kind == "encoder-decoder":
         return transformers.AutoModelForSeq2SeqLM
-    return transformers.AutoModelForSequenceClassification if kind == "encoder" else transformers.AutoModelForCausalLM
+    return transformers.AutoModelForSequenceClassification if kind == "encoder" else decoder_class(model_type)
+
+
+def decoder_class(model_type: str) -> Any:
+    """The class of transformers that loads a decoder: a language model, or one that also sees."""
+    import transformers
+    from transformers.models.auto import modeling_auto
+
+    sees = model_type in modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+    if sees and model_type not in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return transformers.AutoModelForImageTextToText
+    return transformers.AutoModelForCausalLM

@@ -6,7 +6,6 @@ texts of unlike length, against reading the whole texts anew. What is not right 
 (`recomputing.py`): slow, and exact.
 """
 
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,17 +23,24 @@ _LENGTHS = (24, 9, 17)
 _KEPT = (2, 0, 0, 1)
 """The rows that go on after the first step: all moved, one doubled."""
 
-_right: "weakref.WeakKeyDictionary[PreTrainedModel, bool]" = weakref.WeakKeyDictionary()
+_right: dict[tuple[type, str, str], bool] = {}
+"""What has been tried, by the build of the model: the two models of a pair are decoded in one and the same form."""
+
+_NOT_BUILD = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures")
+"""Settings that say nothing of how a model computes; token ids are others."""
 
 
 def caches_rows(module: "PreTrainedModel") -> bool:
     """Whether the rows of this model's cache can be chosen, and its texts be padded at the left."""
     if is_known(module):
         return True
-    if module not in _right:
+    settings = module.config.to_dict().items()
+    build = repr([(k, v) for k, v in settings if k not in _NOT_BUILD and not k.endswith("_token_id")])
+    key = (type(module), build, str(module.dtype))
+    if key not in _right:
         with torch.inference_mode():
-            _right[module] = _is_right(module)
-    return _right[module]
+            _right[key] = _is_right(module)
+    return _right[key]
 
 
 def select_rows(cache: Any, index: torch.Tensor) -> None:
