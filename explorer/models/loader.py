@@ -95,7 +95,6 @@ class Loader:
             options.setdefault("device_map", {"": self.device})  # quantised weights cannot be moved afterwards
         return options
 
-<<<<<<< HEAD
     def _whole(self, folder: Path) -> dict[str, Any]:
         """The `device_map` of a model that lies on one device: weights are read straight to it."""
         if self.device_map is not None or self.quantisation:
@@ -103,19 +102,12 @@ class Loader:
         device = whole_device(folder, self.dtype) if self.device == "auto" else self.device
         return {"device_map": {"": device}} if device else {}
 
-    def _read(self, folder: Path, place: str, family: Family | None) -> "PreTrainedModel":
+    def _read(self, folder: Path, place: str, family: Family | None, auto: Any) -> "PreTrainedModel":
         from transformers.utils import logging
 
         options = self.options() | self._whole(folder)
         if options.get("device_map") == {"": "cpu"}:
             del options["device_map"]
-        auto = _auto_class(family.kind if family else "decoder")
-=======
-    def _read(self, folder: Path, place: str, family: Family | None, auto: Any) -> "PreTrainedModel":
-        from transformers.utils import logging
-
-        options = self.options()
->>>>>>> zoo
         logging.disable_progress_bar()
         said = logging.get_verbosity()
         logging.set_verbosity(logging.CRITICAL)  # what it would say of missing keys is said below, in a sentence
