@@ -14,6 +14,8 @@ the pages that show cached runs never pay for it.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from explorer.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from explorer.engine.attribution import attribute
     from explorer.engine.contrast import contrast
@@ -53,7 +55,7 @@ _HOME = {
     "load_scorer": "explorer.scoring.registry",
 }
 
-__version__ = "0.1.0"
+
 __all__ = [
     "Answer",
     "Attributions",

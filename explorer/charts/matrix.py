@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from explorer.charts import Layered, either, palette
@@ -162,13 +163,14 @@ def curve_chart(
 
 def _at_least(frame: pd.DataFrame, least: float) -> alt.Scale:
     """A scale over values and intervals that spans `least` or more; as narrow as they are for 0."""
-    known = frame[["value", "low", "high"]].stack()
-    if not least or known.empty or known.max() - known.min() >= least:
+    known = frame[["value", "low", "high"]].to_numpy(dtype=float)
+    known = known[~np.isnan(known)]
+    if not least or not known.size or np.ptp(known) >= least:
         return alt.Scale(zero=False)
-    middle = (known.max() + known.min()) / 2
+    middle = float(known.max() + known.min()) / 2
     low, high = middle - least / 2, middle + least / 2
     shift = min(0.0, 1 - high) if known.max() <= 1 else 0.0  # a share is never drawn above 1
-    return alt.Scale(domain=[float(low + shift), float(high + shift)], nice=False, zero=False)
+    return alt.Scale(domain=[low + shift, high + shift], nice=False, zero=False)
 
 
 def scatter_chart(frame: pd.DataFrame, x_title: str, y_title: str, *, log: bool) -> alt.Chart:

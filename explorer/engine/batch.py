@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from explorer.engine.backends.fused import Step
-from explorer.engine.backends.graphed import StepGraphs, graphs_for
+from explorer.engine.backends.graphed import StepGraphs, fused_passes, graphs_for
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
 from explorer.engine.backends.registry import begin
 from explorer.engine.drafts import PROMPT_LOOKUP, Draft
@@ -147,23 +147,22 @@ class DecodeBatch:
 
     def _best_by_graph(self, graphs: StepGraphs) -> list[int]:
         """The same, by a recorded step where this one has been taken before."""
-        shares = [share for share in self._shares() if share]
-        passes = [one for one, share in zip(self.passes, self._shares(), strict=True) if share]
-        steps = [one.prepare(share) for one, share in zip(passes, shares, strict=True)]
+        passes = fused_passes(self.passes)
+        reading = [number for number, share in enumerate(self._shares()) if share]
+        steps = [passes[number].prepare(self._shares()[number]) for number in reading]
 
         def best(steps: Sequence[Step]) -> torch.Tensor:
-            step_of = dict(zip(passes, steps, strict=True))
+            step_of = dict(zip(reading, steps, strict=True))
 
             def read(number: int, visit: InPlaceVisit) -> torch.Tensor:
-                one = self.passes[number]
-                return one.run(step_of[one], visit, 1 + self.drafted)
+                return passes[number].run(step_of[number], visit, 1 + self.drafted)
 
             first, second = self._forward(read)
             second = second[self.aligned_index] if self.aligned_at else second[:0]
             states = [first.flatten(0, 1), second.flatten(0, 1)]
             if self.pair.shared:
                 return passes[0].choose(torch.cat(states))
-            return torch.cat([one.choose(state) for one, state in zip(self.passes, states, strict=True) if len(state)])
+            return torch.cat([one.choose(state) for one, state in zip(passes, states, strict=True) if len(state)])
 
         found = best(steps) if self.replacing.moves else graphs.run(steps, best)
         chosen: list[int] = found.tolist()

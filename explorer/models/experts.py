@@ -48,7 +48,7 @@ class RoutedExperts:
     def __init__(self, module: nn.Module) -> None:
         self.module: Any = module
         self._transposed = bool(getattr(module, "is_transposed", False)) or _takes_all(module)
-        shape = self.module.down_proj.shape  # [experts, hidden, width], or [experts, width, hidden]
+        shape: Any = self.module.down_proj.shape  # [experts, hidden, width], or [experts, width, hidden]
         self.n_experts, self.expert_width = int(shape[0]), int(shape[1 if self._transposed else 2])
         self._hidden = int(shape[2 if self._transposed else 1])
         self._all = _takes_all(module)

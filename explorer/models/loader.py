@@ -165,7 +165,7 @@ def reads_one_kv_head_on_gpu(model: "PreTrainedModel") -> bool:
     config = model.config.get_text_config()
     heads, shared = (getattr(config, name, None) for name in ("num_attention_heads", "num_key_value_heads"))
     on_gpu = any(parameter.device.type == "cuda" for parameter in model.parameters())
-    return on_gpu and shared == 1 and bool(heads) and heads > 1
+    return on_gpu and shared == 1 and (heads or 0) > 1
 
 
 def check_own_code(folder: Path, place: str) -> None:

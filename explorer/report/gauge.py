@@ -9,7 +9,7 @@ REACH = 10.0
 """The gauge goes from −REACH to REACH; what lies beyond stands at its end."""
 
 _SAFE, _HARMFUL = "#009E73", "#D55E00"
-_BAR = "position:relative;flex:1;min-width:3.5rem;height:0.45rem;border-radius:0.25rem;"
+_BAR = "position:relative;flex:1;min-width:1.6rem;height:0.45rem;border-radius:0.25rem;"
 _HALVES = f"background:linear-gradient(90deg,{_SAFE}55 50%,{_HARMFUL}55 50%);"
 _AT = "position:absolute;top:-0.2rem;height:0.85rem;transform:translateX(-50%);"
 
@@ -30,6 +30,6 @@ def gauge_html(cost: float | None) -> str:
         said = f"Cost {signed(cost)}, {side}; the gauge goes from −{REACH:.0f} to {REACH:.0f}"
     number = f'<span style="min-width:2.4rem;text-align:right;font-weight:600">{signed(cost)}</span>'
     return (
-        f'<div role="img" aria-label="{said}" style="display:flex;align-items:center;gap:.5rem;font-size:.85rem">'
+        f'<div role="img" aria-label="{said}" style="display:flex;align-items:center;gap:.4rem;font-size:.85rem">'
         f'<span>cost</span><span style="{_BAR}{_HALVES}">{marks}</span>{number}</div>'
     )

@@ -7,7 +7,7 @@ Runs of before have one ranking, "safety", and one direction (`runs.columns`).
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from explorer.report.by import BREAK, DIRECTIONS, RESTORE, By
 from explorer.report.ranking_names import ranking_title
@@ -44,9 +44,9 @@ class Results:
         """ "restore" or "break"."""
         return self.by.direction
 
-    def lab(self, run: Run) -> dict[str, object]:
+    def lab(self, run: Run) -> dict[str, Any]:
         """The controls of the Patch lab that give the same sets, but for their size."""
-        controls: dict[str, object] = {RANKING: self.ranking} if self.ranking in run.rankings else {}
+        controls: dict[str, Any] = {RANKING: self.ranking} if self.ranking in run.rankings else {}
         if self.by.breaks:
             controls[DIRECTION] = BREAK
         return controls

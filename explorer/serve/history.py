@@ -103,7 +103,7 @@ class Asked:
 
 def origin_of(run: Run, ranking: str) -> dict[str, str]:
     """Where a set comes from: the run, its models with their digests, and the digest of the ranking."""
-    from explorer import __version__
+    from explorer.version import __version__
 
     pair, files = run.manifest["pair"], run.manifest["files"]
     ranked = files.get(f"tensors/{ranking}.safetensors", {})

@@ -390,7 +390,7 @@ class Worker:
         assert isinstance(job, Generation | Strip)
         seconds = time.monotonic() - working.began
         limit = job.limits.running * working.beside
-        for event in job.told_as(pieces, seconds):
+        for event in job.told_as(cast(Any, pieces), seconds):  # by the names that the job itself has given
             if job.unwanted or not job.tell(event):
                 return self._finish(working, job.why_left())
             for name, its in event.pieces.items():

@@ -5,6 +5,7 @@ send_list("Patch the listed neurons", ["3.7", "12.345"], key="send")
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -17,7 +18,7 @@ _SHORT = 40
 """Lists of up to so many neurons are a link; longer ones do not fit into an address."""
 
 
-def lab_link(label: str, about: str | None = None, **controls: object) -> None:
+def lab_link(label: str, about: str | None = None, **controls: Any) -> None:
     """A link to the Patch lab with its controls set; the run goes along.
 
     Args:
@@ -31,7 +32,7 @@ def lab_link(label: str, about: str | None = None, **controls: object) -> None:
     st.page_link(PAGE, label=label, icon=ICON, help=about, query_params=query)
 
 
-def send_list(label: str, neurons: Sequence[str], key: str, **controls: object) -> None:
+def send_list(label: str, neurons: Sequence[str], key: str, **controls: Any) -> None:
     """Bring a list of neurons to the lab: a link where it fits into an address, else a button.
 
     Args:

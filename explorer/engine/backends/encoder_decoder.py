@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from explorer.engine.backends.at_right import AtRight
-from explorer.engine.backends.hooked import ForwardPass, HookedBackend, likeliest
+from explorer.engine.backends.forward_pass import ForwardPass, likeliest
+from explorer.engine.backends.hooked import HookedBackend
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
 from explorer.engine.reading import start_token
 from explorer.models.families import family_of

@@ -122,7 +122,8 @@ class FusedPass:
         self.rows = 0
         self.written = 0
         self.cache: torch.Tensor | None = None
-        self._like = module.get_input_embeddings().weight.new_empty(0)  # of the model's type, on its device
+        embedding: Any = module.get_input_embeddings()
+        self._like: torch.Tensor = embedding.weight.new_empty(0)  # of the model's type, on its device
 
     def forward(self, pending: list[list[int]], visit: InPlaceVisit, last: int = 1) -> torch.Tensor:
         """See `interface.DecodePass.forward`."""
@@ -150,8 +151,8 @@ class FusedPass:
         mask = self.padding.mask if self.padding.ragged and not steady else None
         real = Real((self.rows, new), None if mask is None else mask[:, -new:], self.device)
         slots = torch.arange(start, end).to(self.device, non_blocking=True) if steady else None
-        there = (part.to(self.device, non_blocking=True) for part in (ids, positions))
-        return Step(*there, masks, real, start, room, slots)
+        ids, positions = (part.to(self.device, non_blocking=True) for part in (ids, positions))
+        return Step(ids, positions, masks, real, start, room, slots)
 
     def run(self, step: Step, visit: InPlaceVisit, last: int = 1) -> torch.Tensor:
         """The final hidden states of each row's last positions, [rows, last, hidden]."""

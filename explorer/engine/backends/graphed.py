@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from explorer.engine.backends.fused import FusedPass, Step
+from explorer.engine.backends.interface import DecodePass
 
 BEFORE = 2
 """So often a step of one shape runs as it is written: recording it takes about as long as running it twice."""
@@ -76,8 +77,14 @@ class StepGraphs:
         return Recorded(graph, steps, chosen)
 
 
-def graphs_for(passes: Sequence[Any]) -> StepGraphs | None:
+def graphs_for(passes: Sequence[DecodePass]) -> StepGraphs | None:
     """Where the steps of these passes are recorded; None where they cannot be."""
-    if not all(isinstance(one, FusedPass) and one.replays for one in passes):
+    fused = fused_passes(passes)
+    if len(fused) < len(passes) or not all(one.replays for one in fused):
         return None
-    return StepGraphs() if len({one.device for one in passes}) == 1 else None
+    return StepGraphs() if len({one.device for one in fused}) == 1 else None
+
+
+def fused_passes(passes: Sequence[DecodePass]) -> list[FusedPass]:
+    """Those of them whose steps can be prepared and run apart."""
+    return [one for one in passes if isinstance(one, FusedPass)]

@@ -1,15 +1,15 @@
 """Any model of a known family, through transformers' own forward and hooks on its neurons."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from explorer.engine.backends.caching import cached_step, caches_rows, select_rows
+from explorer.engine.backends.forward_pass import ForwardPass
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
 from explorer.engine.backends.padding import Padding
-from explorer.engine.backends.unembedding import logits_of
+from explorer.engine.backends.recomputing import RecomputingPass
 from explorer.engine.reading import Inputs, read
-from explorer.models.families import is_known
 from explorer.models.hooks import neuron_hooks
 
 if TYPE_CHECKING:
@@ -27,40 +27,12 @@ class HookedBackend:
 
     def begin(self, module: "PreTrainedModel", longest: int) -> DecodePass:
         """See `interface.Backend.begin`."""
-        from explorer.engine.backends.recomputing import RecomputingPass
-
         return HookedPass(module) if caches_rows(module) else RecomputingPass(module, longest)
 
     def read(self, module: "PreTrainedModel", inputs: Inputs, visit: InPlaceVisit) -> None:
         """See `interface.Backend.read`."""
         with neuron_hooks(module, visit):
             read(module, inputs)
-
-
-class ForwardPass:
-    """What passes through transformers' own forward have in common: nothing can be rolled back or branched."""
-
-    row_price = None  # a cache may be a sliding window, where a gap counts as a position
-    can_branch = False
-
-    def __init__(self, module: "PreTrainedModel") -> None:
-        self.module: Any = module
-
-    def greedy(self, hidden: torch.Tensor) -> list[int]:
-        """See `interface.DecodePass.greedy`."""
-        if not len(hidden):
-            return []
-        if is_known(self.module):
-            return likeliest(self.module.get_output_embeddings()(hidden))
-        return likeliest(logits_of(self.module, hidden))
-
-    def forget(self, counts: list[int]) -> None:
-        """See `interface.DecodePass.forget`."""
-        raise NotImplementedError
-
-    def branch(self, rows: list[int], longest: int) -> DecodePass:
-        """See `interface.DecodePass.branch`."""
-        raise NotImplementedError
 
 
 class HookedPass(ForwardPass):
@@ -87,8 +59,3 @@ class HookedPass(ForwardPass):
         self.padding.keep(index)
         if rows:
             select_rows(self.cache, index)
-
-
-def likeliest(logits: torch.Tensor) -> list[int]:
-    """The first index of each row's greatest logit, [rows, vocabulary]."""
-    return logits.max(dim=-1).indices.tolist()  # a quarter of argmax's time in bfloat16

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from explorer.engine.backends.at_right import AtRight
-from explorer.engine.backends.hooked import ForwardPass
+from explorer.engine.backends.forward_pass import ForwardPass
 from explorer.engine.backends.interface import InPlaceVisit
 from explorer.models.families import body_of
 from explorer.models.hooks import neuron_hooks

@@ -155,7 +155,7 @@ def show_set(rankings: Sequence[str], scores: Ranking) -> None:
             last = scores.n_layers - 1
             _number("Layer", "layer", -scores.n_layers, last, help=f"0 to {last}; −1 is the last one.")
         elif kind == "window":
-            _number("First rank", "first_rank", 1, scores.scores.size, help="1 is the first of the ranking.")
+            _number("First rank", "first_rank", 1, scores.total_neurons, help="1 is the first of the ranking.")
         else:
             drawn = kind != "top" or st.session_state[_KEY + "control"]
             _number("Seed", "seed", 0, MAX_SEED, disabled=not drawn, help="Of the random neurons.")
