@@ -61,7 +61,7 @@ def old_of(target: Path) -> Path:
 
 def _exchange(one: Path, other: Path) -> bool:
     """Let two names change places in one step; False where the system or the file system cannot."""
-    if os.name != "posix":
+    if sys.platform not in ("linux", "darwin"):
         return False
     library = ctypes.CDLL(None, use_errno=True)
     a, b = os.fsencode(one), os.fsencode(other)

@@ -6,10 +6,11 @@ if writers.room_for(job):
 for job, pieces, ended in writers.step(): ...
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from explorer.neurons.sets import NeuronSet
 from explorer.serve.generation import CONTROL, SHOWN, Generation, Piece, Request
 from explorer.serve.strip import Strip, write_strip
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 Written = Generation | Strip
 """A job that writes answers."""
 
-Pieces = Mapping[Hashable, list[Piece]]
-"""What a step has added to each column of a job, by the name that the job has for it."""
+Pieces = Mapping[Any, list[Piece]]
+"""What a step has added to each column of a job, by the name that the job has for it: a text or a fraction."""
 
 Stream = Callable[["Pair", Request], Iterator["Step"]]
 
@@ -69,14 +70,14 @@ class _Seat:
     joint: "Joint"
     number: int
     rows: int
-    names: Mapping[int, Hashable]
-    texts: Mapping[Hashable, "TextStream"]
+    names: Mapping[int, Any]
+    texts: Mapping[Any, "TextStream"]
     stop_ids: frozenset[int]
     open: set[int]
 
     def pieces(self, tokens: "list[Emitted]") -> Pieces:
         """The tokens of a step as text."""
-        out: dict[Hashable, list[Piece]] = {}
+        out: dict[Any, list[Piece]] = {}
         for token in tokens:
             name = self.names[token.column]
             text = self.texts[name].push(token.token, token.ended)
@@ -186,15 +187,15 @@ class StreamWriters:
         return ({n: [p] for n, p in _pieces(s, pair.stop_ids).items()} for s in self._stream(pair, job.request))
 
 
-def _patches(job: Written) -> dict[Hashable, "NeuronSet"]:
+def _patches(job: Written) -> dict[Any, NeuronSet]:
     """The neuron sets that a job patches, by the names of their columns."""
     if isinstance(job, Strip):
         return dict(job.request.sets.items())
-    found: dict[Hashable, NeuronSet] = {"patched": job.request.neurons}
+    found: dict[Any, NeuronSet] = {"patched": job.request.neurons}
     return found if job.request.control is None else found | {CONTROL: job.request.control}
 
 
-def _asked(pair: "Pair", job: Written) -> "tuple[Asked, dict[int, Hashable]]":
+def _asked(pair: "Pair", job: Written) -> "tuple[Asked, dict[int, Any]]":
     """What a job asks of the engine, and the names of its columns.
 
     Raises:
@@ -209,7 +210,7 @@ def _asked(pair: "Pair", job: Written) -> "tuple[Asked, dict[int, Hashable]]":
     request, sets = job.request, _patches(job)
     own = (strip.UNPATCHED, strip.ALIGNED) if isinstance(job, Strip) else ("unpatched", "aligned")
     patches = [Patch(ns, request.strength, request.positions) for ns in sets.values()]
-    names: dict[int, Hashable] = {UNPATCHED: own[0], **dict(enumerate(sets)), ALIGNED: own[1]}
+    names: dict[int, Any] = {UNPATCHED: own[0], **dict(enumerate(sets)), ALIGNED: own[1]}
     how = Decoding(request.max_new_tokens, draft=request.draft)
     if request.before:
         said = [*request.before, ("user", check_prompt(request.prompt))]
