@@ -131,6 +131,7 @@ def _check_gradients(model: "PreTrainedModel", ids: torch.Tensor) -> None:
     masks = [torch.zeros(layer.width, device=layer.device, requires_grad=True) for layer in layers]
     with torch.enable_grad(), neuron_hooks(model, lambda layer, h: h * (1 + masks[layer].to(h))):
         total = read_probe(model, ids.clone()).logits.float().square().sum()
+        found: tuple[torch.Tensor | None, ...]
         try:
             found = torch.autograd.grad(total, masks, allow_unused=True)
         except RuntimeError:  # a backward pass of the family's own

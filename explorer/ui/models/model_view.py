@@ -87,7 +87,3 @@ def _model(model: ModelSpec) -> str:
 
 def _bytes(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
-def _release(name: str) -> None:
-    PAIRS.release(name)
