@@ -265,4 +265,4 @@ class NeuronSet:
     def from_pairs(cls, pairs: Iterable[tuple[int, int]], like: HasNeurons, label: str = "neurons") -> "NeuronSet":
         """The set of (layer, index) pairs."""
         array = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
-        return cls(array[:, 0], array[:, 1], like.n_layers, like.n_neurons, label)
+        return cls(array[:, 0], array[:, 1], like.n_layers, like.n_neurons, label, getattr(like, "widths", None))

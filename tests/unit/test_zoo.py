@@ -82,10 +82,14 @@ def test_layers_of_unlike_width_are_padded_and_what_is_not_there_stays_out():
     with pytest.raises(ExplorerError, match=r"layer 3 of this model has 24 neurons"):
         NeuronSet.from_pairs([(3, 24)], pair)
 
+    def spoil(layer: int, h: torch.Tensor) -> None:
+        h[..., pair.widths[layer] :] = 7.0
+
     ids = torch.tensor([[5, 6, 7]])
     with torch.inference_mode():
-        plain = model(ids, use_cache=False).logits
-        with neuron_hooks(model, lambda layer, h: h[..., pair.widths[layer] :].fill_(7.0) and None):
+        with neuron_hooks(model, lambda _layer, _h: None):
+            plain = model(ids, use_cache=False).logits
+        with neuron_hooks(model, spoil):
             assert torch.equal(model(ids, use_cache=False).logits, plain)
 
 
