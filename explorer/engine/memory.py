@@ -39,7 +39,11 @@ def _cached_bytes(pair: Pair) -> float:
     """Of the keys and values of a token, in all layers."""
     config = pair.backbone1.config.get_text_config()
     heads = getattr(config, "num_attention_heads", None) or 1
-    size = getattr(config, "head_dim", None) or getattr(config, "hidden_size", pair.n_neurons) // heads
+    try:
+        own = getattr(config, "head_dim", None)
+    except Exception:  # noqa: BLE001  Gemma 4's differs by layer, and asking for one raises
+        own = None
+    size = own or getattr(config, "hidden_size", pair.n_neurons) // heads
     kept = getattr(config, "num_key_value_heads", None) or heads
     return float(2 * pair.n_layers * kept * size * pair.backbone1.dtype.itemsize)
 
