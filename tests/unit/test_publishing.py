@@ -32,7 +32,7 @@ def watched(call):
 # Before each call that changes names, and behind the last one.
 os.rename, os.replace = watched(os.rename), watched(os.replace)
 Path.rename = lambda self, to: os.rename(self, to)
-publishing._exchange, publishing._remove = watched(publishing._exchange), watched(publishing._remove)
+publishing._exchange, publishing.remove = watched(publishing._exchange), watched(publishing.remove)
 publishing.put_in_place(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
