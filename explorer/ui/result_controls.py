@@ -56,4 +56,4 @@ def follow_address(key: str, words: Mapping[str, str], none: str) -> None:
     if asked in words:
         st.session_state[key] = asked
         return
-    st.warning(plain(f"{none} “{asked[:40]}”; it has {', '.join(words.values())}."), icon=":material/link_off:")
+    st.warning(plain(f"{none} “{asked[:40]}”; it has {', '.join(words)}."), icon=":material/link_off:")
