@@ -119,7 +119,7 @@ def replayed(monkeypatch):
 def test_replayed_steps_write_the_same_answers(kind, shared, replayed):
     pair = (tiny.shared_pair if shared else tiny.lockstep_pair)(kind)
     sets = [NeuronSet.random(pair, k, seed=k) for k in (4, 20, 50)]
-    prompts, new = tiny.PROMPTS[:5], 60  # several blocks of the cache
+    prompts, new = tiny.PROMPTS[:3], 44  # several blocks of the cache
     for group in ([prompts[0]], prompts):
         out = sweep(pair, group, Columns(sets), Decoding(new))
         for number, prompt in enumerate(group):
