@@ -23,12 +23,20 @@ def expected_size(name: str) -> tuple[str, int]:
     """
     try:
         spec = read_pair_file(name)
-        kind = "cuda" if str(spec.device).startswith(("cuda", "auto")) or spec.device_map else "cpu"
+        kind = _kind(str(spec.device), bool(spec.device_map))
         places = {model.base: _folder(model, spec.source) for model in (spec.m1, spec.m2)}
         sizes = [sum(file.stat().st_size for file in _files(place)) for place in places.values()]
     except (ExplorerError, OSError):
         return "cpu", 0
     return kind, _GROWS * sum(sizes) if all(sizes) else 0
+
+
+def _kind(device: str, spread: bool) -> str:
+    if device == "auto" or spread:
+        import torch  # which whoever is about to load a pair needs
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if device.startswith("cuda") else "cpu"
 
 
 def _folder(model: ModelSpec, source: Path | None) -> Path:

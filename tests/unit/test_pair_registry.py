@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
+import torch
 
 from explorer.errors import ExplorerError
 from explorer.serve.expected_size import expected_size
@@ -102,6 +103,10 @@ def test_a_size_is_told_from_the_files_before_the_first_load(tmp_path, monkeypat
     assert expected_size("mine") == ("cpu", 2 * files)
     (tmp_path / "far.toml").write_text('device = "cuda:0"\n[m1]\nbase = "org/a"\n[m2]\nbase = "org/b"\n')
     assert expected_size("far") == ("cuda", 0)
+    (tmp_path / "near.toml").write_text('device = "auto"\n[m1]\nbase = "a"\n[m2]\nbase = "b"\n')
+    for gpu, kind in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        assert expected_size("near") == (kind, 2 * files)
     assert expected_size("lost") == ("cpu", 0)
 
 
