@@ -190,7 +190,7 @@ class Worker:
         elif isinstance(job, PromptList):
             check_size(job.request.max_new_tokens, job.request.prompts)
         elif isinstance(job, Generation | Strip | NeuronReading):
-            before = job.request.before if isinstance(job, Generation) else ()
+            before = job.request.before if isinstance(job, Generation | Strip) else ()
             said = "".join(text for _, text in before)
             check_size(job.request.max_new_tokens, [said + job.request.prompt])
         with self._lock:

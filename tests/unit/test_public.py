@@ -130,6 +130,8 @@ def test_lists_and_conversations_are_limited(server):
         worker.submit(PromptList(ListRequest(("Why?", "x" * 2001), ns, None, 8)))
     with pytest.raises(ExplorerError, match="has 2,004 characters"):
         worker.submit(Generation(Request("Why?", ns, 8, before=(("user", "x" * 1000), ("assistant", "x" * 1000)))))
+    with pytest.raises(ExplorerError, match="has 2,004 characters"):
+        worker.submit(Strip(StripRequest("Why?", {0.1: ns}, 8, before=(("system", "x" * 2000),))))
     assert worker.length == 0
 
 
