@@ -106,9 +106,9 @@ def interval(low: float, high: float) -> str:
     return f"{100 * low:.0f}–{100 * high:.0f}{NBSP}%"
 
 
-def signed(score: float | None) -> str:
-    """A cost or a reward with its sign, or a dash where there is none: "−3.2"."""
-    return "–" if score is None else f"{score:+.1f}".replace("-", "−")
+def signed(value: float | None, decimals: int = 1) -> str:
+    """A cost, a margin or another number with its sign, or a dash where there is none: "−3.2"."""
+    return "–" if value is None else f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def _signed(value: float) -> str:

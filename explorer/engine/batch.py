@@ -140,10 +140,8 @@ class DecodeBatch:
         if not self.checked:
             check_finite_states(self.pair, first, second, self.prompts[0])
             self.checked = True
-        first, second = first.flatten(0, 1), second[self.aligned_at].flatten(0, 1)
-        if self.pair.shared:
-            return self.passes[0].greedy(torch.cat([first, second]))
-        return self.passes[0].greedy(first) + self.passes[1].greedy(second)
+        states = self._states(first, second)
+        return [token for one, its in zip(self.passes, states, strict=True) for token in one.greedy(its)]
 
     def _best_by_graph(self, graphs: StepGraphs) -> list[int]:
         """The same, by a recorded step where this one has been taken before."""
@@ -157,16 +155,18 @@ class DecodeBatch:
             def read(number: int, visit: InPlaceVisit) -> torch.Tensor:
                 return passes[number].run(step_of[number], visit, 1 + self.drafted)
 
-            first, second = self._forward(read)
-            second = second[self.aligned_index] if self.aligned_at else second[:0]
-            states = [first.flatten(0, 1), second.flatten(0, 1)]
-            if self.pair.shared:
-                return passes[0].choose(torch.cat(states))
-            return torch.cat([one.choose(state) for one, state in zip(passes, states, strict=True) if len(state)])
+            states = self._states(*self._forward(read))
+            return torch.cat([one.choose(its) for one, its in zip(passes, states, strict=True) if len(its)])
 
         found = best(steps) if self.replacing.moves else graphs.run(steps, best)
         chosen: list[int] = found.tolist()
         return chosen
+
+    def _states(self, first: torch.Tensor, second: torch.Tensor) -> list[torch.Tensor]:
+        """What is unembedded of M1's rows and of the aligned ones: for each pass hidden states [rows, hidden]."""
+        second = second[self.aligned_index.to(second.device)] if self.aligned_at else second[:0]
+        states = [first.flatten(0, 1), second.flatten(0, 1)]
+        return [torch.cat(states)] if self.pair.shared else states
 
     def _shares(self) -> list[list[list[int]]]:
         """The pending tokens of each pass's rows."""

@@ -63,15 +63,8 @@ def decode(
     Raises:
         ExplorerError: a set belongs to another model, or the model writes no text.
     """
-    if pair.kind == "encoder":
-        raise ExplorerError("This model is a classifier, which writes no text; it can be contrasted and ranked only.")
+    check_columns(pair, what)
     patches = what.as_patches
-    for ns in (patch.neurons for patch in patches):
-        if (ns.n_layers, ns.n_neurons) != (pair.n_layers, pair.n_neurons):
-            raise ExplorerError(
-                f"The neuron set is of a model with {ns.n_layers} × {ns.n_neurons} neurons; this pair has "
-                f"{pair.n_layers} × {pair.n_neurons}."
-            )
     readers: dict[int, list[int]] = {}
     for column, writer in writers_of(what, pair).items():
         readers.setdefault(writer, []).append(column)
@@ -85,6 +78,20 @@ def decode(
                 emitted += [Emitted(column, row.prompt, token, ended) for column in readers[row.column]]
         yield emitted
         batch.advance()
+
+
+def check_columns(pair: Pair, what: Columns) -> None:
+    """Raises:
+    ExplorerError: a set belongs to another model, or the model writes no text.
+    """
+    if pair.kind == "encoder":
+        raise ExplorerError("This model is a classifier, which writes no text; it can be contrasted and ranked only.")
+    for ns in (patch.neurons for patch in what.as_patches):
+        if (ns.n_layers, ns.n_neurons) != (pair.n_layers, pair.n_neurons):
+            raise ExplorerError(
+                f"The neuron set is of a model with {ns.n_layers} × {ns.n_neurons} neurons; this pair has "
+                f"{pair.n_layers} × {pair.n_neurons}."
+            )
 
 
 def read_shared_prefix(pair: Pair, prompts: Sequence[list[int]], what: Columns) -> SharedPrefix | None:

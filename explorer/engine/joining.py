@@ -17,11 +17,10 @@ from dataclasses import dataclass
 
 from explorer.engine.backends.joined import can_join, join_passes
 from explorer.engine.batch import DecodeBatch, writers_of
-from explorer.engine.decoding import Emitted
+from explorer.engine.decoding import Emitted, check_columns
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.replacing import Replacing
 from explorer.engine.rows import Context, Row
-from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
 
 
@@ -120,7 +119,7 @@ class _Batch(DecodeBatch):
         Raises:
             ExplorerError: a set belongs to another model, or the model writes no text.
         """
-        _check(pair, asked.what)
+        check_columns(pair, asked.what)
         self.numbers, self.limits = [number], [asked.how.max_new_tokens]
         self.gone: set[int] = set()
         self.gives: dict[tuple[int, int], list[int]] = {}
@@ -195,17 +194,3 @@ class _Batch(DecodeBatch):
         self.plain, self.patched, self.aligned, self.contexts = plain, patched, aligned, contexts
         self.numbers, self.limits, self.limit, self.gives = numbers, limits, max(limits), gives
         self.replacing = Replacing(patches, self.pair)
-
-
-def _check(pair: Pair, what: Columns) -> None:
-    """Raises:
-    ExplorerError: a set belongs to another model, or the model writes no text.
-    """
-    if pair.kind == "encoder":
-        raise ExplorerError("This model is a classifier, which writes no text; it can be contrasted and ranked only.")
-    for ns in (patch.neurons for patch in what.as_patches):
-        if (ns.n_layers, ns.n_neurons) != (pair.n_layers, pair.n_neurons):
-            raise ExplorerError(
-                f"The neuron set is of a model with {ns.n_layers} × {ns.n_neurons} neurons; this pair has "
-                f"{pair.n_layers} × {pair.n_neurons}."
-            )

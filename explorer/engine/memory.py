@@ -31,8 +31,7 @@ def rows_with_room(pair: Pair, tokens: int) -> int:
     A row keeps keys and values of every layer, and needs the activations of one layer at a time.
     """
     row = tokens * (_cached_bytes(pair) + ACTIVATIONS * pair.n_neurons * pair.backbone1.dtype.itemsize)
-    devices = {parameter.device for model in (pair.backbone1, pair.backbone2) for parameter in model.parameters()}
-    return max(1, int(SHARE * min(map(_free_bytes, devices)) / row))
+    return max(1, int(SHARE * min(_free_bytes(torch.device(name)) for name in pair.devices) / row))
 
 
 def _cached_bytes(pair: Pair) -> float:

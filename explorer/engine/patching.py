@@ -19,7 +19,7 @@ from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
 from explorer.errors import ExplorerError
 from explorer.models.chat import Turn
 from explorer.models.pair import Pair
-from explorer.models.prompting import TextStream, check_prompt, continuation
+from explorer.models.prompting import TextStream, continuation
 from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.progress import Progress
@@ -204,11 +204,7 @@ def stream(
     how = Decoding(max_new_tokens, draft=draft)
     sets = [ns] if control is None else [ns, control]
     what = Columns([Patch(one, strength, positions) for one in sets])
-    if before:
-        ids = pair.encode_dialogue([*before, ("user", check_prompt(prompt))], max_new_tokens)
-    else:
-        ids = pair.encode(prompt, max_new_tokens)
-    return _steps(pair, ids, what, how)
+    return _steps(pair, pair.encode_behind(before, prompt, max_new_tokens), what, how)
 
 
 def _steps(pair: Pair, ids: list[int], what: Columns, how: Decoding) -> Iterator[Step]:

@@ -189,16 +189,20 @@ class Pair:
         """
         return self._with_room(prompting.encode(self.tokenizer, prompt), max_new_tokens)
 
-    def encode_dialogue(self, turns: Sequence[Turn], max_new_tokens: int = 0) -> list[int]:
-        """Token ids of a chat-formatted dialogue, the last turn a user's; what was said is plain text throughout.
+    def encode_behind(self, before: Sequence[Turn], prompt: str, max_new_tokens: int = 0) -> list[int]:
+        """Token ids of a prompt behind what was said before it; what was said is plain text throughout.
 
         Args:
-            turns: (role, text), role "system" (first, if at all), "user" or "assistant".
+            before: (role, text), role "system" (first, if at all), "user" or "assistant"; none for the prompt alone.
+            prompt: what a person would type.
             max_new_tokens: that there must be room for.
 
         Raises:
-            ExplorerError: the template drops a turn or there is none, or the dialogue is too long.
+            ExplorerError: as `encode`, or the template drops a turn or there is none.
         """
+        if not before:
+            return self.encode(prompt, max_new_tokens)
+        turns = [*before, ("user", prompting.check_prompt(prompt))]
         return self._with_room(prompting.encode_dialogue(self.tokenizer, turns), max_new_tokens)
 
     def _with_room(self, ids: list[int], max_new_tokens: int) -> list[int]:

@@ -123,17 +123,18 @@ def print_plan(config: BuildConfig, device: str | None = None) -> None:
     for stage in stages:
         print(f"{stage.name:40} {stage.tokens:12,.0f} tokens{'  done' if is_done(stage, work) else ''}")
     left = sum(stage.tokens for stage in stages if not is_done(stage, work))
-    if not left:
-        print(f"{'to do':40} {left:12,.0f} tokens")
-        return
+    print(f"{'to do':40} {left:12,.0f} tokens{_time_of(left, ctx) if left else ''}")
+
+
+def _time_of(tokens: float, ctx: BuildContext) -> str:
+    """How long so many tokens take, in words; "" for models that write no answers to be timed by."""
     pair = ctx.models.pair()
-    if pair.kind == "encoder":  # writes no answers to be timed by
-        print(f"{'to do':40} {left:12,.0f} tokens")
-        return
+    if pair.kind == "encoder":
+        return ""
     speed = _speed(ctx)
-    print(
-        f"{'to do':40} {left:12,.0f} tokens: about {duration(left / speed)} at {speed:,.0f} tokens a second, measured "
-        f"on {' and '.join(pair.devices)} with one worker"
+    return (
+        f": about {duration(tokens / speed)} at {speed:,.0f} tokens a second, measured on "
+        f"{' and '.join(pair.devices)} with one worker"
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from explorer.charts.labels import NBSP, rate, suite_label
+from explorer.charts.labels import NBSP, rate, signed, suite_label
 from explorer.models.shipped import shipped_adapters
 from explorer.paths import PROJECT
 from explorer.training.cards import Card, read_card
@@ -127,7 +127,7 @@ def _change(card: Card | None, measure: str, suite: str) -> str:
     values = [float("nan")] * 2 if card is None else [card.value(measure, model, suite) for model in ("M1", "M2")]
     if any(math.isnan(value) for value in values):
         return ""
-    first, second = (rate(value) if measure == "refusal" else f"{value:+.2f}".replace("-", "−") for value in values)
+    first, second = (rate(value) if measure == "refusal" else signed(value, 2) for value in values)
     return f"{first}{NBSP}→{NBSP}{second}"
 
 

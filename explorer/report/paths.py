@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from explorer.charts.labels import signed
 from explorer.charts.neuron import visible
 from explorer.report.by import COLUMNS, RESTORE
 from explorer.studies.path_words import set_label
@@ -101,7 +102,7 @@ def head_sentence(table: pd.DataFrame, layer: int, head: int) -> str:
         layer, head: of the head.
     """
     row = table[(table["layer"] == layer) & (table["head"] == head)].iloc[0]
-    value, low, high = (f"{row[c]:+.2f}".replace("-", "−") for c in ("lost", "lost_low", "lost_high"))
+    value, low, high = (signed(row[c], 2) for c in ("lost", "lost_low", "lost_high"))
     if row["lost_low"] > 0:
         end = "patching acts through it"
     elif row["lost_high"] < 0:

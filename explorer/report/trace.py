@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from explorer.charts.labels import NBSP
+from explorer.charts.labels import NBSP, signed
 from explorer.charts.neuron import visible
 from explorer.engine.traced import READERS
 from explorer.neurons.tables import neuron_label
@@ -96,13 +96,13 @@ def moved_sentence(trace: "Trace", place: int, neurons: int, direction: str = "r
         would = f"{patched} and {first} would both write “{chosen}”, {first} with “{other}” second"
     sentence = (
         f"Token {place + 1}: {would}. Patching moves the logit of “{chosen}” over that of “{other}” by "
-        f"{_logits(by.moved)}"
+        f"{signed(by.moved, 2)}"
     )
     if not by.reached:
         why = "so all of it comes from earlier ones" if by.moved else "nor any before it"
         return f"{sentence}; the patch does not reach this position, {why}."
     return (
-        f"{sentence}, of which the {neurons:,} patched neurons write {_logits(by.direct)} directly here; the rest "
+        f"{sentence}, of which the {neurons:,} patched neurons write {signed(by.direct, 2)} directly here; the rest "
         "comes through attention, later layers and the norm."
     )
 
@@ -116,7 +116,3 @@ def moved_frame(trace: "Trace", place: int) -> pd.DataFrame:
         ],
         columns=["neuron", "layer", "logits", "look"],
     )
-
-
-def _logits(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")

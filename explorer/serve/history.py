@@ -11,7 +11,7 @@ import numpy as np
 from explorer.neurons.sets import NeuronSet
 from explorer.runs.reader import Run
 from explorer.scoring.verdict import verdict
-from explorer.serve.generation import SHOWN, Column, End, Generation
+from explorer.serve.generation import SHOWN, Column, End, Generation, Request
 
 KEPT = 12
 """So many generations are kept, the newest first."""
@@ -75,32 +75,6 @@ class Record:
         return tuple(name for name in SHOWN if name in self.texts)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What answers were asked for, beside their prompt.
-
-    Attributes:
-        neurons: the set that was patched.
-        control: the set of the column of random neurons; None for no such column.
-        max_new_tokens, direction, strength, positions: see `generation.Request`.
-        about: how the set was chosen: ranking and kind.
-        before: what was said before the prompt.
-        settings: of the Patch lab, as in its address.
-        origin: of `origin_of`.
-    """
-
-    neurons: NeuronSet
-    control: NeuronSet | None
-    max_new_tokens: int
-    direction: str
-    strength: float
-    positions: str | int
-    about: Mapping[str, object]
-    settings: Mapping[str, str]
-    origin: Mapping[str, str]
-    before: tuple[tuple[str, str], ...] = ()
-
-
 def origin_of(run: Run, ranking: str) -> dict[str, str]:
     """Where a set comes from: the run, its models with their digests, and the digest of the ranking."""
     from explorer.version import __version__
@@ -133,28 +107,14 @@ def set_digest(ns: NeuronSet) -> str:
 
 def record_of(generation: Generation) -> Record:
     """What is kept of a generation that is over."""
-    asked = generation.request
-    how = Asked(
-        asked.neurons,
-        asked.control,
-        asked.max_new_tokens,
-        asked.direction,
-        asked.strength,
-        asked.positions,
-        asked.about,
-        asked.settings,
-        asked.origin,
-        asked.before,
-    )
     stopped = generation.stopped or bool(generation.notice)
-    return record(generation.id, asked.prompt, generation.columns, how, stopped, generation.tokens_per_second)
+    return record(generation.id, generation.columns, generation.request, stopped, generation.tokens_per_second)
 
 
 def record(
     name: str,
-    prompt: str,
     columns: Mapping[str, Column],
-    asked: Asked,
+    asked: Request,
     stopped: bool = False,
     tokens_per_second: float | None = None,
 ) -> Record:
@@ -162,9 +122,8 @@ def record(
 
     Args:
         name: the id.
-        prompt: what was asked.
         columns: the answers, by the names in `SHOWN`.
-        asked: how they came about.
+        asked: what was asked for, whether it was generated for that or known already.
         stopped: whether they were stopped or cut short.
         tokens_per_second: of all columns; None where nothing was generated.
     """
@@ -174,7 +133,7 @@ def record(
     return Record(
         id=name,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
-        prompt=prompt,
+        prompt=asked.prompt,
         ranking=str(asked.about.get("ranking", "")),
         set=ns.label,
         kind=str(asked.about.get("kind", "")),
@@ -190,7 +149,7 @@ def record(
         direction=asked.direction,
         strength=asked.strength,
         positions=asked.positions,
-        verdicts={name: verdict(c.text, prompt).outcome if c.tokens else "" for name, c in columns.items()},
+        verdicts={name: verdict(c.text, asked.prompt).outcome if c.tokens else "" for name, c in columns.items()},
         tokens={name: column.tokens for name, column in columns.items()},
         ends={name: column.end.value if column.end else "" for name, column in columns.items()},
         control=asked.control.label if asked.control is not None and "control" in columns else "",

@@ -8,17 +8,14 @@ strip.frames[0.01].text
 All answers are rows of one batch, so that eight take little longer than three.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from explorer.engine.drafts import PROMPT_LOOKUP, NgramDraft
 from explorer.neurons.sets import NeuronSet
 from explorer.serve.generation import Column, End, Piece
 from explorer.serve.job import Ended, Job, Limits
-
-if TYPE_CHECKING:
-    from explorer.models.pair import Pair
 
 FRACTIONS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0)
 """Shares of all neurons that are patched; beside them stand the two models' own answers."""
@@ -90,35 +87,3 @@ class Strip(Job):
             case Ended(problem, notice):
                 for column in self.frames.values():
                     column.end = column.end or (End.STOPPED if problem or notice else End.LIMIT)
-
-
-def write_strip(pair: "Pair", request: StripRequest) -> "Iterator[Mapping[float, list[Piece]]]":
-    """What the frames write, step by step.
-
-    Raises:
-        ExplorerError: the prompt, the length, a set, the strength or the positions are not usable.
-    """
-    from explorer.engine.decoding import decode
-    from explorer.engine.options import ALIGNED as M2
-    from explorer.engine.options import UNPATCHED as M1
-    from explorer.engine.options import Columns, Decoding
-    from explorer.models.prompting import TextStream
-    from explorer.neurons.patch import Patch
-
-    turned = pair.reversed() if request.direction == "break" else pair
-    fractions = dict(enumerate(request.sets)) | {M1: UNPATCHED, M2: ALIGNED}
-    patches = [Patch(ns, request.strength, request.positions) for ns in request.sets.values()]
-    texts = {fraction: TextStream(pair.tokenizer) for fraction in fractions.values()}
-    if request.before:
-        ids = turned.encode_dialogue([*request.before, ("user", request.prompt)], request.max_new_tokens)
-    else:
-        ids = turned.encode(request.prompt, request.max_new_tokens)
-    how = Decoding(request.max_new_tokens, draft=request.draft)
-    for step in decode(turned, [ids], Columns(patches), how):
-        pieces: dict[float, list[Piece]] = {}
-        for emitted in step:
-            fraction = fractions[emitted.column]
-            text = texts[fraction].push(emitted.token, emitted.ended)
-            ends = emitted.token in pair.stop_ids
-            pieces.setdefault(fraction, []).append(Piece(text, ends, emitted.token))
-        yield pieces

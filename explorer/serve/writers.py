@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from explorer.neurons.sets import NeuronSet
 from explorer.serve.generation import CONTROL, SHOWN, Generation, Piece, Request
-from explorer.serve.strip import Strip, write_strip
+from explorer.serve.strip import Strip
 
 if TYPE_CHECKING:
     from explorer.engine.decoding import Emitted
@@ -145,7 +145,7 @@ class JointWriters:
 
 
 class StreamWriters:
-    """One job at a time, by a function that streams the steps of a request."""
+    """One generation at a time, by a function that streams the steps of its request."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -182,8 +182,7 @@ class StreamWriters:
         self._job, self._steps = None, iter(())
 
     def _steps_of(self, pair: "Pair", job: Written) -> Iterator[Pieces]:
-        if isinstance(job, Strip):
-            return (dict(step.items()) for step in write_strip(pair, job.request))
+        assert isinstance(job, Generation)
         return ({n: [p] for n, p in _pieces(s, pair.stop_ids).items()} for s in self._stream(pair, job.request))
 
 
@@ -203,7 +202,6 @@ def _asked(pair: "Pair", job: Written) -> "tuple[Asked, dict[int, Any]]":
     """
     from explorer.engine.joining import Asked
     from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
-    from explorer.models.prompting import check_prompt
     from explorer.neurons.patch import Patch
     from explorer.serve import strip
 
@@ -212,11 +210,7 @@ def _asked(pair: "Pair", job: Written) -> "tuple[Asked, dict[int, Any]]":
     patches = [Patch(ns, request.strength, request.positions) for ns in sets.values()]
     names: dict[int, Any] = {UNPATCHED: own[0], **dict(enumerate(sets)), ALIGNED: own[1]}
     how = Decoding(request.max_new_tokens, draft=request.draft)
-    if request.before:
-        said = [*request.before, ("user", check_prompt(request.prompt))]
-        ids = pair.encode_dialogue(said, request.max_new_tokens)
-    else:
-        ids = pair.encode(request.prompt, request.max_new_tokens)
+    ids = pair.encode_behind(request.before, request.prompt, request.max_new_tokens)
     return Asked(ids, Columns(patches), how), names
 
 

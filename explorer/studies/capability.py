@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from annotated_types import Interval
 
-from explorer.charts.labels import NBSP, interval, percent
+from explorer.charts.labels import NBSP, interval, percent, signed
 from explorer.data.suites_io import Prompt
 from explorer.digests import digest
 from explorer.neurons.patch import Patch
@@ -278,7 +278,7 @@ def _ability(name: str, m1: pd.Series, patched: pd.DataFrame) -> str:
 
 def _tenths(share: float) -> str:
     """A change in hundredths with its sign and one decimal."""
-    return f"{100 * share:+.1f}".replace("-", "−")
+    return signed(100 * share)
 
 
 TASKS = {

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from explorer.charts.labels import interval, rate, suite_label
+from explorer.charts.labels import interval, rate, signed, suite_label
 from explorer.studies.compared_sets import RANDOM, by_words
 from explorer.studies.statistics import Estimate
 
@@ -121,4 +121,4 @@ def _number(value: float) -> str:
 
 
 def _points(value: float) -> str:
-    return f"{100 * value:+.0f}".replace("-", "−")
+    return signed(100 * value, 0)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from annotated_types import Interval
 
-from explorer.charts.labels import interval, rate, suite_label
+from explorer.charts.labels import interval, rate, signed, suite_label
 from explorer.neurons.sets import NeuronSet
 from explorer.neurons.tables import neuron_label
 from explorer.progress import Progress as Tell
@@ -165,11 +165,11 @@ def leave_out_sentence(table: pd.DataFrame) -> str:
         f"**{len(dead)} of {k}** neurons are necessary" if len(dead) else f"**No single one of the {k}** is necessary"
     )
     text = (
-        f"{lead}: together they raise the margin of M2's answer over M1's by {signed(margin.value)} nats a prompt "
-        f"(95 % interval {signed(margin.low)} to {signed(margin.high)}), and leaving out {name}, the one that counts "
-        f"most, takes away {rate(worst['loss'] / margin.value)} of it ({signed(worst['loss'])} nats, "
-        f"{signed(worst['loss_low'])} to {signed(worst['loss_high'])}); {sure} of {k} take away something after Holm's "
-        f"correction ({where})."
+        f"{lead}: together they raise the margin of M2's answer over M1's by {signed(margin.value, 2)} nats a prompt "
+        f"(95 % interval {signed(margin.low, 2)} to {signed(margin.high, 2)}), and leaving out {name}, the one that "
+        f"counts most, takes away {rate(worst['loss'] / margin.value)} of it ({signed(worst['loss'], 2)} nats, "
+        f"{signed(worst['loss_low'], 2)} to {signed(worst['loss_high'], 2)}); {sure} of {k} take away something after "
+        f"Holm's correction ({where})."
     )
     if not whole["answered"]:
         return text
@@ -180,8 +180,3 @@ def leave_out_sentence(table: pd.DataFrame) -> str:
         f"interval {interval(low['refusal_low'], low['refusal_high'])}) without one; {moved} of {k} change them "
         f"distinguishably (n = {int(whole['answered']):,}, up to {int(whole['max_new_tokens'])} tokens)."
     )
-
-
-def signed(value: float) -> str:
-    """A number of nats with its sign: "+1.65", "−0.30"."""
-    return f"{value:+.2f}".replace("-", "−")

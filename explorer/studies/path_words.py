@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from explorer.charts.labels import interval, percent, rate, suite_label
+from explorer.charts.labels import interval, percent, rate, signed, suite_label
 from explorer.studies.compared_sets import RANDOM, by_words
 from explorer.studies.statistics import Estimate
 
@@ -104,5 +104,5 @@ def _by_name(rows: pd.DataFrame, column: str) -> dict[str, Row]:
 
 
 def _logits(found: Estimate) -> str:
-    value, low, high = (f"{x:+.2f}".replace("-", "−") for x in (found.value, found.low, found.high))
+    value, low, high = (signed(x, 2) for x in (found.value, found.low, found.high))
     return f"**{value}** logits ({low} to {high})"

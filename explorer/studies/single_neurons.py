@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from annotated_types import Interval
 
-from explorer.charts.labels import suite_label
+from explorer.charts.labels import signed, suite_label
 from explorer.digests import digest
 from explorer.neurons.patch import DIRECTIONS
 from explorer.neurons.sets import NeuronSet
@@ -216,5 +216,5 @@ def summary(table: pd.DataFrame) -> str:
 
 def margin_words(row: pd.Series) -> str:
     """The change of the margin with its interval, in nats a prompt."""
-    value, low, high = (f"{row[c]:+.2f}".replace("-", "−") for c in ("margin", "margin_low", "margin_high"))
+    value, low, high = (signed(row[c], 2) for c in ("margin", "margin_low", "margin_high"))
     return f"**{value}** nats a prompt, {low} to {high}"

@@ -1,8 +1,15 @@
-"""What a page says while its work waits in the queue of a pair, and how often it looks."""
+"""What a page says while its work waits in the queue of a pair, how often it looks, and how work gets there."""
+
+from typing import TypeVar
+
+import streamlit as st
 
 from explorer.pipeline.status import duration
 from explorer.serve.job import Job, Phase
 from explorer.serve.pairs import PairService
+from explorer.ui.shared_pairs import visitor
+
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 _EVERY, _WAITING = 0.2, 2.0
 
@@ -18,3 +25,30 @@ def waiting_words(service: PairService, job: Job) -> str:
     place = f"{ahead} before yours" if ahead else "yours is next"
     left = "" if seconds is None else f", at most about {duration(max(1.0, seconds))}"
     return f":material/hourglass_top: In the queue: {place}{left}."
+
+
+def shows_waiting(service: PairService, job: Job) -> bool:
+    """Say that a job waits, or that its models are being loaded; False where neither is so, and nothing is shown."""
+    match job.phase:
+        case Phase.WAITING:
+            st.caption(waiting_words(service, job))
+        case Phase.LOADING:
+            what, done = job.loading
+            st.progress(done, text=what)
+        case _:
+            return False
+    return True
+
+
+def ask_instead(service: PairService, key: str, job: AnyJob) -> AnyJob:
+    """Queue a job in place of the one that the session has under a key, which is dropped.
+
+    Raises:
+        ExplorerError: the queue takes no more.
+    """
+    earlier: Job | None = st.session_state.get(key)
+    if earlier is not None:
+        earlier.drop()
+    service.worker.submit(job, visitor())
+    st.session_state[key] = job
+    return job

@@ -50,19 +50,11 @@ def three_columns(pair) -> Line:
     prompt = _prompts()[0]
     row, safety, draft = torch.tensor([pair.encode(prompt)]), _safety().top(fraction=0.05), _draft(pair)
 
-    def peer() -> None:
-        with torch.inference_mode():
-            pair.m1.generate(
-                row,
-                attention_mask=torch.ones_like(row),
-                max_new_tokens=COLUMN_TOKENS,
-                min_new_tokens=COLUMN_TOKENS,
-                do_sample=False,
-                pad_token_id=0,
-            )
-
     with never_ending(pair):
-        ours, theirs = side_by_side(lambda: generate(pair, [prompt], safety, COLUMN_TOKENS, draft=draft), peer)
+        ours, theirs = side_by_side(
+            lambda: generate(pair, [prompt], safety, COLUMN_TOKENS, draft=draft),
+            lambda: written_by_generate(pair.m1, row, COLUMN_TOKENS),
+        )
     return Line(
         f"three answers of {COLUMN_TOKENS} tokens",
         f"{ours:.2f} s",
@@ -71,6 +63,19 @@ def three_columns(pair) -> Line:
         "≤ 1.0 (stretch 0.7)",
         ours / theirs <= 1.0,
     )
+
+
+def written_by_generate(model, row: torch.Tensor, tokens: int) -> None:
+    """An answer of exactly so many tokens to one prompt, int64 [1, tokens], by Hugging Face `generate`."""
+    with torch.inference_mode():
+        model.generate(
+            row,
+            attention_mask=torch.ones_like(row),
+            max_new_tokens=tokens,
+            min_new_tokens=tokens,
+            do_sample=False,
+            pad_token_id=0,
+        )
 
 
 def make_job(pair, threads: int) -> Job:

@@ -33,6 +33,7 @@ from explorer.models.pair import Pair
 from explorer.models.pair_spec import ModelSpec, PairSpec
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
+from tests.bench.generation import written_by_generate
 from tests.bench.measure import Line, forget_peak, never_ending, resident_mb, show
 from tests.bench.on_device import differences, moved
 
@@ -275,21 +276,10 @@ def _random_pair(place: Place, name: str) -> Pair:
 def _steps(place: Place, name: str, pair: Pair, ns: NeuronSet, weights: int) -> Iterator[Line]:
     row = torch.tensor([pair.encode(PROMPT)], device=place.device)
 
-    def generated() -> None:
-        with torch.inference_mode():
-            pair.m1.generate(
-                row,
-                attention_mask=torch.ones_like(row),
-                max_new_tokens=TOKENS,
-                min_new_tokens=TOKENS,
-                do_sample=False,
-                pad_token_id=0,
-            )
-
     def three(tokens: int = TOKENS) -> None:
         sweep(pair, [PROMPT], Columns([ns]), Decoding(tokens))
 
-    theirs = place.seconds(generated)
+    theirs = place.seconds(lambda: written_by_generate(pair.m1, row, TOKENS))
     goal = 0.5 if place.device.type == "cuda" else None
     yield _ratio(f"{name}: three columns of {TOKENS} tokens, {_backend(pair)}", place.seconds(three), theirs, "s", 1,
                  "`generate`, one", goal)  # fmt: skip

@@ -15,8 +15,8 @@ from explorer.neurons.scores import ChangeScores
 from explorer.neurons.sets import NeuronSet
 from explorer.serve import snapshots
 from explorer.serve.exports import to_code, to_csv, to_json, to_markdown
-from explorer.serve.generation import Column, End
-from explorer.serve.history import MOST_LISTED, Asked, Record, columns_of, record, set_digest
+from explorer.serve.generation import Column, End, Request
+from explorer.serve.history import MOST_LISTED, Record, columns_of, record, set_digest
 from explorer.serve.snapshots import load, save
 
 REFUSAL = "I can't help with that."
@@ -38,8 +38,9 @@ def kept(scores: ChangeScores, text: str = "Sure, here it is.", **settings: str)
     }
     origin = {"run": "demo", "run_path": "cache/demo", "pair": "demo", "ranking_sha256": "ab", "m1": "base sha256 cd"}
     about = {"ranking": "safety", "kind": "top"}
-    asked = Asked(ns, NeuronSet.random_like(ns, seed=0), 16, "restore", 1.0, "all", about, settings, origin)
-    return record("x1", "=HYPERLINK()\n```\nHow?", columns, asked)
+    control = NeuronSet.random_like(ns, seed=0)
+    asked = Request("=HYPERLINK()\n```\nHow?", ns, 16, about, control=control, settings=settings, origin=origin)
+    return record("x1", columns, asked)
 
 
 def test_a_record_names_its_neurons_and_verdicts(scores) -> None:
@@ -60,8 +61,7 @@ def test_a_record_names_its_neurons_and_verdicts(scores) -> None:
 def test_a_large_set_is_named_by_its_digest_alone() -> None:
     values = np.random.default_rng(0).random((4, MOST_LISTED)).astype(np.float32)
     wide = ChangeScores(values, 10, values, values, values, values)
-    asked = Asked(wide.top(MOST_LISTED + 1), None, 16, "restore", 1.0, "all", {}, {}, {})
-    found = record("x", "p", {}, asked)
+    found = record("x", {}, Request("p", wide.top(MOST_LISTED + 1), 16))
     assert (found.neuron_list, len(found.neurons_sha256)) == ("", 64)
 
 

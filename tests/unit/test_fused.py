@@ -39,6 +39,17 @@ def pair_of(name: str, shared: bool):
     return tiny.pair_of_models(kind, first, second)
 
 
+def check_against_naive(pair, prompts, sets, new) -> None:
+    """Every answer of a sweep is the naive reference's."""
+    out = sweep(pair, prompts, Columns(sets), Decoding(new))
+    for number, prompt in enumerate(prompts):
+        ids = pair.encode(prompt)
+        assert list(out.unpatched[number].token_ids) == naive_greedy(pair, pair.m1, ids, new)
+        assert list(out.aligned[number].token_ids) == naive_greedy(pair, pair.m2, ids, new)
+        for ns, answers in zip(sets, out.patched, strict=True):
+            assert list(answers[number].token_ids) == naive_patched(pair, ids, ns, new), prompt
+
+
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "lockstep"])
 @pytest.mark.parametrize("name", KINDS)
 def test_patched_answers_equal_the_naive_reference(name, shared):
@@ -46,13 +57,7 @@ def test_patched_answers_equal_the_naive_reference(name, shared):
     assert backend_of(pair.backbone1).name == "fused"
     sets = [NeuronSet.random(pair, k, seed=k) for k in (5, 30)]
     prompts = tiny.PROMPTS[:8]
-    out = sweep(pair, prompts, Columns(sets), Decoding(NEW))
-    for number, prompt in enumerate(prompts):
-        ids = pair.encode(prompt)
-        assert list(out.unpatched[number].token_ids) == naive_greedy(pair, pair.m1, ids, NEW)
-        assert list(out.aligned[number].token_ids) == naive_greedy(pair, pair.m2, ids, NEW)
-        for ns, answers in zip(sets, out.patched, strict=True):
-            assert list(answers[number].token_ids) == naive_patched(pair, ids, ns, NEW), prompt
+    check_against_naive(pair, prompts, sets, NEW)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -121,13 +126,7 @@ def test_replayed_steps_write_the_same_answers(kind, shared, replayed):
     sets = [NeuronSet.random(pair, k, seed=k) for k in (4, 20, 50)]
     prompts, new = tiny.PROMPTS[:3], 44  # several blocks of the cache
     for group in ([prompts[0]], prompts):
-        out = sweep(pair, group, Columns(sets), Decoding(new))
-        for number, prompt in enumerate(group):
-            ids = pair.encode(prompt)
-            assert list(out.unpatched[number].token_ids) == naive_greedy(pair, pair.m1, ids, new)
-            assert list(out.aligned[number].token_ids) == naive_greedy(pair, pair.m2, ids, new)
-            for ns, answers in zip(sets, out.patched, strict=True):
-                assert list(answers[number].token_ids) == naive_patched(pair, ids, ns, new), prompt
+        check_against_naive(pair, group, sets, new)
     assert any(one.times > 1 for one in replayed)
 
 

@@ -410,7 +410,7 @@ def test_what_was_said_before_is_read_by_every_column(pair, source) -> None:
     Worker(source, stream_request, no_score).submit(generation)
     finish(generation)
     assert generation.problem == ""
-    ids = pair.encode_dialogue([*said, ("user", asked.prompt)], asked.max_new_tokens)
+    ids = pair.encode_behind(said, asked.prompt, asked.max_new_tokens)
     assert len(ids) > len(pair.encode(asked.prompt))
     steps = list(explorer.stream(pair, asked.prompt, asked.neurons, asked.max_new_tokens, before=said))
     for name in COLUMNS:

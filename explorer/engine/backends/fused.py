@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from explorer.engine.backends.forward_pass import likeliest_ids
 from explorer.engine.backends.fused_blocks import FEW, Real, attention, run_blocks, turns
 from explorer.engine.backends.fused_masks import Masks, additive, cache_masks, reading_mask
 from explorer.engine.backends.fused_weights import FusedWeights, fused_weights
@@ -181,7 +182,7 @@ class FusedPass:
 
     def choose(self, hidden: torch.Tensor) -> torch.Tensor:
         """int64 [rows]: the most likely next token of each row, from hidden states [rows, hidden]."""
-        return self.weights.head(hidden).max(dim=-1).indices  # a quarter of argmax's time in bfloat16
+        return likeliest_ids(self.weights.head(hidden))
 
     def greedy(self, hidden: torch.Tensor) -> list[int]:
         """See `interface.DecodePass.greedy`."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
+from explorer.charts.labels import signed
 from explorer.charts.matrix import interval_chart
 from explorer.charts.paths import attention_chart, flow_figure, heads_chart
 from explorer.report.paths import (
@@ -64,7 +65,7 @@ def _show_parts(run: Run, parts: pd.DataFrame, name: str) -> None:
 
 def _interaction(parts: pd.DataFrame, name: str) -> str:
     row = parts[(parts["set"] == name) & (parts["part"] == "interaction")].iloc[0]
-    value, low, high = (f"{row[c]:+.2f}".replace("-", "−") for c in ("margin", "margin_low", "margin_high"))
+    value, low, high = (signed(row[c], 2) for c in ("margin", "margin_low", "margin_high"))
     return f"{value} logits ({low} to {high})"
 
 

@@ -4,12 +4,11 @@ import streamlit as st
 
 from explorer.models.prompting import check_prompt
 from explorer.runs.reader import Run
-from explorer.serve.job import Phase
 from explorer.serve.neuron_reading import LiveDetail, NeuronReading, NeuronRequest
 from explorer.serve.pairs import PairService, pair_name, why_not_installed
 from explorer.ui.plain import plain, show_problem
 from explorer.ui.shared_pairs import pair_service, visitor
-from explorer.ui.waiting import look_every, waiting_words
+from explorer.ui.waiting import look_every, shows_waiting
 
 _READING = "live-reading"
 
@@ -66,11 +65,5 @@ def _follow(service: PairService, reading: NeuronReading) -> None:
     reading.drain()
     if not reading.active or look_every(reading) != every:
         st.rerun()
-    match reading.phase:
-        case Phase.WAITING:
-            st.caption(waiting_words(service, reading))
-        case Phase.LOADING:
-            what, done = reading.loading
-            st.progress(done, text=what)
-        case _:
-            st.caption(":material/memory: M1 answers, both models read…")
+    if not shows_waiting(service, reading):
+        st.caption(":material/memory: M1 answers, both models read…")

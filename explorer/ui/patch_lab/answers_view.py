@@ -5,8 +5,8 @@ import streamlit as st
 from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
 from explorer.runs.reader import Run
-from explorer.serve.generation import CONTROL, Generation
-from explorer.serve.history import Asked, Record, origin_of, record, record_of
+from explorer.serve.generation import CONTROL, Generation, Request
+from explorer.serve.history import Record, origin_of, record, record_of
 from explorer.serve.pairs import PairService
 from explorer.ui.patch_lab import conversation_view, generation_view, linked_view, strip_view, trace_view
 from explorer.ui.patch_lab.address import settings_of
@@ -72,8 +72,17 @@ def _kept(
     if linked is not None or known is None or neurons is None:
         return linked
     control = control_of(controls, neurons)[0] if CONTROL in known.columns else None
-    how = (known.max_new_tokens, controls.direction, controls.strength, controls.where)
-    chosen = {"ranking": controls.ranking, "kind": controls.kind}
-    origin, said = origin_of(run, controls.ranking), conversation_view.before(controls)
-    asked = Asked(neurons, control, *how, chosen, settings_of(controls), origin, said)
-    return record("known", known.prompt, known.columns, asked)
+    asked = Request(
+        known.prompt,
+        neurons,
+        known.max_new_tokens,
+        {"ranking": controls.ranking, "kind": controls.kind},
+        direction=controls.direction,
+        strength=controls.strength,
+        positions=controls.where,
+        control=control,
+        before=conversation_view.before(controls),
+        settings=settings_of(controls),
+        origin=origin_of(run, controls.ranking),
+    )
+    return record("known", known.columns, asked)

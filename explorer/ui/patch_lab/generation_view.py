@@ -20,8 +20,7 @@ from explorer.ui.patch_lab.choice import Controls, check_direction, check_tokens
 from explorer.ui.patch_lab.conversation_view import before
 from explorer.ui.patch_lab.history_view import keep, patched_words
 from explorer.ui.plain import plain, show_problem
-from explorer.ui.shared_pairs import visitor
-from explorer.ui.waiting import look_every, waiting_words
+from explorer.ui.waiting import ask_instead, look_every, shows_waiting
 
 _GENERATION = "patch-generation"
 
@@ -82,13 +81,7 @@ def generate(service: PairService, controls: Controls, ns: NeuronSet, run: Run) 
         settings_of(controls),
         origin_of(run, controls.ranking),
     )
-    earlier: Generation | None = st.session_state.get(_GENERATION)
-    if earlier is not None:
-        earlier.drop()
-    generation = Generation(request)
-    service.worker.submit(generation, visitor())
-    st.session_state[_GENERATION] = generation
-    return generation
+    return ask_instead(service, _GENERATION, Generation(request))
 
 
 def stale_words(generation: Generation | None, controls: Controls, ns: NeuronSet | None) -> str:
@@ -189,16 +182,11 @@ def shown_of(generation: Generation) -> Shown:
 
 
 def _show_status(service: PairService, generation: Generation) -> None:
-    match generation.phase:
-        case Phase.WAITING:
-            st.caption(waiting_words(service, generation))
-        case Phase.LOADING:
-            what, done = generation.loading
-            st.progress(done, text=what)
-        case _:
-            asked = generation.request
-            how = " · ".join([patched_words(asked.direction), *how_words(asked.strength, asked.positions)])
-            st.caption(f"{_doing(generation)} · {how}: {share(asked.neurons)}, {asked.neurons.label}")
+    if shows_waiting(service, generation):
+        return
+    asked = generation.request
+    how = " · ".join([patched_words(asked.direction), *how_words(asked.strength, asked.positions)])
+    st.caption(f"{_doing(generation)} · {how}: {share(asked.neurons)}, {asked.neurons.label}")
 
 
 def _doing(generation: Generation) -> str:

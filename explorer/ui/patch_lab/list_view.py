@@ -16,7 +16,7 @@ from explorer.serve.prompt_list import MOST_PROMPTS, ListRequest, PromptList, re
 from explorer.ui.patch_lab.choice import Controls, check_direction, check_tokens, control_of, how_words, share
 from explorer.ui.patch_lab.generation_view import draft_of
 from explorer.ui.plain import plain, show_problem
-from explorer.ui.shared_pairs import visitor
+from explorer.ui.waiting import ask_instead
 
 _LIST, _ORIGIN = "patch-list", "patch-list-origin"
 _EVERY = 0.5
@@ -68,12 +68,8 @@ def _ask(
         patch.positions,
         draft_of(run),
     )
-    before: PromptList | None = st.session_state.get(_LIST)
-    if before is not None:
-        before.drop()
-    work = PromptList(request)
-    service.worker.submit(work, visitor())
-    st.session_state[_LIST], st.session_state[_ORIGIN] = work, origin_of(run, controls.ranking)
+    work = ask_instead(service, _LIST, PromptList(request))
+    st.session_state[_ORIGIN] = origin_of(run, controls.ranking)
     return work
 
 

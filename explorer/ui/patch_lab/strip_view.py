@@ -24,8 +24,7 @@ from explorer.ui.patch_lab.conversation_view import before
 from explorer.ui.patch_lab.generation_view import draft_of
 from explorer.ui.patch_lab.verdict_chip import show_chip
 from explorer.ui.plain import plain, show_problem
-from explorer.ui.shared_pairs import visitor
-from explorer.ui.waiting import look_every, waiting_words
+from explorer.ui.waiting import ask_instead, look_every, waiting_words
 
 _STRIP, _ASKED = "patch-strip", "patch-strip-asked"
 _FREE = ("fraction", "preset", "control")
@@ -59,12 +58,8 @@ def ask(service: PairService, controls: Controls, scores: Ranking, run: Run, oth
         draft_of(run),
         before(controls),
     )
-    earlier: Strip | None = st.session_state.get(_STRIP)
-    if earlier is not None:
-        earlier.drop()
-    strip = Strip(request)
-    service.worker.submit(strip, visitor())
-    st.session_state[_STRIP], st.session_state[_ASKED] = strip, _settings(controls)
+    ask_instead(service, _STRIP, Strip(request))
+    st.session_state[_ASKED] = _settings(controls)
 
 
 def _sets(controls: Controls, scores: Ranking, other: Ranking | None) -> dict[float, NeuronSet]:

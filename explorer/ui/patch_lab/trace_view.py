@@ -14,7 +14,6 @@ from explorer.neurons.patch import Patch
 from explorer.report.trace import NAMES, moved_frame, moved_sentence, parts_sentence, trace_frame
 from explorer.runs.reader import Run
 from explorer.serve.generation import Column, End, Generation
-from explorer.serve.job import Phase
 from explorer.serve.pairs import PairService
 from explorer.serve.tracing import TraceRequest, Tracing
 from explorer.studies.first_tokens import margin_of
@@ -23,7 +22,7 @@ from explorer.ui.patch_lab.answer_cards import Shown, colour
 from explorer.ui.plain import plain, show_problem
 from explorer.ui.shared_pairs import visitor
 from explorer.ui.study_page import has_table
-from explorer.ui.waiting import look_every, waiting_words
+from explorer.ui.waiting import look_every, shows_waiting
 from explorer.ui.widgets import Unchecked, caption_and_csv
 
 if TYPE_CHECKING:
@@ -179,14 +178,8 @@ def run_margin(run: Run) -> TokenMargin | None:
 
 
 def _show_status(service: PairService, tracing: Tracing) -> None:
-    match tracing.phase:
-        case Phase.WAITING:
-            st.caption(waiting_words(service, tracing))
-        case Phase.LOADING:
-            what, done = tracing.loading
-            st.progress(done, text=what)
-        case _:
-            st.progress(tracing.share, text="The models read the answer")
+    if not shows_waiting(service, tracing):
+        st.progress(tracing.share, text="The models read the answer")
 
 
 def _show(trace: "Trace", tracing: Tracing, run: Run, answers: Answers, whose: str) -> None:
