@@ -38,7 +38,11 @@ FRAME_TOKENS = 32
 """About how many tokens a chat template puts around a prompt."""
 
 WRITTEN = "written"
-"""The folder of answers by what wrote them: they outlive a stage, so that another scorer scores the same answers."""
+"""The folder of answers and readings by what they depend on: they outlive a stage, so that another scorer scores the
+same answers."""
+
+ROLES_OF_MODELS = ("first", "second", "model")
+"""Options of a task that name the models it asks."""
 
 SCORING = 0.1
 """About the share of a stage's time that goes into scoring its answers."""
@@ -191,6 +195,32 @@ class BuildContext:
         parts.fill(self.engine, task, shared, items, tell)
         return parts
 
+    def read(self, task: Task, shared: Any, items: Sequence[Any], tell: Tell) -> Parts:
+        """What a task reads in the models for each item, each result kept as soon as it is there.
+
+        Readings are kept by what they depend on, apart from the stage, as answers are: where a scorer or another
+        stage changed, nothing is read again.
+
+        Args:
+            task: a function of the models, the shared options and one item, by its name.
+            shared: the options; the models that its fields first, second and model name are read beside m1 and m2.
+            items: one for each result.
+            tell: progress callback, fraction in [0, 1].
+        """
+        plain = plain_value(shared)
+        named = [plain[role] for role in ROLES_OF_MODELS if isinstance(plain, dict) and role in plain]
+        read_by = digest(
+            {
+                "task": f"{task.__module__}.{task.__name__}",
+                "options": plain,
+                "models": self.models_key(*dict.fromkeys(("m1", "m2", *named))),
+                "items": plain_value(items),
+            }
+        )
+        parts = Parts(self.work / WRITTEN / read_by[:32], read_by)
+        parts.fill(self.engine, task, shared, items, tell)
+        return parts
+
     def once(self, task: Task, shared: Any) -> Any:
         """The result of a task that is not shared out, from wherever the models are."""
         return next(iter(self.engine.map(task, shared, [None])))[1]
@@ -240,7 +270,7 @@ class BuildContext:
     def _written_by(self, task: Task, how: Any, prompts: Sequence[Prompt]) -> str:
         """A digest of all that answers depend on: the task and its options, the models, the prompts."""
         options = {f.name: plain_value(getattr(how, f.name)) for f in fields(how)}
-        models = [options[role] for role in ("first", "second", "model") if role in options]
+        models = [options[role] for role in ROLES_OF_MODELS if role in options]
         asked = [[p.id, p.prompt, p.category] for p in prompts]
         task_name = task.__name__
         return digest({"task": task_name, "options": options, "models": self.models_key(*models), "prompts": asked})

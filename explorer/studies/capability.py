@@ -102,7 +102,7 @@ class Capability(Study[CapabilitySpec]):
         def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
             sets = tuple(build.ranking(asked.ranking).top(fraction=f) for f in asked.fractions)
             how, tell_read = Scoring(sets), share(tell, 0, 2)
-            parts = build.compute("capability", key, score_items, how, chunks(items, 4), tell_read, f"{mark}read")
+            parts = build.read(score_items, how, chunks(items, 4), tell_read)
             rows = [row for part in parts for row in part]
             rows += _solutions(build, asked, key, mark, sets, problems, share(tell, 1, 2))
             labels = [("M1", 0.0), *(("patched", f) for f in asked.fractions), ("M2", 1.0)]

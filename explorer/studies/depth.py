@@ -159,7 +159,7 @@ class Depth(Study[DepthSpec]):
             patches = [Patch(one.neurons) for one in sets] + [Patch(sets[0].neurons, positions="prompt")]
             along = Along(build.config.max_new_tokens, tuple(patches), second)
             texts = chunks([p.prompt for p in prompts], CHUNK)
-            read = list(build.compute(self.name, key, read_divergences, along, texts, share(tell, 2, 3), f"{mark}kl"))
+            read = list(build.read(read_divergences, along, texts, share(tell, 2, 3)))
             labels = [("", ""), *((one.name, "all") for one in sets), (sets[0].name, "prompt")]
             kl = np.concatenate([part["kl"] for part in read])
             sizes = {one.name: len(one.neurons) for one in sets}

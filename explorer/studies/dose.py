@@ -133,9 +133,7 @@ class Dose(Study[DoseSpec]):
             how = build.patching(sets=patches, second=second)
             frame = build.answer(self.name, key, how, prompts, share(tell, 0, 2), f"{mark}dosed")
             # A few patches at a time: of each the logits of a whole stretch are held.
-            losses = build.compute(
-                self.name, key, score_items, Scoring(patches), chunks(items, 1), share(tell, 1, 2), f"{mark}read"
-            )
+            losses = build.read(score_items, Scoring(patches), chunks(items, 1), share(tell, 1, 2))
             table = dose_table(asked.suite, columns, frame, [row for part in losses for row in part], tokens)
             answers = frame.join(_labels(columns, frame["condition"])).assign(suite=asked.suite)
             return {"dose": table, "dose_answers": answers[[c.name for c in self.tables[1].columns]]}

@@ -69,7 +69,7 @@ class FirstTokens(Study[FirstTokensSpec]):
 
         def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
             texts = chunks([p.prompt for p in prompts], CHUNK)
-            parts = list(build.compute(self.name, key, read_first_tokens, None, texts, tell, f"{mark}first"))
+            parts = list(build.read(read_first_tokens, None, texts, tell))
             first1, first2 = (np.concatenate([part[m] for part in parts]) for m in ("m1", "m2"))
             words = build.once(write_tokens, np.union1d(first1, first2).tolist())
             return {self.name: tokens_table(asked.suite, first1, first2, words)}

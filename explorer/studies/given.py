@@ -180,7 +180,12 @@ class Build(Protocol):
     def compute(
         self, stage: str, key: str, task: Task, shared: Any, items: Sequence[Any], tell: Tell, name: str = ""
     ) -> Iterable[Any]:
-        """Run a task on all items, each result kept as soon as it is there."""
+        """Run a task on all items, each result kept as soon as it is there and until the stage is done: for sums over
+        all neurons, which would fill the disk."""
+        ...
+
+    def read(self, task: Task, shared: Any, items: Sequence[Any], tell: Tell) -> Iterable[Any]:
+        """What a task reads in the models for each item, kept by what it depends on, apart from the stage."""
         ...
 
     def once(self, task: Task, shared: Any) -> Any:

@@ -82,10 +82,9 @@ class Kinds(Study[KindsSpec]):
             union = reduce(or_, (ns for _, _, ns in sets))
             how = Reading(tokens, second, union)
             parts = []
-            for i, (suite, ps) in enumerate(prompts.items()):
+            for i, ps in enumerate(prompts.values()):
                 texts = chunks([p.prompt for p in ps], CHUNK)
-                part_tell = share(tell, i, 2 * len(prompts))
-                parts.append(list(build.compute(self.name, key, read_segments, how, texts, part_tell, mark + suite)))
+                parts.append(list(build.read(read_segments, how, texts, share(tell, i, 2 * len(prompts)))))
             read = _Read(union, profiles_of(list(prompts), parts), build.ranking(asked.ranking).scores)
             found = {(name, draw): read.clusters(ns) for name, draw, ns in sets}
             top, mine = sets[0][2], found[asked.ranking, -1]

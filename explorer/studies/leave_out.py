@@ -88,7 +88,7 @@ class LeaveOut(Study[LeaveOutSpec]):
             whole = build.ranking(asked.ranking).top(min(asked.neurons, len(build.ranking(asked.ranking).order)))
             sets = (whole, *(without(whole, i) for i in range(len(whole))))
             how, texts = Margins(tokens, second, sets, ("restore",)), chunks([p.prompt for p in prompts], CHUNK)
-            read = build.compute(self.name, key, read_margins, how, texts, share(tell, 0, 2), f"{mark}margins")
+            read = build.read(read_margins, how, texts, share(tell, 0, 2))
             margins = np.concatenate([part["restore"] for part in read], axis=1)
             frame = None
             if answered:

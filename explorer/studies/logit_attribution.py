@@ -125,7 +125,7 @@ class LogitAttribution(ReadsMargin[LogitAttributionSpec]):
             sets = compared_sets(build, asked.ranking, asked.beside, asked.fraction)
             how = Asked(second, tuple(one.neurons for one in sets), margin_of(build.table("first_tokens")))
             texts = chunks([p.prompt for p in prompts], CHUNK)
-            read = list(build.compute(self.name, key, read_parts, how, texts, tell, f"{mark}parts"))
+            read = list(build.read(read_parts, how, texts, tell))
             found = {name: np.concatenate([part[name] for part in read], axis=-1) for name in read[0]}
             first = int(read[0]["first_layer"][0])
             top = top_neurons(asked.suite, sets, found, asked.neurons)

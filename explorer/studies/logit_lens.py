@@ -104,10 +104,10 @@ class LogitLens(ReadsMargin[LogitLensSpec]):
             models = (M1, *(one.name for one in sets), M2)
             how = Lens(second, models, tuple(s.neurons for s in sets), margin_of(build.table("first_tokens")))
             texts = chunks([p.prompt for p in prompts], CHUNK)
-            read = list(build.compute(self.name, key, read_lens, how, texts, share(tell, 0, 2), f"{mark}lens"))
+            read = list(build.read(read_lens, how, texts, share(tell, 0, 2)))
             found = np.concatenate([part["margins"] for part in read], axis=-1)
             named = [(p.id, p.prompt) for p in open_prompts]
-            told = build.compute(self.name, key, read_tokens, how, named, share(tell, 1, 2), f"{mark}tokens")
+            told = build.read(read_tokens, how, named, share(tell, 1, 2))
             rows = [{"suite": asked.suite, **row} for part in told for row in part] if named else []
             columns = [column.name for column in self.tables[1].columns]
             tokens = pd.DataFrame(rows, columns=columns).astype({"margin": np.float32})

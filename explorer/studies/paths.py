@@ -174,7 +174,7 @@ class Paths(ReadsMargin[PathsSpec]):
             how = Reading(second, tuple(s.neurons for s in sets), margin_of(build.table("first_tokens")))
             asks = [p.prompt for p in prompts]
             texts = chunks(asks, CHUNK)
-            parts = list(build.compute(self.name, key, read_margins, how, texts, share(tell, 0, 4), f"{mark}margins"))
+            parts = list(build.read(read_margins, how, texts, share(tell, 0, 4)))
             margins = np.concatenate([part["margins"] for part in parts], axis=-1)
             lost = []
             for place, (some, limit) in enumerate(
@@ -182,7 +182,7 @@ class Paths(ReadsMargin[PathsSpec]):
             ):
                 few, of = chunks(asks[:limit], CHUNK), replace(how, sets=some)
                 done = share(share(tell, 1, 4), place, 2)
-                parts = list(build.compute(self.name, key, read_heads, of, few, done, f"{mark}heads-{place}"))
+                parts = list(build.read(read_heads, of, few, done))
                 lost += list(np.concatenate([part["lost"] for part in parts], axis=-1))
             plain = build.patching(sets=how.sets, second=second)
             free = build.answer(self.name, key, plain, prompts, share(tell, 2, 4), f"{mark}free")

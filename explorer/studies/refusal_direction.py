@@ -90,13 +90,13 @@ class RefusalDirection(ReadsMargin[RefusalDirectionSpec]):
         depends = inputs(build, asked, self.needs(asked)) | {"statistics": statistics.VERSION}
 
         def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
-            def read(task: Any, how: Any, prompts: list[Prompt], step: int, name: str) -> list[Any]:
+            def read(task: Any, how: Any, prompts: list[Prompt], step: int) -> list[Any]:
                 texts = chunks([p.prompt for p in prompts], CHUNK)
-                return list(build.compute(self.name, key, task, how, texts, share(tell, step, 8), mark + name))
+                return list(build.read(task, how, texts, share(tell, step, 8)))
 
             second = build.config.model_of(asked.ranking)
             means = {
-                suite: np.concatenate([p["residuals"] for p in read(read_last, second, ps, i, suite)], axis=2)
+                suite: np.concatenate([p["residuals"] for p in read(read_last, LastToken(second), ps, i)], axis=2)
                 for i, (suite, ps) in enumerate(learned.items())
             }
             harmful, harmless = means[asked.harmful], means[asked.harmless]
@@ -104,10 +104,7 @@ class RefusalDirection(ReadsMargin[RefusalDirectionSpec]):
             lengths = np.linalg.norm(directions, axis=-1)
             kept = np.flatnonzero(candidates(lengths[1]))
             trial = Trial(second, directions[1][kept], margin_of(build.table("first_tokens")))
-            tried = {
-                suite: read(try_layers, trial, ps, 2 + i, f"held-out {suite}")
-                for i, (suite, ps) in enumerate(held.items())
-            }
+            tried = {suite: read(try_layers, trial, ps, 2 + i) for i, (suite, ps) in enumerate(held.items())}
             margin = np.concatenate([p["margin"] for p in tried[asked.harmful]], axis=1)
             kl = np.concatenate([p["kl"] for p in tried[asked.harmless]], axis=1)
             margins, kls = (_by_layer(a[1:], kept, len(lengths[1])) for a in (margin, kl))
@@ -122,7 +119,7 @@ class RefusalDirection(ReadsMargin[RefusalDirectionSpec]):
             changes = Changes(
                 second, tuple(one.neurons for one in (*tops, *(ComparedSet(RANDOM, d) for d in drawn))), directions
             )
-            seen = read(read_changes, changes, compared, 4, "changes")
+            seen = read(read_changes, changes, compared, 4)
             names = [(one.name, -1) for one in tops] + [(RANDOM, seed) for seed in range(asked.draws)]
             cells = {"ranking": asked.ranking, "fraction": asked.fraction, "k": len(sets[0].neurons)}
             cells |= {"layer": choice.layer, "suite": asked.suite, "max_new_tokens": tokens}
@@ -196,11 +193,18 @@ class Projecting:
     directions: tuple[np.ndarray, ...]
 
 
-def read_last(models: LoadedModels, second: str, prompts: list[str]) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class LastToken:
+    """Whose residual stream is read: M1's and that of the second model, by its name."""
+
+    second: str
+
+
+def read_last(models: LoadedModels, how: LastToken, prompts: list[str]) -> dict[str, np.ndarray]:
     """The residual stream at the last prompt token, float32 [M1 and M2, layers + 1, prompts, hidden]."""
     from explorer.engine.residuals import last_prompt_residuals
 
-    pair = models.pair("m1", second)
+    pair = models.pair("m1", how.second)
     return {"residuals": last_prompt_residuals(pair, [pair.encode(p) for p in prompts])}
 
 

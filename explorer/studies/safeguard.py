@@ -142,7 +142,7 @@ def _predicted(
         cost = answers[answers["column"] == "unpatched"].set_index("prompt_id")["cost"]
         prompts = [p for p in build.prompts(suite, asked.limit) if p.id in cost.index]
         texts, tell_read = chunks([p.prompt for p in prompts], CHUNK), share(tell, i, len(asked.suites))
-        parts = build.compute("safeguard", key, read_last, read, texts, tell_read, mark + suite)
+        parts = build.read(read_last, read, texts, tell_read)
         activations = np.concatenate([part["activations"] for part in parts])
         samples[suite] = Samples(activations, cost.loc[[p.id for p in prompts]].to_numpy(dtype=np.float64))
     rows: list[dict[str, Any]] = []

@@ -100,7 +100,7 @@ class SingleNeurons(Study[SingleNeuronsSpec]):
             sets = tuple(ranking.window(i, 1) for i in range(min(one.neurons, len(ranking.order))))
             texts = chunks([p.prompt for p in prompts], CHUNK)
             how = Margins(tokens, second, sets)
-            read = build.compute(self.name, stage.key, read_margins, how, texts, share(tell, 0, 3), "margins")
+            read = build.read(read_margins, how, texts, share(tell, 0, 3))
             margins = list(read)
             rows = []
             for number, direction in enumerate(DIRECTIONS):
