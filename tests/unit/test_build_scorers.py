@@ -109,3 +109,16 @@ def test_judges_score_a_build(tmp_path, monkeypatch):
         "reward": "beaver:my-reward",
     }
     assert str(tmp_path) not in str(run.manifest["scorers"])
+
+
+def test_with_a_changed_scorer_the_models_write_and_read_nothing_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPLORER_RUNS", str(tmp_path / "cache"))
+    file = write_build(tmp_path, CONFIG + '[first_tokens]\nsuite = "ordinary_eval"\nlimit = 20\n')
+    before = open_run(build(read_build_config(file)))
+    monkeypatch.setattr("explorer.pipeline.context.scorer_key", lambda name: f"another {name}")
+    monkeypatch.setattr("explorer.engine.patching.sweep", lambda *_, **__: pytest.fail("a model was asked again"))
+    stages: list[str] = []
+    after = open_run(build(read_build_config(file), progress=lambda stage, share: stages.append(f"{stage} {share}")))
+    assert "first_tokens 0.0" in stages, "its stage ran again"
+    for table in ("answers", "first_tokens"):
+        assert after.table(table).equals(before.table(table))
