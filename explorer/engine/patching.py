@@ -193,7 +193,8 @@ def stream(
 
     Args:
         draft: see `options.Decoding`.
-        strength, positions: see `generate`.
+        strength: see `generate`.
+        positions: see `generate`.
         control: a second set, patched in the same way in a column of its own: as many random neurons, mostly.
         before: what was said before the prompt, (role, text) each, with roles system (first), user and assistant; all
             columns read the same.
