@@ -1,11 +1,13 @@
 """The README's pictures, made from the app: `make screenshots` (needs Debian's chromium)."""
 
+import io
 import os
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.paths import PROJECT
@@ -29,6 +31,7 @@ def main() -> None:
             page = browser.new_page(viewport={"width": 1360, "height": 860})
             page.set_default_timeout(120_000)
             _patch_lab(page, PICTURES / "patch_lab.png")
+            _in_motion(browser, PICTURES / "patch_lab.webp")
             _overview(page, PICTURES / "overview.png")
             browser.close()
     finally:
@@ -44,6 +47,54 @@ def _patch_lab(page, target: Path) -> None:
     lab.until(lab.finished, 300)
     time.sleep(1)
     page.screenshot(path=target)
+
+
+def _in_motion(browser, target: Path) -> None:
+    """One prompt at a tenth of a per cent and at one per cent, as it is written: an animated picture."""
+    page = browser.new_page(viewport={"width": 1240, "height": 780})
+    page.set_default_timeout(120_000)
+    page.goto(f"http://127.0.0.1:{PORT}/patch_lab?fraction=0.001&tokens=32")
+    page.get_by_role("heading", level=1).first.wait_for()
+    lab = Lab(page)
+    lab.type_prompt(PROMPT)
+    frames: list[Frame] = []
+    for fraction in ("0.001", "0.01"):
+        while f"fraction={fraction}" not in page.url:
+            lab.move_slider(1)
+            lab.wait_until_idle()
+            frames.append(Frame(page.screenshot(), 150))
+        lab.generate()
+        lab.wait_for_text()
+        while not lab.finished():
+            frames.append(Frame(page.screenshot(), 150))
+        time.sleep(1)
+        frames.append(Frame(page.screenshot(), 3_000))
+    page.close()
+    _write_animation(frames, target)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture (PNG) and how long it stands, in milliseconds."""
+
+    picture: bytes
+    stands: int
+
+
+def _write_animation(frames: list[Frame], target: Path, width: int = 900) -> None:
+    """Write frames as an animated WebP; those that show the same are one."""
+    from PIL import Image
+
+    shown: list[Frame] = []
+    for frame in frames:
+        if shown and shown[-1].picture == frame.picture:
+            shown[-1] = Frame(frame.picture, shown[-1].stands + frame.stands)
+        else:
+            shown.append(frame)
+    pictures = [Image.open(io.BytesIO(frame.picture)).convert("RGB") for frame in shown]
+    small = [p.resize((width, round(p.height * width / p.width)), Image.Resampling.LANCZOS) for p in pictures]
+    stands = [frame.stands for frame in shown]
+    small[0].save(target, save_all=True, append_images=small[1:], duration=stands, loop=0, quality=55, method=4)
 
 
 def _overview(page, target: Path) -> None:
