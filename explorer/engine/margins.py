@@ -16,6 +16,7 @@ import torch
 from explorer.engine.mixing import guide_activations, token_log_probs_at
 from explorer.engine.reading import Inputs, TokenText, batches, inputs_of, positions_of_layers
 from explorer.engine.sane import not_finite
+from explorer.engine.skipping import FirstBlocks
 from explorer.errors import ExplorerError
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair, apply_scale
@@ -56,6 +57,9 @@ def answer_margins(
         if tuple(answer) != tuple(other):
             texts += [_Counted(prompt, answer, number, 1.0), _Counted(prompt, other, number, -1.0)]
     masks = [None, *(torch.from_numpy(ns.mask()) for ns in sets)]
+    # What no neuron of a set changes is read once, with M1 itself.
+    firsts = [0, *(int(ns.layers.min()) if len(ns) else 0 for ns in sets)]
+    blocks = FirstBlocks(pair.backbone1)
     for _, batch in batches(texts, BATCH):
         # The last token of an answer predicts nothing that counts.
         inputs = inputs_of(pair.backbone1, [TokenText(text.prompt, text.answer[:-1]) for text in batch])
@@ -64,8 +68,9 @@ def answer_margins(
         ends = np.cumsum([len(text.answer) for text in batch])[:-1]
         with torch.inference_mode(), pair.lock:
             guide = guide_activations(pair, inputs)
-            for row, mask in enumerate(masks):
-                found = _log_probs(pair, inputs, guide, mask, at, tokens)
+            for row, (mask, first) in enumerate(zip(masks, firsts, strict=True)):
+                with blocks.skipped(first) if row else blocks.kept(firsts[1:]):
+                    found = _log_probs(pair, inputs, guide, mask, at, tokens)
                 for text, own in zip(batch, np.split(found, ends), strict=True):
                     margins[row, text.number] += text.sign * own.sum()
     if not np.isfinite(margins).all():

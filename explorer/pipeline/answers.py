@@ -81,7 +81,7 @@ def _answers(ctx: BuildContext, spec: AnswerSpec) -> Stage:
         patches = tuple(Patch(ns, spec.strength, spec.positions) for _, ns in sets)
         models = {"first": "m2", "second": "m1"} if back else {}
         how = ctx.patching(sets=patches, unpatched=plain, aligned=plain, **models)
-        frame = ctx.answer(name, stage.key, how, prompts, tell)
+        frame = ctx.answer(how, prompts, tell)
         columns: dict[int, tuple[str, dict[str, Any]]] = {-1: ("unpatched", PLAIN), -2: ("aligned", PLAIN)}
         for number, (cells, _) in enumerate(sets):
             columns[number] = ("patched", cells)

@@ -227,22 +227,19 @@ class BuildContext:
 
     def answer(
         self,
-        stage: str,
-        key: str,
         how: Any,
         prompts: Sequence[Prompt],
         tell: Tell,
-        name: str = "",
         task: Task | None = None,
         scorers: Mapping[str, str] | None = None,
     ) -> "pd.DataFrame":
-        """Rows of `tasks.answer` (or of another task of its kind) for all prompts, with those of `tasks.score`.
+        """Rows of `tasks.answer` (or of another task of its kind) for all prompts, with their verdicts and scores.
 
-        Answers are kept by what wrote them (models, neurons, prompts, length), apart from the stage that asks: a
-        changed scorer scores what is there. Of suites that are not to be published, the text is left out.
+        Answers are kept by what wrote them (models, neurons, prompts, length) and scores by their scorer, apart from
+        the stage that asks: a changed scorer scores what is there, and no other does. Of suites that are not to be
+        published, the text is left out.
 
         Args:
-            stage, key, name: of the stage, and which of its answers these are.
             how: of the task.
             prompts: what is answered.
             tell: progress callback, fraction in [0, 1].
@@ -251,21 +248,31 @@ class BuildContext:
         """
         import pandas as pd
 
+        from explorer.scoring.verdict import verdicts
+
         task = task or tasks.answer
         written_by = self._written_by(task, how, prompts)
         written = Parts(self.work / WRITTEN / written_by[:32], written_by)
         written.fill(self.engine, task, how, chunks(prompts, CHUNK), part_of(tell, 0, 1 - SCORING))
         answers, columns = list(written), self.config.scorer_columns if scorers is None else scorers
-        tell_scored = part_of(tell, 1 - SCORING, SCORING)
-        scored = self.compute(stage, key, tasks.score, columns, answers, tell_scored, f"{name} scored")
-        frame = pd.DataFrame(
-            [
-                {**row, **scores}
-                for part, found in zip(answers, scored, strict=True)
-                for row, scores in zip(part, found, strict=True)
-            ]
-        )
+        frame = pd.DataFrame([row for part in answers for row in part])
+        found = verdicts(frame["answer"].tolist(), frame["prompt"].tolist())
+        frame["verdict"] = [one.outcome for one in found]
+        frame["refused"] = [one.refused for one in found]
+        frame["degenerate"] = [one.degenerate for one in found]
+        frame["cost"] = float("nan")
+        for place, (column, name) in enumerate(columns.items()):
+            done = part_of(tell, 1 - SCORING + SCORING * place / len(columns), SCORING / len(columns))
+            frame[column] = [score for part in self._scored(name, answers, done) for score in part]
         return frame.assign(prompt=[self._withheld.get(text, text) for text in frame["prompt"]])
+
+    def _scored(self, scorer: str, answers: Sequence[list[dict[str, Any]]], tell: Tell) -> Parts:
+        """A scorer's numbers of some answers, kept by the scorer and what it read."""
+        read = [[[row["prompt"], row["answer"]] for row in part] for part in answers]
+        scored_by = digest({"scorer": scorer_key(scorer), "answers": read})
+        parts = Parts(self.work / WRITTEN / scored_by[:32], scored_by)
+        parts.fill(self.engine, tasks.score, scorer, read, tell)
+        return parts
 
     def _written_by(self, task: Task, how: Any, prompts: Sequence[Prompt]) -> str:
         """A digest of all that answers depend on: the task and its options, the models, the prompts."""

@@ -107,26 +107,15 @@ def read_phrases(models: Models, texts: list[str], _item: None) -> dict[str, np.
     return NgramDraft.of(tokenizer(texts, add_special_tokens=False)["input_ids"]).to_arrays()
 
 
-def score(models: Models, scorers: Mapping[str, str], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The verdict and the scores of answers, a dict for each: verdict, refused, degenerate, cost (nan where no scorer
-    fills it) and the other columns of `scorers`. What several columns answer alike is scored once.
+def score(models: Models, scorer: str, pairs: list[list[str]]) -> list[float]:
+    """A scorer's numbers of answers. What several columns answer alike is scored once.
 
     Args:
         models: the loaded models and scorers.
-        scorers: the scorer behind each column of scores.
-        rows: of `answer` or `answer_fixed`.
+        scorer: which.
+        pairs: prompt and answer of each.
     """
-    from explorer.scoring.verdict import verdicts
-
-    asked = dict.fromkeys((row["prompt"], row["answer"]) for row in rows)
-    place = {pair: i for i, pair in enumerate(asked)}
-    questions, texts = [question for question, _ in place], [text for _, text in place]
-    scores = {"cost": np.full(len(texts), np.nan)}
-    for column, name in scorers.items():
-        scores[column] = models.scorer(name).score(questions, texts)
-    found = [
-        {"verdict": v.outcome, "refused": v.refused, "degenerate": v.degenerate}
-        | {column: float(values[i]) for column, values in scores.items()}
-        for i, v in enumerate(verdicts(texts, questions))
-    ]
-    return [found[place[row["prompt"], row["answer"]]] for row in rows]
+    asked = list(dict.fromkeys((prompt, text) for prompt, text in pairs))
+    found = models.scorer(scorer).score([prompt for prompt, _ in asked], [text for _, text in asked])
+    by_pair = dict(zip(asked, map(float, found), strict=True))
+    return [by_pair[prompt, text] for prompt, text in pairs]

@@ -86,10 +86,10 @@ class Ablation(Study[AblationSpec]):
         """See `Study.part`."""
         prompts = {suite: build.prompts(suite, asked.limit) for suite in asked.suites}
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
             rows = []
             for i, (suite, ps) in enumerate(prompts.items()):
-                rows += _ablated(build, asked, key, suite, mark + suite, ps, share(tell, i, len(prompts)))
+                rows += _ablated(build, asked, suite, ps, share(tell, i, len(prompts)))
             return {"ablation": with_method(pd.DataFrame(rows), build.config.method_of(asked.a, asked.b))}
 
         tokens = sum(build.estimate(ps, 21, build.config.max_new_tokens) for ps in prompts.values())
@@ -110,9 +110,7 @@ class Ablation(Study[AblationSpec]):
         return by_method(tables["ablation"], said)
 
 
-def _ablated(
-    build: Build, asked: AblationSpec, key: str, suite: str, name: str, prompts: list[Prompt], tell: Tell
-) -> list[dict[str, Any]]:
+def _ablated(build: Build, asked: AblationSpec, suite: str, prompts: list[Prompt], tell: Tell) -> list[dict[str, Any]]:
     """The rows of one suite."""
     a, b = build.ranking(asked.a), build.ranking(asked.b)
     sets = {kind: ns for kind, ns in parts_of(a, b, asked.fraction).items() if len(ns)}
@@ -128,10 +126,10 @@ def _ablated(
     if means is not None:
         plans.append((asked.a, "mean", answer_fixed, Fixing(tokens=tokens, model=model_a, sets=kept, values=means)))
     plain = build.patching(first=model_a, second=model_a, aligned=False)
-    before = {asked.a: build.answer("ablation", key, plain, prompts, share(tell, 0, 5), f"{name}-plain")}
+    before = {asked.a: build.answer(plain, prompts, share(tell, 0, 5))}
     rows = []
     for number, (into, what, task, how) in enumerate(plans):
-        frame = build.answer("ablation", key, how, prompts, share(tell, number + 1, 5), f"{name}-{number}", task)
+        frame = build.answer(how, prompts, share(tell, number + 1, 5), task)
         before.setdefault(into, frame[frame["condition"] == -1])
         for condition, (kind, ns) in enumerate(sets.items()):
             cells: dict[str, Any] = {"a": asked.a, "b": asked.b, "suite": suite, "into": into}

@@ -99,12 +99,12 @@ class Capability(Study[CapabilitySpec]):
             "items": digest([[asdict(item) for item in items], problems]),
         }
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
             sets = tuple(build.ranking(asked.ranking).top(fraction=f) for f in asked.fractions)
             how, tell_read = Scoring(sets), share(tell, 0, 2)
             parts = build.read(score_items, how, chunks(items, 4), tell_read)
             rows = [row for part in parts for row in part]
-            rows += _solutions(build, asked, key, mark, sets, problems, share(tell, 1, 2))
+            rows += _solutions(build, asked, sets, problems, share(tell, 1, 2))
             labels = [("M1", 0.0), *(("patched", f) for f in asked.fractions), ("M2", 1.0)]
             found = capability_table(pd.DataFrame(rows), labels, chance_of(items))
             return {"capability": of_ranking(build, asked.ranking, found)}
@@ -128,8 +128,6 @@ def _tokens(build: Build, asked: CapabilitySpec, items: Sequence[Item], problems
 def _solutions(
     build: Build,
     asked: CapabilitySpec,
-    key: str,
-    mark: str,
     sets: tuple[NeuronSet, ...],
     problems: list[tuple[str, str]],
     tell: Tell,
@@ -139,7 +137,7 @@ def _solutions(
         return []
     prompts = [Prompt(str(i), question) for i, (question, _) in enumerate(problems)]
     how = build.patching(sets=sets, tokens=asked.gsm8k_tokens)
-    frame = build.answer("capability", key, how, prompts, tell, f"{mark}gsm8k", scorers={})
+    frame = build.answer(how, prompts, tell, scorers={})
     solution = {str(i): number for i, (_, number) in enumerate(problems)}
     place = {-1: 0, -2: len(sets) + 1} | {i: i + 1 for i in range(len(sets))}
     return [

@@ -69,14 +69,13 @@ class Categories(Study[CategoriesSpec]):
         prompts = {c: build.prompts(asked.tested_on, asked.limit, c) for c in asked.categories}
         inputs = answering_inputs(build, asked, [spec.name for spec in specs.values()], prompts)
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
             rankings = {c: build.ranking(spec.name) for c, spec in specs.items()}
             sets = {c: ranking.top(fraction=asked.fraction) for c, ranking in rankings.items()}
             how = build.patching(sets=tuple(sets.values()))
             matrix = TransferMatrix(build, "category", sets, rankings)
             for i, (category, ps) in enumerate(prompts.items()):
-                name = mark + specs[category].name
-                frame = build.answer("categories", key, how, ps, share(tell, i, len(prompts)), name)
+                frame = build.answer(how, ps, share(tell, i, len(prompts)))
                 plain = {"unpatched": -1, "aligned": -2}
                 base = {c: frame[frame["condition"] == n].set_index("prompt_id") for c, n in plain.items()}
                 frame = frame[frame["condition"] >= 0]

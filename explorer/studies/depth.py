@@ -149,11 +149,10 @@ class Depth(Study[DepthSpec]):
         second = build.config.model_of(asked.ranking)
         openings = list(dict.fromkeys(("", asked.opening)))
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
             sets = compared_sets(build, asked.ranking, asked.beside, asked.fraction)
             frames = [
-                _answers(build, asked, key, prompts, sets, opening, share(tell, i, 3))
-                for i, opening in enumerate(openings)
+                _answers(build, asked, prompts, sets, opening, share(tell, i, 3)) for i, opening in enumerate(openings)
             ]
             answers = pd.concat(frames, ignore_index=True)
             patches = [Patch(one.neurons) for one in sets] + [Patch(sets[0].neurons, positions="prompt")]
@@ -181,7 +180,6 @@ class Depth(Study[DepthSpec]):
 def _answers(
     build: Build,
     asked: DepthSpec,
-    key: str,
     prompts: Sequence[Prompt],
     sets: Sequence[ComparedSet],
     opening: str,
@@ -192,7 +190,7 @@ def _answers(
     neurons = tuple(one.neurons for one in sets)
     second = build.config.model_of(asked.ranking)
     how = Placed(build.config.max_new_tokens, neurons, spots, opening, second=second)
-    frame = build.answer("depth", key, how, prompts, tell, "opened" if opening else "placed", task=answer_placed)
+    frame = build.answer(how, prompts, tell, answer_placed)
     plain = {-1: ("", M1, 0), -2: ("", M2, 0)}
     cells = [
         plain.get(c) or (sets[c // len(spots)].name, spots[c % len(spots)].where, spots[c % len(spots)].tokens)

@@ -127,11 +127,11 @@ class Dose(Study[DoseSpec]):
         folder = fill_path(asked.folder, build.config.source)
         items = benchmarks.wikitext(folder, asked.windows, asked.window_tokens) if asked.windows else []
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
             columns = dosed(asked, {name: build.ranking(name) for name in (asked.ranking, *asked.beside)})
             patches = tuple(column.patch for column in columns)
             how = build.patching(sets=patches, second=second)
-            frame = build.answer(self.name, key, how, prompts, share(tell, 0, 2), f"{mark}dosed")
+            frame = build.answer(how, prompts, share(tell, 0, 2))
             # A few patches at a time: of each the logits of a whole stretch are held.
             losses = build.read(score_items, Scoring(patches), chunks(items, 1), share(tell, 1, 2))
             table = dose_table(asked.suite, columns, frame, [row for part in losses for row in part], tokens)

@@ -67,7 +67,7 @@ class FirstTokens(Study[FirstTokensSpec]):
         """See `Study.part`."""
         prompts = build.prompts(asked.suite, asked.limit)
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
             texts = chunks([p.prompt for p in prompts], CHUNK)
             parts = list(build.read(read_first_tokens, None, texts, tell))
             first1, first2 = (np.concatenate([part[m] for part in parts]) for m in ("m1", "m2"))

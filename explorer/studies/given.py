@@ -194,12 +194,9 @@ class Build(Protocol):
 
     def answer(
         self,
-        stage: str,
-        key: str,
         how: Any,
         prompts: Sequence[Prompt],
         tell: Tell,
-        name: str = "",
         task: Task | None = None,
         scorers: Mapping[str, str] | None = None,
     ) -> "pd.DataFrame":

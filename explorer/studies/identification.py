@@ -77,8 +77,8 @@ class Identification(Study[IdentificationSpec]):
         inputs = answering_inputs(build, asked, names, {asked.suite: prompts})
         inputs["answers"] = build.plain_keys([asked.suite])[0]
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
-            found = _identify(build, asked, key, mark, prompts, tell)
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
+            found = _identify(build, asked, prompts, tell)
             found.insert(0, "reference", asked.reference)
             return {"identification": with_method(found, build.config.method_of(asked.reference))}
 
@@ -90,9 +90,7 @@ class Identification(Study[IdentificationSpec]):
         return by_method(tables["identification"], lambda rows: identification_sentence(first_rows(rows, "reference")))
 
 
-def _identify(
-    build: Build, asked: IdentificationSpec, key: str, mark: str, prompts: list[Prompt], tell: Tell
-) -> pd.DataFrame:
+def _identify(build: Build, asked: IdentificationSpec, prompts: list[Prompt], tell: Tell) -> pd.DataFrame:
     """The rows of one reference."""
     names = [asked.reference, *asked.rankings]
     rankings = {name: build.ranking(name) for name in names}
@@ -100,7 +98,7 @@ def _identify(
     how = build.patching(
         sets=tuple(rankings[name].top(fraction=fraction) for name, fraction in wanted), unpatched=False, aligned=False
     )
-    frame = build.answer("identification", key, how, prompts, tell, mark.strip())
+    frame = build.answer(how, prompts, tell)
     base = plain_answers(build.plain_answers(asked.suite))
     effects = []
     for condition, (name, fraction) in enumerate(wanted):

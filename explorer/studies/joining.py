@@ -24,13 +24,12 @@ class Part:
     Attributes:
         inputs: all that its rows depend on, as `Stage.inputs`.
         tokens: about how many tokens its models read and write.
-        run: its rows, by the name of the run's table; called with the stage's key, what the names of its parts begin
-            with, and a progress callback.
+        run: its rows, by the name of the run's table; called with a progress callback.
     """
 
     inputs: dict[str, Any]
     tokens: float
-    run: Callable[[str, str, Tell], "dict[str, pd.DataFrame]"]
+    run: Callable[[Tell], "dict[str, pd.DataFrame]"]
 
 
 def joined(
@@ -58,10 +57,7 @@ def joined(
     def run(tell: Tell) -> None:
         import pandas as pd
 
-        found = [
-            part.run(stage.key, f"{number + 1} " if number else "", share(tell, number, len(parts)))
-            for number, part in enumerate(parts)
-        ]
+        found = [part.run(share(tell, number, len(parts))) for number, part in enumerate(parts)]
         for table in tables:
             build.writer.table(table, finish(pd.concat([frames[table] for frames in found], ignore_index=True)))
 

@@ -76,7 +76,7 @@ class Kinds(Study[KindsSpec]):
         tokens = build.config.max_new_tokens
         depends = inputs(build, asked, self.needs(asked)) | {"statistics": statistics.VERSION}
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
             second = build.config.model_of(asked.ranking)
             sets = _sets(build, asked)
             union = reduce(or_, (ns for _, _, ns in sets))
@@ -96,7 +96,7 @@ class Kinds(Study[KindsSpec]):
             drawn = [parts_like(kind, top, seed) for seed, kind in enumerate(kinds)]
             patches = (top, *(ns for kind, part in zip(kinds, drawn, strict=True) for ns in _four(top, kind, part)))
             patching = build.patching(sets=patches, second=second)
-            frame = build.answer(self.name, key, patching, answered, share(tell, 1, 2), f"{mark}patched")
+            frame = build.answer(patching, answered, share(tell, 1, 2))
             cells = {"ranking": asked.ranking, "fraction": asked.fraction, "k": len(top)}
             return self._tables(build, asked, read, sets, found, kinds, frame, cells, second)
 

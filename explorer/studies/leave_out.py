@@ -84,7 +84,7 @@ class LeaveOut(Study[LeaveOutSpec]):
         prompts, tokens = build.prompts(asked.suite, asked.limit), build.config.max_new_tokens
         second, answered = build.config.model_of(asked.ranking), prompts[: asked.answers]
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
             whole = build.ranking(asked.ranking).top(min(asked.neurons, len(build.ranking(asked.ranking).order)))
             sets = (whole, *(without(whole, i) for i in range(len(whole))))
             how, texts = Margins(tokens, second, sets, ("restore",)), chunks([p.prompt for p in prompts], CHUNK)
@@ -93,7 +93,7 @@ class LeaveOut(Study[LeaveOutSpec]):
             frame = None
             if answered:
                 patching = build.patching(sets=sets, second=second, unpatched=False, aligned=False)
-                frame = build.answer(self.name, key, patching, answered, share(tell, 1, 2), f"{mark}without")
+                frame = build.answer(patching, answered, share(tell, 1, 2))
             rows = leave_out_rows({"ranking": asked.ranking, "suite": asked.suite}, whole, margins, frame, tokens)
             return {self.name: with_holm(pd.DataFrame(rows), ["p"])}
 

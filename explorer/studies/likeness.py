@@ -70,7 +70,7 @@ class Overlap(Study[OverlapSpec]):
         """See `Study.part`."""
         names = _kept(build)
 
-        def run(_key: str, _mark: str, _tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(_tell: Tell) -> dict[str, pd.DataFrame]:
             return {"overlap": likeness_table({name: build.ranking(name) for name in names})}
 
         return Part({name: build.key_of(f"ranking-{name}") for name in names}, 0.0, run)

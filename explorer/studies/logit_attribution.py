@@ -121,7 +121,7 @@ class LogitAttribution(ReadsMargin[LogitAttributionSpec]):
         """See `Study.part`."""
         prompts, second = build.prompts(asked.suite, asked.limit), build.config.model_of(asked.ranking)
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
             sets = compared_sets(build, asked.ranking, asked.beside, asked.fraction)
             how = Asked(second, tuple(one.neurons for one in sets), margin_of(build.table("first_tokens")))
             texts = chunks([p.prompt for p in prompts], CHUNK)

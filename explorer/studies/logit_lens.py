@@ -99,7 +99,7 @@ class LogitLens(ReadsMargin[LogitLensSpec]):
         every = max(1, len(prompts) // max(1, asked.examples))
         open_prompts = [p for p in prompts[::every] if not build.is_withheld(p)][: asked.examples]
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
             sets = compared_sets(build, asked.ranking, asked.beside, asked.fraction)
             models = (M1, *(one.name for one in sets), M2)
             how = Lens(second, models, tuple(s.neurons for s in sets), margin_of(build.table("first_tokens")))

@@ -169,7 +169,7 @@ class Paths(ReadsMargin[PathsSpec]):
         prompts, tokens = build.prompts(asked.suite, asked.limit), build.config.max_new_tokens
         second = build.config.model_of(asked.ranking)
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
             sets = compared_sets(build, asked.ranking, asked.beside, asked.fraction, asked.random_seed)
             how = Reading(second, tuple(s.neurons for s in sets), margin_of(build.table("first_tokens")))
             asks = [p.prompt for p in prompts]
@@ -185,9 +185,9 @@ class Paths(ReadsMargin[PathsSpec]):
                 parts = list(build.read(read_heads, of, few, done))
                 lost += list(np.concatenate([part["lost"] for part in parts], axis=-1))
             plain = build.patching(sets=how.sets, second=second)
-            free = build.answer(self.name, key, plain, prompts, share(tell, 2, 4), f"{mark}free")
+            free = build.answer(plain, prompts, share(tell, 2, 4))
             keeping = Keeping(tokens, how.sets, second=second)
-            kept = build.answer(self.name, key, keeping, prompts, share(tell, 3, 4), f"{mark}kept", answer_with_kept)
+            kept = build.answer(keeping, prompts, share(tell, 3, 4), answer_with_kept)
             common = {"suite": asked.suite}
             sized = common | {"fraction": asked.fraction}
             answers = answers_table(common, sets, margins, free, kept, [p.id for p in prompts])

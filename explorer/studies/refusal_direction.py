@@ -89,7 +89,7 @@ class RefusalDirection(ReadsMargin[RefusalDirectionSpec]):
         answered, compared = build.prompts(asked.suite, asked.limit), build.prompts(asked.suite, asked.compared)
         depends = inputs(build, asked, self.needs(asked)) | {"statistics": statistics.VERSION}
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
             def read(task: Any, how: Any, prompts: list[Prompt], step: int) -> list[Any]:
                 texts = chunks([p.prompt for p in prompts], CHUNK)
                 return list(build.read(task, how, texts, share(tell, step, 8)))
@@ -123,7 +123,7 @@ class RefusalDirection(ReadsMargin[RefusalDirectionSpec]):
             names = [(one.name, -1) for one in tops] + [(RANDOM, seed) for seed in range(asked.draws)]
             cells = {"ranking": asked.ranking, "fraction": asked.fraction, "k": len(sets[0].neurons)}
             cells |= {"layer": choice.layer, "suite": asked.suite, "max_new_tokens": tokens}
-            answers = _answered(build, key, mark, asked, sets, chosen, controls, answered, tell)
+            answers = _answered(build, asked, sets, chosen, controls, answered, tell)
             return {
                 "refusal_direction": tables_of.effect_rows(cells, answers),
                 "refusal_direction_layers": tables_of.layer_rows(directions, margin[0], margins, kls, choice),
@@ -248,8 +248,6 @@ def answer_projected(models: LoadedModels, how: Projecting, prompts: list[Prompt
 
 def _answered(
     build: Build,
-    key: str,
-    mark: str,
     asked: RefusalDirectionSpec,
     sets: list[ComparedSet],
     chosen: np.ndarray,
@@ -260,7 +258,7 @@ def _answered(
     """The answers by what is patched (a set's name, m1, m2), direction (none, refusal, halves) and draw."""
     second, tokens = build.config.model_of(asked.ranking), build.config.max_new_tokens
     plain = build.patching(sets=tuple(one.neurons for one in sets), second=second)
-    found = build.answer("refusal_direction", key, plain, prompts, share(tell, 5, 8), f"{mark}plain")
+    found = build.answer(plain, prompts, share(tell, 5, 8))
     out: dict[tuple[str, str, int], pd.DataFrame] = {}
 
     def take(frame: pd.DataFrame, keys: Mapping[int, tuple[str, str, int]]) -> None:
@@ -278,9 +276,6 @@ def _answered(
     plans = (("m1", second, [*refusal, *halved]), (second, second, aligned))
     for step, (first, other, columns) in enumerate(plans):
         how = Projecting(tokens, first, other, tuple(c[1] for c in columns), tuple(c[4] for c in columns))
-        name = f"{mark}projected {first}"
-        frame = build.answer(
-            "refusal_direction", key, how, prompts, share(tell, 6 + step, 8), name, task=answer_projected
-        )
+        frame = build.answer(how, prompts, share(tell, 6 + step, 8), answer_projected)
         take(frame, {i: (c[0], c[2], c[3]) for i, c in enumerate(columns)})
     return out

@@ -99,8 +99,8 @@ class Safeguard(Study[SafeguardSpec]):
             "answers": build.plain_keys(asked.suites),
         }
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
-            found, classifier = _predicted(build, asked, key, mark, tell)
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
+            found, classifier = _predicted(build, asked, tell)
             if number == 0:
                 build.writer.tensors("safeguard", classifier)
             return {"safeguard": of_ranking(build, asked.ranking, found)}
@@ -126,9 +126,7 @@ def read_last(models: LoadedModels, ns: NeuronSet, prompts: list[str]) -> dict[s
     return {"activations": last_prompt_activations(models.pair(), prompts, ns)}
 
 
-def _predicted(
-    build: Build, asked: SafeguardSpec, key: str, mark: str, tell: Tell
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+def _predicted(build: Build, asked: SafeguardSpec, tell: Tell) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """The rows, and the arrays of the classifier on the main size's neurons, trained on all suites."""
     ranking = build.ranking(asked.ranking)
     sizes = [k for k in asked.sizes if ranking.top(k).leaves_half]

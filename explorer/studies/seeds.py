@@ -43,7 +43,7 @@ class Seeds(Study[SeedsSpec]):
     def part(self, build: Build, asked: SeedsSpec, number: int) -> Part:
         """See `Study.part`."""
 
-        def run(_key: str, _mark: str, _tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(_tell: Tell) -> dict[str, pd.DataFrame]:
             found = likeness_table({name: build.ranking(name) for name in asked.rankings})
             return {"seeds": with_method(found, build.config.method_of(*asked.rankings))}
 

@@ -161,7 +161,7 @@ def _step(build: Build, asked: SeriesSpec, step: int) -> list[Stage]:
         ranking = build.ranking(spec.name)
         sets = {fraction: ranking.top(fraction=fraction) for fraction in asked.fractions}
         how = build.patching(sets=tuple(sets.values()), second=model)
-        frame = build.answer(name, stage.key, how, prompts, tell, scorers={})
+        frame = build.answer(how, prompts, tell, scorers={})
         write_json(build.work / _rows_file(asked, step), step_rows(step, sets, frame, tokens))
 
     cost = build.estimate(prompts, 2 + 2 * len(asked.fractions), tokens)

@@ -106,7 +106,7 @@ class SingleNeurons(Study[SingleNeuronsSpec]):
             for number, direction in enumerate(DIRECTIONS):
                 first, other = ("m1", second) if number == 0 else (second, "m1")
                 patching = build.patching(sets=sets, first=first, second=other, aligned=False)
-                frame = build.answer(self.name, stage.key, patching, prompts, share(tell, 1 + number, 3), direction)
+                frame = build.answer(patching, prompts, share(tell, 1 + number, 3))
                 cells: dict[str, object] = {"ranking": one.ranking, "direction": direction, "suite": one.suite}
                 found = np.concatenate([part[direction] for part in margins], axis=1)
                 rows += single_rows(cells, sets, frame, found, tokens)

@@ -146,7 +146,7 @@ def _swap(build: Build, name: str, asked: TaxSpec, a: str, b: str) -> Stage:
                 first, second = models if j == 0 else models[::-1]
                 how = build.patching(sets=tuple(sets.values()), first=first, second=second, aligned=False)
                 tell_part = share(tell, 2 * i + j, 2 * len(prompts))
-                frame = build.answer(name, stage.key, how, ps, tell_part, f"{suite}-{j}")
+                frame = build.answer(how, ps, tell_part)
                 before = frame[frame["condition"] == -1]
                 for number, (kind, ns) in enumerate(sets.items()):
                     after = frame[frame["condition"] == number]

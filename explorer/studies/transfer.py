@@ -78,14 +78,14 @@ class Transfer(Study[TransferSpec]):
         inputs = answering_inputs(build, asked, asked.sources, prompts)
         inputs["answers"] = build.plain_keys(asked.targets)
 
-        def run(key: str, mark: str, tell: Tell) -> dict[str, pd.DataFrame]:
+        def run(tell: Tell) -> dict[str, pd.DataFrame]:
             own = {_kind_of(build.config.ranking(name).suite): name for name in asked.sources}
             rankings = {name: build.ranking(name) for name in asked.sources}
             sets = {name: ranking.top(fraction=asked.fraction) for name, ranking in rankings.items()}
             how = build.patching(sets=tuple(sets.values()), unpatched=False, aligned=False)
             matrix = TransferMatrix(build, "suite", sets, rankings)
             for i, (suite, ps) in enumerate(prompts.items()):
-                frame = build.answer("transfer", key, how, ps, share(tell, i, len(prompts)), mark + suite)
+                frame = build.answer(how, ps, share(tell, i, len(prompts)))
                 frame = frame.assign(source=[asked.sources[c] for c in frame["condition"]])
                 base = plain_answers(build.plain_answers(suite))
                 matrix.add(suite, own.get(_kind_of(suite), ""), frame, base)

@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from explorer.data.suites_io import load_suite
+from explorer.engine.backends.fused import FusedBackend
 from explorer.engine.margins import answer_margins
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import generate, sweep
 from explorer.engine.reference import naive_mixed_log_prob
 from explorer.errors import ExplorerError
+from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import load_pair
 from explorer.neurons.sets import NeuronSet
 from explorer.pipeline.build import build
@@ -48,6 +50,28 @@ def test_margins_equal_the_naive_forms(kind, back):
 
 def _mask(ns: NeuronSet) -> torch.Tensor:
     return torch.from_numpy(ns.mask()).float()
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma2", "qwen3", "gpt2"])
+def test_blocks_before_the_neuron_are_not_read_again(kind):
+    pair = tiny.any_pair(kind)
+    last = NeuronSet(np.array([pair.n_layers - 1]), np.array([3]), pair.n_layers, pair.n_neurons)
+    out = sweep(pair, PROMPTS, Columns(), Decoding(NEW))
+    first, second = ([a.token_ids for a in answers] for answers in (out.unpatched, out.aligned))
+    ids = [pair.encode(prompt) for prompt in PROMPTS]
+    read: list[int] = []
+    with neuron_hooks(pair.backbone1, lambda layer, _h: read.append(layer)):
+        got = answer_margins(pair, ids, second, first, [last])
+    skips = FusedBackend().takes(pair.backbone1)
+    assert skips == (kind != "gpt2")
+    assert read.count(pair.n_layers - 1) == 2 * read.count(0) if skips else read.count(0)
+    mask = _mask(last)
+    want = [
+        naive_mixed_log_prob(pair, prompt, a, mask) - naive_mixed_log_prob(pair, prompt, b, mask)
+        for prompt, a, b in zip(ids, second, first, strict=True)
+    ]
+    assert_close(got[1].astype(np.float32), np.array(want, dtype=np.float32), layers=tiny.LAYERS)
+    assert answer_margins(pair, ids, second, first, []).tolist() == got[:1].tolist(), "every block is whole again"
 
 
 def test_a_classifier_has_no_answers():

@@ -112,7 +112,7 @@ class Spread(Study[SpreadSpec]):
         return Needs(rankings=(asked.ranking,))
 
     def part(self, build: Build, asked: SpreadSpec, number: int) -> Part:
-        def run(_key, _mark, _tell):
+        def run(_tell):
             type(self).runs += 1
             ranking = build.ranking(asked.ranking)
             scores = ranking.scores.reshape(-1)[ranking.order[: asked.neurons]]
