@@ -63,7 +63,7 @@ caption_and_csv(
 )
 
 curve = f"{suite_label(suite)}: the curve beside its controls"
-st.subheader(curve[0].upper() + curve[1:])
+st.header(curve[0].upper() + curve[1:])
 lines = effect_frame(causal.curves(effect), models, suite, measure)
 if lines.empty:
     st.info(f"The two models' {score_words(score)} are not distinguishable on {suite_label(suite)}.")
@@ -76,7 +76,7 @@ else:
 
 others = causal.other_sets(effect, suite, score)
 if len(others):
-    st.subheader("Does it matter which neurons?")
+    st.header("Does it matter which neurons?")
     show_chart(
         interval_chart(others, measure.axis, share=True),
         "Causal effect of rank windows, of the last layer and of random neurons drawn anywhere",
@@ -85,7 +85,7 @@ if len(others):
     caption_and_csv(about, f"{run.name}-{suite}-other-sets.csv", lambda: others, "others_csv")
 
 lab_link(f"Patch these {percent(fraction)} yourself", fraction=fraction, **results.lab(run))
-st.subheader(f"The answers behind {percent(fraction)} on {suite_label(suite)}")
+st.header(f"The answers behind {percent(fraction)} on {suite_label(suite)}")
 show_prompts(
     causal.prompt_frame(answers, suite, fraction, by),
     "Prompts and patched answers of the chosen cell",
@@ -93,7 +93,7 @@ show_prompts(
     **results.lab(run),
 )
 
-st.subheader("What the paper reports")
+st.header("What the paper reports")
 st.dataframe(PAPER_EFFECTS, hide_index=True, alt="Causal effects that the paper reports, in percent")
 st.caption(
     "Causal effect in percent with 20,000 neurons patched (2.9 to 5.7 % of a model), 200 prompts a benchmark and 128 "
@@ -101,7 +101,7 @@ st.caption(
     "not digits."
 )
 
-st.subheader("Is the intervention too invasive?")
+st.header("Is the intervention too invasive?")
 if by.breaks:
     st.info("General capability is measured of patched M1, not of patched M2.", icon=":material/info:")
     st.stop()

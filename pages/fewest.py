@@ -71,7 +71,7 @@ else:
         "curves_csv",
     )
 
-st.subheader("What it takes, and what it costs")
+st.header("What it takes, and what it costs")
 st.dataframe(
     fewest.fewest_rows(found, rankings, direction),
     hide_index=True,

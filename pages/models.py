@@ -46,16 +46,16 @@ else:
         st.rerun()
     st.caption("Loading a pair takes memory of pairs that nobody works with, those first that were used longest ago.")
 
-st.subheader("Adapters that ship")
+st.header("Adapters that ship")
 show_adapters()
 
-st.subheader("A run of your own")
+st.header("A run of your own")
 st.caption(
     "Ranks the neurons of this pair, answers with and without patching, and keeps all of it as a run. The *Build* page "
     "then shows how far it is."
 )
 show_build_form(name)
 
-st.subheader("Another pair")
+st.header("Another pair")
 st.caption("Two models of one shape with one tokeniser; `docs/own_models.md` tells every setting.")
 show_form()

@@ -78,7 +78,7 @@ if as_map.open:
         )
         caption_and_csv(about, f"{run.name}-{ranking}-map.csv", lambda: cells, "map_csv")
 
-st.subheader("One neuron")
+st.header("One neuron")
 with explained():
     layer, neuron = chosen_neuron(changes)
     show_detail(run, ranking, layer, neuron)

@@ -70,7 +70,7 @@ said += [beside.breaking_words(run, main, fraction)]
 with st.expander("By both judges, the paper's ranking, and the other way round", icon=":material/balance:"):
     st.markdown("\n\n".join(part for part in said if part))
 
-st.subheader("How much is restored, with how many neurons?")
+st.header("How much is restored, with how many neurons?")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     measure = MEASURES[
         st.segmented_control(
@@ -116,21 +116,21 @@ else:
     )
 st.markdown(claims.onset_sentence(effect, main, by))
 
-st.subheader("How it works")
+st.header("How it works")
 show_method()
 
-st.subheader("What they answer")
+st.header("What they answer")
 example_suite = st.segmented_control(
     "Prompts to look at", suites, default=main, required=True, format_func=suite_label, key="example_suite"
 )
 show_examples(answers, example_suite or main, fraction)
 
-st.subheader("What does it cost on harmless prompts?")
+st.header("What does it cost on harmless prompts?")
 rates = rates_frame(models, effect, fraction)
 show_chart(rates_chart(rates), f"Refusals by kind of prompt with {percent(fraction)} of the neurons patched")
 caption_and_csv(facts.rates_caption(rates, fraction), f"{run.name}-refusals.csv", lambda: rates, "rates_csv")
 
-st.subheader("Where to go from here")
+st.header("Where to go from here")
 with st.container(horizontal=True, gap="large"):
     st.page_link("pages/neurons.py", label="See which neurons they are", icon=":material/format_list_numbered:")
     st.page_link("pages/patch_lab.py", label="Patch them yourself", icon=":material/science:")

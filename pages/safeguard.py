@@ -44,7 +44,7 @@ caption_and_csv(
     "safeguard_csv",
 )
 
-st.subheader(f"Trained on one suite, tested on another, with {k:,} neurons")
+st.header(f"Trained on one suite, tested on another, with {k:,} neurons")
 tests = list(dict.fromkeys(frame["test"]))
 with st.container(horizontal=True):
     train = pick("Trained on", list(dict.fromkeys(frame["train"])), "train", suite_label)
@@ -75,7 +75,7 @@ else:
             help=f"All answers: {signed(detail['all_cost'])}, harmful {percent(detail['harmful'])}.",
         )
     st.caption(f"{safeguard.bounds(detail)}. The diagonal is cross-validated within its suite.")
-st.subheader("What the paper reports")
+st.header("What the paper reports")
 st.markdown(
     "76.2 % accuracy with 1,500 neurons, nearly as good with 150, for a 7B model trained on one benchmark and tested "
     "on the others merged; random neurons of the same layers come within 0.5 to 3 points. In the Patch lab the "

@@ -110,7 +110,7 @@ if spread.open:
             caption_and_csv(
                 "Of each group of ranks, the share in each layer.", f"{run.name}-place.csv", lambda: shown, "place_csv"
             )
-            st.subheader(f"Neurons of layer {layer}, {methods.group_label(shown, group)}")
+            st.header(f"Neurons of layer {layer}, {methods.group_label(shown, group)}")
             show_neurons(run, ranking, shown, layer, group)
         else:
             missing(run, "the spread of its scores", "[rankings.NAME]")

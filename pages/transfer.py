@@ -55,7 +55,7 @@ caption_and_csv(
     "transfer_csv",
 )
 
-st.subheader(f"Found on {transfer.kind_label(source)}, patched on {transfer.kind_label(target)}")
+st.header(f"Found on {transfer.kind_label(source)}, patched on {transfer.kind_label(target)}")
 behind = transfer.answers_behind(of_method(table(run, f"{kind}_answers"), chosen.method), source, target)
 show_prompts(
     behind, "Prompts and patched answers of the chosen cell", **transfer.lab_controls(run.rankings, source, first)

@@ -72,7 +72,7 @@ def matrix_chart(frame: pd.DataFrame, what: Matrix, chosen: tuple[object, object
         .mark_text(fontSize=12, fontWeight=600)
         .encode(text=alt.Text(f"{what.value}:Q", format=what.form), color=on),
         alt.Chart(framed)
-        .mark_rect(filled=False, stroke=palette.UNPATCHED, strokeWidth=3)
+        .mark_rect(filled=False, stroke=palette.UNPATCHED, strokeWidth=3, aria=False)
         .encode(x=x, y=y, tooltip=tooltip),
     ).properties(height=120 + 38 * len(rows))
 

@@ -86,7 +86,7 @@ def matrix_chart(pairs: pd.DataFrame, likeness: Likeness, chosen: tuple[str, str
             tooltip=tooltip,
         ),
         alt.Chart(framed)
-        .mark_rect(filled=False, stroke=palette.UNPATCHED, strokeWidth=3)
+        .mark_rect(filled=False, stroke=palette.UNPATCHED, strokeWidth=3, aria=False)
         .encode(x=x, y=y, tooltip=tooltip),
     ).properties(height=150 + 40 * len(order))
 

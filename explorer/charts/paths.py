@@ -105,7 +105,7 @@ def heads_chart(table: pd.DataFrame, chosen: tuple[int, int]) -> Layered:
     return alt.layer(
         base.mark_rect(cursor="pointer").encode(color=colour).add_params(cell),
         alt.Chart(framed)
-        .mark_rect(filled=False, stroke=palette.UNPATCHED, strokeWidth=3)
+        .mark_rect(filled=False, stroke=palette.UNPATCHED, strokeWidth=3, aria=False)
         .encode(x=x, y=y, tooltip=tooltip),
     ).properties(height=110 + 24 * table["head"].nunique())
 

@@ -11,6 +11,7 @@ from explorer.charts import Layered
 from explorer.charts.labels import percent, rate
 from explorer.report.facts import Rate
 from explorer.ui.address_values import FRACTION, heed
+from explorer.ui.contrast import text_colour
 
 
 def caption_and_csv(caption: str, file_name: str, make: Callable[[], pd.DataFrame], key: str) -> None:
@@ -33,10 +34,6 @@ def download_csv(label: str, file_name: str, make: Callable[[], pd.DataFrame], k
     )
 
 
-_TEXT = {"light": "#4A4F5C", "dark": "#C3C5D0"}
-"""Colours of a chart's text, by the theme: Streamlit's own grey has a contrast of 3.7, too little to read by."""
-
-
 class Unchecked:
     """A chart that is not held against Vega-Lite's schema each time it is drawn: that takes longer than all else.
 
@@ -50,7 +47,7 @@ class Unchecked:
     def to_dict(self) -> dict[str, Any]:
         """The Vega-Lite specification."""
         spec = self._chart.to_dict(validate=False)
-        colour = _TEXT["dark" if st.context.theme.type == "dark" else "light"]
+        colour = text_colour()
         config = spec.setdefault("config", {})
         for part in ("axis", "legend", "header"):
             config[part] = {"labelColor": colour, "titleColor": colour} | config.get(part, {})

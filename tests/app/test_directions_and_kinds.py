@@ -56,7 +56,7 @@ def test_kinds_lead_to_neurons_and_prompts(open_page) -> None:
     assert prompts["lab"].str.startswith("patch_lab?prompt=").all()
     app.selectbox(key="kind").set_value("2").run()
     assert [e.value for e in app.exception] == []
-    assert any(s.value.startswith("Kind 2") for s in app.subheader)
+    assert any(s.value.startswith("Kind 2") for s in app.header)
     assert [e.value for e in open_page(PAGE, part="kinds", kind="0").error] == []
 
 

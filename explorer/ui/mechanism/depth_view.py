@@ -23,7 +23,7 @@ def show(run: Run) -> None:
     about, first = depth.MEASURES[measure], frame.iloc[0]
     where = f"{suite_label(first['suite'])}, n = {int(frame['n'].max()):,}, up to {int(first['max_new_tokens'])} tokens"
 
-    st.subheader("How many tokens of the answer does it take?")
+    st.header("How many tokens of the answer does it take?")
     show_chart(
         curve_chart(
             depth.curve_frame(frame, measure),
@@ -43,7 +43,7 @@ def show(run: Run) -> None:
         "depth_csv",
     )
 
-    st.subheader("Which positions?")
+    st.header("Which positions?")
     for opening in dict.fromkeys(frame["opening"]):
         if opening:
             st.markdown("After an opening that every answer is made to begin with:")
@@ -63,7 +63,7 @@ def show(run: Run) -> None:
 
 
 def _show_kl(run: Run, kl: pd.DataFrame) -> None:
-    st.subheader("Where along the answer do the models part?")
+    st.header("Where along the answer do the models part?")
     title = "KL from M2, nats a token"
     show_chart(
         curve_chart(depth.kl_frame(kl), "Token of M2's answer", title, share=False, log=False),
@@ -80,7 +80,7 @@ def _show_kl(run: Run, kl: pd.DataFrame) -> None:
 
 
 def _show_answers(answers: pd.DataFrame) -> None:
-    st.subheader("The answers behind it")
+    st.header("The answers behind it")
     patched = answers[answers["set"] != ""]
     with st.container(horizontal=True):
         name = pick("Neurons", list(dict.fromkeys(patched["set"])), "depth_set", depth.set_words)

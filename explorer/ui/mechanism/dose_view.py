@@ -47,7 +47,7 @@ def show(run: Run) -> None:
 
 
 def _show_answers(run: Run) -> None:
-    st.subheader("The answers behind it")
+    st.header("The answers behind it")
     answers = table(run, "dose_answers")
     patched = answers[~answers["set"].isin(["m1", "m2"])]
     with st.container(horizontal=True):

@@ -30,7 +30,7 @@ def show_kinds(run: Run) -> None:
     kinds, structure, profile = (table(run, name) for name in ("kinds", "kinds_structure", "kinds_profile"))
     st.markdown(kinds_sentence(kinds, structure))
     first = kinds.iloc[0]
-    st.subheader("What each kind carries")
+    st.header("What each kind carries")
     show_chart(
         interval_chart(causal_frame(kinds), "Share of answers that refuse", share=True),
         "Refusals with each kind patched alone and left out of the set, beside as many neurons at random",
@@ -43,7 +43,7 @@ def show_kinds(run: Run) -> None:
     caption_and_csv(about, f"{run.name}-kinds.csv", lambda: kinds, "kinds_csv")
     chosen = _show_profile(run, profile, kinds)
     _show_kind(run, chosen, kinds)
-    st.subheader("Are there kinds at all?")
+    st.header("Are there kinds at all?")
     show_chart(
         curve_chart(structure_frame(structure), "Clusters", "Mean silhouette", share=False, log=False),
         "Mean silhouette by the number of clusters, of top sets and of random neurons",
@@ -58,7 +58,7 @@ def show_kinds(run: Run) -> None:
 
 def _show_profile(run: Run, profile: pd.DataFrame, kinds: pd.DataFrame) -> int:
     """Where in a text each kind acts; the kind that is chosen there."""
-    st.subheader("Where in a text they act")
+    st.header("Where in a text they act")
     with st.container(horizontal=True):
         suite = pick("Prompts", list(dict.fromkeys(profile["suite"])), "kinds_suite", suite_label)
         chosen = choose(_KIND, "Kind", {str(kind): kind_label(int(kind)) for kind in kinds["kind"]})
@@ -79,7 +79,7 @@ def _show_profile(run: Run, profile: pd.DataFrame, kinds: pd.DataFrame) -> int:
 
 def _show_kind(run: Run, kind: int, kinds: pd.DataFrame) -> None:
     row = kinds[kinds["kind"] == kind].iloc[0]
-    st.subheader(f"{kind_label(kind)}: {int(row['neurons']):,} neurons")
+    st.header(f"{kind_label(kind)}: {int(row['neurons']):,} neurons")
     st.markdown(
         f"Median layer {row['layer']:.0f} (a tenth below {row['layer_first']:.0f}, a tenth above "
         f"{row['layer_last']:.0f}); {100 * row['score_share']:.0f} % of the set's score; M2 raises the mean activation "

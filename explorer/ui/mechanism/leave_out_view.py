@@ -29,7 +29,7 @@ def show(run: Run) -> None:
         lambda: frame,
         "leave_out_csv",
     )
-    st.subheader("The neurons behind it")
+    st.header("The neurons behind it")
     st.dataframe(
         leave_out.neuron_rows(frame),
         hide_index=True,

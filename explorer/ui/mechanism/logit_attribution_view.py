@@ -62,7 +62,7 @@ def show_first_tokens(run: Run) -> None:
 
 
 def _show_direct(run: Run, parts: pd.DataFrame) -> None:
-    st.subheader("Written straight to the logits, by layer")
+    st.header("Written straight to the logits, by layer")
     show_chart(direct_chart(parts), "What each set of patched neurons writes directly to the refusal margin, by layer")
     about = (
         f"Σ change of activation × output column × unembedding over the set ({of_size(parts)}), with the final norm's "
@@ -74,7 +74,7 @@ def _show_direct(run: Run, parts: pd.DataFrame) -> None:
 
 
 def _show_parts(run: Run, parts: pd.DataFrame, name: str) -> None:
-    st.subheader("The whole change of the margin")
+    st.header("The whole change of the margin")
     whole = whole_frame(parts)
     show_chart(interval_chart(whole, CHANGE_AXIS, share=False), "The parts of the change of every set, with intervals")
     show_chart(parts_chart(parts, name), f"What neurons and attention of each layer add; {sets_of(parts)[name]}")
@@ -88,7 +88,7 @@ def _show_parts(run: Run, parts: pd.DataFrame, name: str) -> None:
 
 
 def _show_neurons(run: Run, name: str) -> None:
-    st.subheader("Neuron by neuron")
+    st.header("Neuron by neuron")
     neurons = neurons_frame(table(run, "logit_attribution_neurons"), name)
     st.dataframe(
         neurons[["rank", "layer", "neuron", "direct", "direct_low", "direct_high", "change", *_WORDS, "link"]],
@@ -119,7 +119,7 @@ _WORDS = ("promotes", "suppresses")
 
 
 def _show_prompts(run: Run, parts: pd.DataFrame, name: str) -> None:
-    st.subheader("The prompts behind it")
+    st.header("The prompts behind it")
     prompts = table(run, "logit_attribution_prompts")
     rows = prompts[prompts["set"] == name].sort_values("total", ascending=False)
     show_prompts(

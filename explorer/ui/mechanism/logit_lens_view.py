@@ -33,7 +33,7 @@ def show_logit_lens(run: Run) -> None:
 
 
 def _show_tokens(run: Run, tokens: pd.DataFrame) -> None:
-    st.subheader("Token by token")
+    st.header("Token by token")
     prompts = tokens.drop_duplicates("prompt_id").set_index("prompt_id")["prompt"].to_dict()
     names = sets_of(tokens, "model")
     models = {f"{name} − m1": f"{label} − M1" for name, label in names.items() if name != "m1"} | names

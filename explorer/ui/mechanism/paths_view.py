@@ -22,6 +22,7 @@ from explorer.report.paths import (
 )
 from explorer.runs.reader import Run
 from explorer.studies.paths import Paths
+from explorer.ui.contrast import theme
 from explorer.ui.current_run import table
 from explorer.ui.result_controls import choose, follow_address
 from explorer.ui.study_page import has_table, pick, show_matrix, show_prompts
@@ -45,9 +46,9 @@ def show_paths(run: Run) -> None:
 
 
 def _show_parts(run: Run, parts: pd.DataFrame, name: str) -> None:
-    st.subheader("Direct, by attention, by MLPs")
+    st.header("Direct, by attention, by MLPs")
     st.plotly_chart(
-        flow_figure(flows(parts, name), dark=st.context.theme.type == "dark"),
+        flow_figure(flows(parts, name), dark=theme() == "dark"),
         key=f"path_flows_{name}",
         width="stretch",
         alt="How much of the change of the refusal margin flows directly, through attention and through MLPs",
@@ -70,7 +71,7 @@ def _interaction(parts: pd.DataFrame, name: str) -> str:
 
 
 def _show_kept(run: Run, kept: pd.DataFrame) -> None:
-    st.subheader("What is left with a path kept at M1's")
+    st.header("What is left with a path kept at M1's")
     measure = _choose(run, "path_measure", "Measure", {name: one.label for name, one in MEASURES.items()})
     shown, first = MEASURES[measure], kept.iloc[0]
     show_chart(
@@ -87,7 +88,7 @@ def _show_kept(run: Run, kept: pd.DataFrame) -> None:
 
 
 def _show_heads(run: Run, name: str, words: str) -> None:
-    st.subheader("Head by head")
+    st.header("Head by head")
     heads = table(run, "paths_heads")
     mine = heads[heads["set"] == name]
     if mine.empty:
@@ -134,7 +135,7 @@ def _show_attention(run: Run, layer: int, head: int) -> None:
 
 
 def _show_answers(run: Run, name: str) -> None:
-    st.subheader("The answers behind it")
+    st.header("The answers behind it")
     way = _choose(run, "path_kept", "Kept at M1's", KEPT)
     answers = table(run, "paths_answers")
     rows = answers[(answers["set"] == name) & (answers["kept"] == way)]

@@ -25,7 +25,7 @@ def show_refusal_direction(run: Run) -> None:
     """All of the study."""
     effect = table(run, "refusal_direction")
     st.markdown(direction_sentence(effect))
-    st.subheader("Refusals with a direction projected out")
+    st.header("Refusals with a direction projected out")
     show_chart(
         interval_chart(effect_frame(effect), "Share of answers that refuse", share=True),
         "Refusals of each model with nothing, the refusal direction or a control projected out",
@@ -48,7 +48,7 @@ def show_refusal_direction(run: Run) -> None:
 
 
 def _show_cosines(run: Run) -> None:
-    st.subheader("Does patching push along it?")
+    st.header("Does patching push along it?")
     cosines = table(run, "refusal_direction_cosines")
     model = choose("direction_of", "Direction", MODELS)
     frame = cosine_frame(cosines, model)
@@ -66,7 +66,7 @@ def _show_cosines(run: Run) -> None:
 
 
 def _show_layers(run: Run) -> None:
-    st.subheader("Which layer's direction?")
+    st.header("Which layer's direction?")
     layers = table(run, "refusal_direction_layers")
     show_chart(
         curve_chart(layers_frame(layers), "Layer", "M2's margin of refusal (logits)", share=False, log=False),
@@ -83,7 +83,7 @@ def _show_layers(run: Run) -> None:
 
 
 def _show_answers(run: Run, ranking: str, fraction: float) -> None:
-    st.subheader("The answers behind it")
+    st.header("The answers behind it")
     answers = table(run, "refusal_direction_answers")
     words = {name: patched_label(name) for name in dict.fromkeys(answers["patched"])}
     patched = choose("direction_patched", "Model", words)

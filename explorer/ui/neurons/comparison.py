@@ -11,8 +11,10 @@ from explorer.report.ranking_names import counterpart, main_first, ranking_title
 from explorer.report.ranking_pairs import sizes
 from explorer.runs.reader import Run
 from explorer.studies.single_neurons import summary
+from explorer.ui.contrast import figure_in_theme
 from explorer.ui.current_run import explained, table
 from explorer.ui.derived import layer_shares_of, rank_points_of
+from explorer.ui.neuron_selection import HINT, chosen_neurons, offer_chosen
 from explorer.ui.neurons.ranked_list import NEURON
 from explorer.ui.study_page import has_table, missing, pick
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
@@ -40,20 +42,25 @@ def show_both(run: Run, ranking: str) -> None:
     with explained():
         points = rank_points_of(run, ranking, other, top)
     x_label, y_label = (ranking_title(name, run.manifest["rankings"]) for name in (ranking, other))
+    key = f"ranks_{ranking}_{other}"
     st.plotly_chart(
-        rank_figure(points, x_label, y_label),
-        key=f"ranks_{ranking}_{other}",
-        on_select=lambda: _open_point(f"ranks_{ranking}_{other}"),
-        selection_mode="points",
+        figure_in_theme(rank_figure(points, x_label, y_label)),
+        key=key,
+        on_select=lambda: _open_point(key),
+        selection_mode=("points", "box", "lasso"),
         width="stretch",
         alt=f"The rank of neurons in {x_label} against their rank in {y_label}",
     )
     parts = points["part"].value_counts()
     about = (
         f"A point a neuron, {len(points):,} of {run.n_layers * run.n_neurons:,}; further to the left and further down "
-        f"is higher in the ranking. {parts.get('both', 0):,} stand in the top set of both. Click one to open it below."
+        f"is higher in the ranking. {parts.get('both', 0):,} stand in the top set of both. Click one to open it below. "
+        f"{HINT}"
     )
     caption_and_csv(about, f"{run.name}-{ranking}-{other}-ranks.csv", lambda: points, "ranks_csv")
+    chosen = chosen_neurons(key)
+    if len(chosen) > 1:
+        offer_chosen(chosen, "ranks_to_lab", ranking=ranking)
     shares = layer_shares_of(run, {ranking: x_label, other: y_label}, top)
     show_chart(layers_chart(shares, top), "Neurons of both top sets in each layer")
     caption_and_csv(
@@ -91,8 +98,7 @@ def show_one_by_one(run: Run) -> None:
 
 
 def _open_point(key: str) -> None:
-    """Put the neuron of the clicked point into the field."""
-    points = st.session_state[key].selection.points
-    if points:
-        layer, neuron = (int(number) for number in points[0]["customdata"][:2])
-        st.session_state[NEURON] = f"{layer}.{neuron}"
+    """Put the neuron of the clicked point into the field; several are a set, not a neuron to open."""
+    chosen = chosen_neurons(key)
+    if len(chosen) == 1:
+        st.session_state[NEURON] = "{}.{}".format(*chosen[0])

@@ -58,7 +58,7 @@ def show_likeness(run: Run) -> None:
 
 def _show_all(run: Run, pairs: pd.DataFrame, chosen: tuple[str, str], top: float) -> None:
     """A matrix of the rankings of one method, or of all; and how like the two methods are for the same model."""
-    st.subheader("All rankings")
+    st.header("All rankings")
     by_method = rankings_by_method(run)
     methods = [m for m in (main_method(run), *by_method) if len(by_method[m]) > 1]
     several = [m for m in dict.fromkeys(methods) if m in (ATTRIBUTION, BY_CHANGE)]
@@ -100,7 +100,7 @@ def _show_all(run: Run, pairs: pd.DataFrame, chosen: tuple[str, str], top: float
 def _show_pair(run: Run, a: str, b: str, top: float) -> None:
     """The charts of two rankings, one at a time."""
     a_label, b_label = ranking_label(a), ranking_label(b)
-    st.subheader(f"{a_label} against {b_label}")
+    st.header(f"{a_label} against {b_label}")
     if a == b:
         st.caption(
             "A and B are the same ranking, so equal top sets share everything; where they lie is still of interest."

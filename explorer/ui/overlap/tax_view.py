@@ -24,7 +24,7 @@ from explorer.ui.widgets import caption_and_csv, show_chart
 
 def show_tax(run: Run) -> None:
     """What one aligned model's activations at the shared neurons do to the other."""
-    st.subheader("Is there an alignment tax?")
+    st.header("Is there an alignment tax?")
     if not has_table(run, "tax"):
         missing(run, "an activation swap between aligned models", "[tax]")
         return
@@ -61,7 +61,7 @@ def show_tax(run: Run) -> None:
 
 def show_ablation(run: Run) -> None:
     """What ablating shared and specific neurons does to safety and to helpfulness."""
-    st.subheader("Does an ablation of shared neurons separate safety from helpfulness?")
+    st.header("Does an ablation of shared neurons separate safety from helpfulness?")
     if not has_table(run, "ablation"):
         missing(run, "an ablation of shared and specific neurons", "[ablation]")
         return
@@ -107,7 +107,7 @@ def _first_pair(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _show_shared(run: Run, a: str, b: str, fraction: float) -> None:
     """Ranks of both rankings, and the activations of the shared neurons."""
-    st.subheader("Do the shared neurons do the same in both models?")
+    st.header("Do the shared neurons do the same in both models?")
     found = derived.shared_neurons(run, a, b, fraction)
     if not found.count:
         st.info("The two top sets share no neuron.")

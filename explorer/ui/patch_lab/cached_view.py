@@ -47,7 +47,7 @@ def show_cached(run: Run, controls: Controls) -> None:
     name = table_of("answers", controls.direction)
     if "answers" not in run.tables:
         return
-    st.subheader("Answers that come with the run")
+    st.header("Answers that come with the run")
     if name not in run.tables:
         st.caption("The run holds no answers of M2 patched with M1's activations; under Options, restore instead.")
         return

@@ -26,7 +26,7 @@ def show_overlap(run: Run, controls: Controls, neurons: NeuronSet | None, rankin
     """
     if len(rankings) < 2:
         return
-    st.subheader("Which preferences share these neurons?")
+    st.header("Which preferences share these neurons?")
     if neurons is not None and len(neurons):
         names = compared(run, controls.ranking, "top" if controls.kind == "top" and not controls.combines else "")
         cells = shared_by_layer(neurons, {name: change_scores(run, name) for name in names})
