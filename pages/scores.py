@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from explorer.charts.labels import suite_label
 from explorer.charts.matrix import curve_chart, interval_chart
 from explorer.charts.reliability import reliability_chart
 from explorer.report import label_agreement
@@ -48,7 +49,7 @@ if len(auroc):
 if len(calibration):
     st.subheader("Does the cost mean the probability that it says?")
     show_chart(
-        reliability_chart(calibration.rename(columns={"set": "series"})),
+        reliability_chart(calibration.assign(series=calibration["set"].map(suite_label))),
         "Share labelled harmful against the probability of harm that demo-cost gives, with the diagonal",
     )
     caption_and_csv(
@@ -65,7 +66,7 @@ if len(refusal):
     st.dataframe(label_agreement.refusal_rows(refusal), hide_index=True, alt="What labels and verdicts say")
     caption_and_csv(
         "Counts of answers: the label in the rows, the verdict in the columns; unclear answers are left out. The "
-        "wording of refusals was written with all sets but verdicts_checked in view.",
+        "wording of refusals was written with all sets but the held-out one in view.",
         "scores-refusal.csv",
         lambda: refusal,
         "refusal_csv",

@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 
 from explorer.charts import Layered, palette
-from explorer.charts.labels import PERCENT_AXIS, suite_label
+from explorer.charts.labels import NBSP, PERCENT_AXIS, suite_label
 from explorer.charts.legends import top_legend
 
 SERIES = {
@@ -267,9 +267,10 @@ def _draws(rows: pd.DataFrame, column: str) -> dict[str, pd.Series | float]:
 
 def _spread(frame: pd.DataFrame, share: bool) -> list[str]:
     """The spread between random draws in words; a dash where there is none."""
-    form = ".1%" if share else ".2f"
     pairs = zip(frame["draw_min"], frame["draw_max"], strict=True)
-    return ["–" if pd.isna(low) else f"{low:{form}} to {high:{form}}" for low, high in pairs]
+    scale, form, unit = (100, ".1f", f"{NBSP}%") if share else (1, ".2f", "")
+    said = [f"{scale * low:{form}} to {scale * high:{form}}{unit}".replace("-", "−") for low, high in pairs]
+    return ["–" if missing else words for missing, words in zip(frame["draw_min"].isna(), said, strict=True)]
 
 
 def _named(frame: pd.DataFrame, series: Mapping[str, tuple[str, str]] = SERIES) -> pd.DataFrame:

@@ -20,6 +20,17 @@ _NAMES = {
     "beavertails": "BeaverTails",
     "advbench": "AdvBench",
     "xstest": "XSTest",
+    "borderline_train": "harmless prompts that look harmful (training part)",
+    "webgpt": "WebGPT",
+    "hh_helpful": "HH-RLHF, helpful",
+    "hh_harmless": "HH-RLHF, harmless",
+    "dpo_mix": "DPO mix",
+    "gsm8k_train": "GSM8K (training part)",
+    "gptfuzz_evaluate": "GPTFuzz, evaluation questions",
+    "own_written": "own refusals, advice and evasions",
+    "model_answers": "answers of M1 and M2",
+    "verdicts_read": "answers read for the wording",
+    "verdicts_checked": "fresh answers, held out",
 }
 BY_ATTRIBUTION = "attribution_"
 """What a ranking's name begins with that is by attribution beside one by change score."""
@@ -64,6 +75,11 @@ def suite_label(name: str) -> str:
     return _NAMES.get(name) or _SUITES.get(name.split("_")[0], name.replace("_", " "))
 
 
+def category_label(name: str) -> str:
+    """Categories of harm in words: "drug_abuse,weapons" → "drug abuse, weapons"."""
+    return name.replace("_", " ").replace(",", ", ")
+
+
 def ranking_label(name: str) -> str:
     """A ranking in words: "safety_last_prompt" → "Safety, last prompt token"."""
     if name.startswith(BY_ATTRIBUTION):
@@ -76,7 +92,7 @@ def ranking_about(about: Mapping[str, Any]) -> str:
     meta = about.get("meta") or {}
     parts = [f"{about.get('count', 0):,} positions compared"]
     if meta.get("prompts"):
-        suite = f" of {meta['suite']}" if meta.get("suite") else ""
+        suite = f" of {suite_label(str(meta['suite']))}" if meta.get("suite") else ""
         parts.append(f"{meta['prompts']:,} prompts{suite}")
     if meta.get("answers") in ("m1", "m2") and meta.get("positions") in ("paper", "shifted"):
         parts.append(f"{meta['answers'].upper()}'s answers of up to {meta.get('max_new_tokens', '?')} tokens")
@@ -107,14 +123,30 @@ def interval(low: float, high: float) -> str:
 
 
 def signed(value: float | None, decimals: int = 1) -> str:
-    """A cost, a margin or another number with its sign, or a dash where there is none: "−3.2"."""
-    return "–" if value is None else f"{value:+.{decimals}f}".replace("-", "−")
+    """A cost, a margin or another number with its sign, or a dash where there is none: "−3.2"; a zero has none."""
+    if value is None:
+        return "–"
+    text = f"{value:+.{decimals}f}"
+    return text[1:] if not float(text) else text.replace("-", "−")
 
 
 def _signed(value: float) -> str:
     """A whole number with a true minus sign, and none before 0."""
     return f"{round(value) + 0:d}".replace("-", "−") if abs(value) != float("inf") else f"{value}".replace("-", "−")
 
+
+def p_value(p: float) -> str:
+    """A p value in two digits: "0.032", "1.4 × 10⁻¹⁵"."""
+    if p == 0 or p >= 1e-4:
+        return f"{p:.2g}"
+    digits, power = f"{p:.1e}".split("e-")
+    return f"{digits}{NBSP}×{NBSP}10⁻{str(int(power)).translate(_RAISED)}"
+
+
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+NUMBERS = {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["", ""], "percent": f"{NBSP}%"}
+"""Numbers in charts as in texts: "7.5 %", not "7.5%"; for `config.locale.number` of Vega-Lite."""
 
 PERCENT_AXIS = "format(datum.value * 100, '~g') + ' %'"
 """A Vega expression that labels an axis of shares in percent."""

@@ -79,13 +79,14 @@ def token_heatmap(frame: pd.DataFrame, title: str, limit: float) -> alt.Chart:
     """
     order = frame.sort_values("position")["label"].drop_duplicates().tolist()
     colour = alt.Scale(domain=[limit * step / 3 for step in range(-3, 4)], range=DIVERGING, clamp=True)
+    legend = alt.Legend(title=title, titleLimit=320, orient="top", gradientLength=240)
     return (
         alt.Chart(frame)
         .mark_rect()
         .encode(
             x=alt.X("label:N", sort=order, title=None, axis=alt.Axis(labelAngle=-60, labelOverlap=False)),
             y=alt.Y("layer:O", sort="descending", title="After layer", axis=alt.Axis(labelOverlap=True)),
-            color=alt.Color("margin:Q", scale=colour, legend=alt.Legend(title=title, orient="top", gradientLength=240)),
+            color=alt.Color("margin:Q", scale=colour, legend=legend),
             tooltip=[
                 alt.Tooltip("shown:N", title="After the token"),
                 alt.Tooltip("position:Q", title="at position"),

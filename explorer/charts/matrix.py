@@ -14,7 +14,8 @@ from explorer.charts.legends import legend_height, top_legend
 CELL = "cell"
 """The selection of a matrix: a click gives its two fields."""
 
-SERIES_COLOURS = [palette.PATCHED, "#0072B2", palette.ALIGNED, palette.UNPATCHED, "#E69F00", palette.RANDOM, "#CC79A7"]
+SERIES_COLOURS = [palette.PATCHED, "#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#A07A1F", "#C44E52"]
+"""Colours of series that have none of their own: not those that mean M1, M2 or random neurons on every page."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def interval_chart(frame: pd.DataFrame, title: str, *, share: bool, zero: bool =
     """
     series = list(dict.fromkeys(frame["series"]))
     form = ".1%" if share else ".3f"
-    axis = alt.Axis(labelExpr=PERCENT_AXIS) if share else alt.Axis()
+    axis = alt.Axis(labelExpr=PERCENT_AXIS, tickCount=10) if share else alt.Axis(tickCount=10)
     base = alt.Chart(frame).encode(
         y=alt.Y("row:N", title=None, sort=list(dict.fromkeys(frame["row"])), axis=alt.Axis(labelLimit=320)),
         yOffset=alt.YOffset("series:N", sort=series, scale=alt.Scale(domain=series, paddingOuter=0.4)),
@@ -216,7 +217,7 @@ def series_colour(series: list[str]) -> alt.Color:
 
 def _own_colour(name: str) -> str:
     """The colour that a model, or random neurons, has on every page; "" for any other series."""
-    if name.lower().startswith("random neurons"):
+    if name.lower().startswith(("random neurons", "m1 with random neurons")):
         return palette.RANDOM
     return {"M1": palette.UNPATCHED, "M2": palette.ALIGNED}.get(name.removesuffix(", nothing patched"), "")
 

@@ -58,7 +58,7 @@ def adapters_frame(adapters: Sequence[Adapter]) -> pd.DataFrame:
 
 
 def trained_on(record: TrainingRecord) -> str:
-    """The data of a training in words: "refusals of redteam_train, advbench (380); answers to …"."""
+    """The data of a training in words: "refusals of red-team prompts (training part), AdvBench (380); …"."""
     parts = []
     for use, words in _DATA.items():
         sources = [_source(source) for source in record.data if source["use"] == use]
@@ -132,6 +132,6 @@ def _change(card: Card | None, measure: str, suite: str) -> str:
 
 
 def _source(source: dict) -> str:
-    """A source with the limit that it was given: "advbench (380)"."""
-    name = str(source.get("suite") or source.get("file")).removesuffix(".jsonl")
+    """A source with the limit that it was given: "AdvBench (380)"."""
+    name = suite_label(str(source.get("suite") or source.get("file")).removesuffix(".jsonl"))
     return f"{name} ({source['limit']:,})" if source.get("limit") else name

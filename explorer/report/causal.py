@@ -4,7 +4,7 @@ import pandas as pd
 
 from explorer.charts import palette
 from explorer.charts.effect import BANDS, BREAKING, SERIES
-from explorer.charts.labels import percent, suite_label
+from explorer.charts.labels import category_label, percent, suite_label
 from explorer.charts.matrix import Matrix
 from explorer.report import sentences
 from explorer.report.by import UNSAID, By
@@ -117,7 +117,7 @@ def prompt_frame(answers: pd.DataFrame, suite: str, fraction: float, by: By = UN
     """
     mine = answers[answers["suite"] == suite]
     patched = mine[(mine["set"] == "safety") & ((mine["fraction"] - fraction).abs() < 1e-9)].set_index("prompt_id")
-    frame = patched[["prompt", "category", "answer"]].copy()
+    frame = patched[["prompt", "category", "answer"]].assign(category=patched["category"].map(category_label))
     if by.breaks:
         frame = frame.rename(columns={"answer": "patched M2 answers"})
     plain = {by.patched: "unpatched", by.giver: "aligned"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from explorer.charts.labels import interval, percent, rate, suite_label
+from explorer.charts.labels import interval, p_value, percent, rate, suite_label
 from explorer.report.by import UNSAID, By
 from explorer.studies.effect import DEGENERATE, RESTORED
 from explorer.studies.statistics import Estimate
@@ -209,7 +209,7 @@ def _both(row: pd.Series, prefix: str) -> tuple[JudgedShare, JudgedShare]:
 def _corrected(row: pd.Series) -> str:
     """Holm's p of both measures, where the run has corrected them."""
     found = [(words, row.get(f"p_{score}_holm")) for score, words in MEASURES.items()]
-    parts = [f"{p:.2g} by {words}" for words, p in found if p is not None and not pd.isna(p)]
+    parts = [f"{p_value(p)} by {words}" for words, p in found if p is not None and not pd.isna(p)]
     return f" Holm-corrected p of paired tests: {' and '.join(parts)}." if parts else ""
 
 

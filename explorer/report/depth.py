@@ -78,7 +78,10 @@ def place_frame(table: pd.DataFrame, measure: str, opening: str = "") -> pd.Data
         opening: what answers had to begin with.
     """
     rows = table[(table["opening"] == opening) & ~table["where"].isin(["first", "until"]) & (table["tokens"] == 0)]
-    series = [set_words(str(name)) if name else "Nothing patched" for name in rows["set"]]
+    series = [
+        set_words(str(name)) if name else f"{str(where).upper()}, nothing patched"
+        for name, where in zip(rows["set"], rows["where"], strict=True)
+    ]
     words = [place_words(str(where), 0) for where in rows["where"]]
     frame = _points(rows, measure, "").assign(row=words, series=series)
     return frame[["row", "series", "value", "low", "high", "n"]]

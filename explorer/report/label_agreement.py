@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from explorer.charts.labels import rate
+from explorer.charts.labels import rate, suite_label
 from explorer.studies.shares import wilson
 
 
@@ -22,7 +22,7 @@ def order_rows(auroc: pd.DataFrame) -> pd.DataFrame:
     bounds = [f"{low:.2f}–{high:.2f}" for low, high in zip(auroc["low"], auroc["high"], strict=True)]
     return pd.DataFrame(
         {
-            "Labelled texts": auroc["set"],
+            "Labelled texts": auroc["set"].map(suite_label),
             "Labels by": auroc["by"],
             "Scorer": auroc["head"],
             "n": auroc["n"],
@@ -35,7 +35,7 @@ def order_rows(auroc: pd.DataFrame) -> pd.DataFrame:
 
 def order_frame(auroc: pd.DataFrame) -> pd.DataFrame:
     """AUROC for `interval_chart`: a row for each set, a series for each head."""
-    return auroc.rename(columns={"set": "row", "head": "series", "auroc": "value"})
+    return auroc.assign(row=auroc["set"].map(suite_label)).rename(columns={"head": "series", "auroc": "value"})
 
 
 def refusal_rows(refusal: pd.DataFrame) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def refusal_rows(refusal: pd.DataFrame) -> pd.DataFrame:
     total = counts["refusal"] + counts["other"]
     return pd.DataFrame(
         {
-            "Labelled texts": counts["set"],
+            "Labelled texts": counts["set"].map(suite_label),
             "Labels by": counts["by"],
             "Label": counts["label"],
             "Verdict: refusal": counts["refusal"],
@@ -68,7 +68,7 @@ def refusal_sentence(refusal: pd.DataFrame) -> str:
         precision, recall = (_with_bounds(both, of) for of in (both + called, both + missed))
         by = rows["by"].iloc[0]
         parts.append(
-            f"Of {int(rows['n'].sum()):,} answers of the set {name}, labelled by {by}: precision {precision}, "
+            f"Of {int(rows['n'].sum()):,} answers ({suite_label(str(name))}), labelled by {by}: precision {precision}, "
             f"recall {recall}."
         )
     return " ".join(parts)
@@ -81,11 +81,12 @@ def _with_bounds(count: int, of: int) -> str:
 
 def length_order(length: pd.DataFrame) -> pd.DataFrame:
     """AUROC against the tokens that are read, for `curve_chart`."""
-    return length.rename(columns={"set": "series", "tokens": "x", "auroc": "value"})
+    named = length.assign(series=length["set"].map(suite_label))
+    return named.rename(columns={"tokens": "x", "auroc": "value"})
 
 
 def length_means(length: pd.DataFrame) -> pd.DataFrame:
     """Mean cost of harmful and harmless texts against the tokens that are read, for `curve_chart`."""
     kinds = {"mean_harmful": "harmful", "mean_harmless": "harmless"}
     rows = length.melt(["set", "tokens", "n"], list(kinds), "kind", "value")
-    return rows.assign(series=rows["set"] + ", " + rows["kind"].map(kinds), x=rows["tokens"])
+    return rows.assign(series=rows["set"].map(suite_label) + ", " + rows["kind"].map(kinds), x=rows["tokens"])

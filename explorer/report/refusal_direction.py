@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from explorer.charts.labels import ranking_label
+from explorer.studies.compared_sets import by_words
 from explorer.studies.direction_tables import HALVES, M1, M2, NONE, REFUSAL
 
 PROJECTED = {NONE: "nothing projected out", REFUSAL: "the refusal direction", HALVES: "random halves' directions"}
@@ -13,7 +13,7 @@ MODELS = {M1: "M1's direction", M2: "M2's direction"}
 def patched_label(name: str) -> str:
     """What is patched, in words."""
     known = {M1: "M1, nothing patched", M2: "M2, nothing patched", "random": "M1 with random neurons patched"}
-    return known.get(name) or f"M1 with {ranking_label(name)} patched"
+    return known.get(name) or f"M1 with the top by {by_words(name)} patched"
 
 
 def effect_frame(table: pd.DataFrame, measure: str = "refusal") -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from explorer.charts.labels import percent, ranking_label
+from explorer.charts.labels import percent, ranking_label, suite_label
 from explorer.report.ranking_names import ATTRIBUTION, main_method, model_label, model_of, rankings_by_method
 from explorer.runs.columns import BY_CHANGE
 from explorer.runs.reader import Run
@@ -130,7 +130,7 @@ def same_model_rows(pairs: pd.DataFrame, run: Run) -> pd.DataFrame:
         rows.append(
             {
                 "Model": model_label(run, second),
-                "Ranked on": str((run.manifest["rankings"][first].get("meta") or {}).get("suite", "")),
+                "Ranked on": suite_label(str((run.manifest["rankings"][first].get("meta") or {}).get("suite", ""))),
                 "By change score": ranking_label(first),
                 "By attribution": ranking_label(second),
                 "Shared neurons": int(found["shared"]),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from explorer.charts.labels import ranking_label, suite_label
+from explorer.charts.labels import category_label, ranking_label, suite_label
 from explorer.charts.matrix import Matrix
 from explorer.report.sentences import kept_scores
 
@@ -37,7 +37,7 @@ def kind_label(name: str) -> str:
         return suite_label(name.removeprefix("of_"))
     if "," in name or name == name.lower().replace(" ", "_"):
         known = suite_label(name)
-        return known if known != name.replace("_", " ") else name.replace("_", " ").replace(",", ", ")
+        return known if known != name.replace("_", " ") else category_label(name)
     return ranking_label(name)
 
 
@@ -60,6 +60,7 @@ def answers_behind(answers: pd.DataFrame, source: str, target: str) -> pd.DataFr
     rows = answers[(answers["source"] == source) & (answers["target"] == target)]
     scores = kept_scores(rows)
     shown = rows[["prompt", "category", "answer", *scores, "refused"]]
+    shown = shown.assign(category=rows["category"].map(category_label))
     return shown.round(dict.fromkeys(scores, 2)).reset_index(drop=True)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from explorer.charts.labels import ranking_label, suite_label
+from explorer.charts.labels import ranking_label, signed, suite_label
 from explorer.data.suites_io import Prompt
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.sets import NeuronSet
@@ -184,7 +184,8 @@ def ablation_sentence(rows: pd.DataFrame, score: str, label: Callable[[str], str
     return (
         f"{head} **{len(sure)}** {'is' if len(sure) == 1 else 'are'} distinguishable from 0; the largest, "
         f"{ablated_words(str(strongest['value']), label)} at the {sets[strongest['set']]} in {into}, is "
-        f"**{strongest['delta']:+.2f}** ({strongest['delta_low']:+.2f} to {strongest['delta_high']:+.2f}, {n})."
+        f"**{signed(strongest['delta'], 2)}** ({signed(strongest['delta_low'], 2)} to "
+        f"{signed(strongest['delta_high'], 2)}, {n})."
     )
 
 

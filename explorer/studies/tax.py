@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from annotated_types import Interval
 
-from explorer.charts.labels import ranking_label, suite_label
+from explorer.charts.labels import ranking_label, signed, suite_label
 from explorer.files import read_json, write_json
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.sets import NeuronSet
@@ -236,7 +236,7 @@ def tax_sentence(frame: pd.DataFrame, score: str, label: Callable[[str], str] = 
         sure = "" if low > 0 or high < 0 else ", not distinguishable from 0"
         parts.append(
             f"{label(str(row['activations_of']))} activations in {label(str(row['into']))} change "
-            f"{score_words(score)} on {suite_label(str(row['suite']))} by **{row['delta']:+.2f}** "
-            f"({low:+.2f} to {high:+.2f}, n = {row['n']}{sure})"
+            f"{score_words(score)} on {suite_label(str(row['suite']))} by **{signed(row['delta'], 2)}** "
+            f"({signed(low, 2)} to {signed(high, 2)}, n = {row['n']}{sure})"
         )
     return "; ".join(parts) + "." if parts else ""

@@ -5,6 +5,7 @@ import streamlit as st
 
 from explorer.report.addresses import neuron_address
 from explorer.report.neuron_query import Query, listing, select
+from explorer.report.ranking_scores import measure, measure_help
 from explorer.runs.reader import Run
 from explorer.ui.current_run import change_scores
 
@@ -24,5 +25,15 @@ def show_neurons(run: Run, ranking: str, frame: pd.DataFrame, layer: int, group:
         hide_index=True,
         height=280,
         alt="Neurons of the chosen layer and ranks",
-        column_config={"look": st.column_config.LinkColumn("Detail", display_text="Open")},
+        column_config={
+            "rank": st.column_config.NumberColumn("Rank", format="localized"),
+            "neuron": "Neuron",
+            "layer": "Layer",
+            "index": "Index",
+            "change_score": st.column_config.NumberColumn(measure(changes), format="%.4f", help=measure_help(changes)),
+            "mean_change": st.column_config.NumberColumn(
+                "Mean change", format="%+.4f", help="Mean in M2 − mean in M1."
+            ),
+            "look": st.column_config.LinkColumn("Detail", display_text="Open"),
+        },
     )

@@ -21,6 +21,9 @@ from explorer.ui.widgets import Unchecked
 
 T = TypeVar("T")
 
+_ROWS = 8
+"""Rows of a table of prompts that stand on the page; longer tables scroll."""
+
 
 def has_table(run: Run, name: str) -> bool:
     """Whether the run holds a table with anything in it."""
@@ -84,16 +87,22 @@ def show_prompts(frame: pd.DataFrame, alt_text: str, **controls: object) -> None
     st.dataframe(
         shown,
         hide_index=True,
-        height=320,
+        height=320 if len(shown) > _ROWS else "auto",
         alt=alt_text,
         column_config={
             "prompt": st.column_config.TextColumn("Prompt", width="large"),
             "answer": st.column_config.TextColumn("Patched M1 answers", width="large"),
+            "m1": st.column_config.TextColumn("M1 answers", width="large"),
+            "m2": st.column_config.TextColumn("M2 answers", width="large"),
+            "category": "Category",
             "refused": st.column_config.CheckboxColumn("Refused"),
             "degenerate": st.column_config.CheckboxColumn("Degenerate"),
             "suite": "Prompts from",
             "cost": st.column_config.NumberColumn("Cost", format="%.2f"),
             "margin": st.column_config.NumberColumn("Margin", format="%.2f"),
+            "before": st.column_config.NumberColumn("M1's margin", format="%.2f"),
+            "total": st.column_config.NumberColumn("Its change", format="%+.2f"),
+            "direct": st.column_config.NumberColumn("Directly", format="%+.2f"),
             "activity": st.column_config.NumberColumn("The kind's change", format="%.2f"),
             "activity_set": st.column_config.NumberColumn("The whole set's", format="%.2f"),
             "lab": st.column_config.LinkColumn("Try it", display_text="Patch lab", width="small"),

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from explorer.charts import Layered
-from explorer.charts.labels import percent, rate
+from explorer.charts.labels import NUMBERS, percent, rate
 from explorer.report.facts import Rate
 from explorer.ui.address_values import FRACTION, heed
 from explorer.ui.contrast import text_colour
@@ -49,6 +49,7 @@ class Unchecked:
         spec = self._chart.to_dict(validate=False)
         colour = text_colour()
         config = spec.setdefault("config", {})
+        config["locale"] = {"number": NUMBERS}
         for part in ("axis", "legend", "header"):
             config[part] = {"labelColor": colour, "titleColor": colour} | config.get(part, {})
         return spec

@@ -1,4 +1,4 @@
-"""Each page opens, says what it is, and shows what it should."""
+"""Each page opens, says what it is, and shows what it should; `test_words` opens each on the run that ships."""
 
 import hashlib
 import json
@@ -7,8 +7,6 @@ import shutil
 import pandas as pd
 import pytest
 
-from explorer.paths import PROJECT
-from explorer.ui.registry import PAGES
 from tests.app.small_run import write_small_run
 
 OVERVIEW, NEURONS, PATCH_LAB, OVERLAP = (f"pages/{name}.py" for name in ("overview", "neurons", "patch_lab", "overlap"))
@@ -36,16 +34,6 @@ def test_a_page_shows_its_heading_and_widgets(runs, open_page, file, query, head
     assert app.title[0].value.startswith(heading)
     assert [e.value for e in app.error if "not installed" not in e.value] == []
     assert {kind: len(app.get(kind)) >= number for kind, number in least.items()} == dict.fromkeys(least, True)
-
-
-@pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.url_path)
-def test_a_page_opens_on_the_run_that_ships(monkeypatch, open_page, entry) -> None:
-    if not (PROJECT / "cache" / "demo" / "manifest.json").is_file():
-        pytest.skip("cache/demo is not built yet")
-    monkeypatch.setenv("EXPLORER_RUNS", str(PROJECT / "cache"))
-    app = open_page(entry.file)
-    assert len(app.title) == 1
-    assert [e.value for e in app.error if "not installed" not in e.value] == []
 
 
 def test_the_headline_is_computed_from_the_run(runs, open_page) -> None:

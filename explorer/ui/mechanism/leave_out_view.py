@@ -18,8 +18,9 @@ def show(run: Run) -> None:
     st.markdown(STUDIES["leave_out"].finding({"leave_out": frame}))
     alone = table(run, "single_neurons") if has_table(run, "single_neurons") else None
     changes, first = leave_out.change_frame(frame, alone), frame.iloc[0]
+    chart = interval_chart(changes, "Margin of M2's answer over M1's, nats a prompt", share=False)
     show_chart(
-        interval_chart(changes, "Margin of M2's answer over M1's, nats a prompt", share=False),
+        chart.properties(height=60 + 26 * changes["row"].nunique()),
         "What the margin loses without each neuron of the set, and gains by each alone",
     )
     caption_and_csv(

@@ -127,5 +127,5 @@ def _show_prompts(run: Run, parts: pd.DataFrame, name: str) -> None:
         "Prompts with M1's refusal margin, its change, and what of that is direct",
         **({} if name in ("m2", "random") else {"ranking": name, "fraction": float(parts["fraction"].iloc[0])}),
     )
-    about = "Before: M1's margin; total: by how much it is higher; direct: what of that is written directly; in logits."
+    about = "M1's refusal margin, by how much patching changes it, and what of that is written directly; in logits."
     caption_and_csv(about, f"{run.name}-logit-prompts.csv", lambda: prompts, "logit_prompts_csv")

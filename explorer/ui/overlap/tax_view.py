@@ -21,6 +21,8 @@ from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.study_page import has_table, missing, pick
 from explorer.ui.widgets import caption_and_csv, show_chart
 
+_CHANGE = "Its mean activation in the aligned model less that in M1."
+
 
 def show_tax(run: Run) -> None:
     """What one aligned model's activations at the shared neurons do to the other."""
@@ -139,7 +141,15 @@ def _show_shared(run: Run, a: str, b: str, fraction: float) -> None:
         hide_index=True,
         height=260,
         alt="Shared neurons with their ranks and changes of mean activation",
-        column_config={"look": st.column_config.LinkColumn("Detail", display_text="Open")},
+        column_config={
+            "label": "Neuron",
+            "rank_a": st.column_config.NumberColumn(f"Rank, {first}", format="localized"),
+            "rank_b": st.column_config.NumberColumn(f"Rank, {second}", format="localized"),
+            "delta_a": st.column_config.NumberColumn(f"Change, {first}", format="%+.4f", help=_CHANGE),
+            "delta_b": st.column_config.NumberColumn(f"Change, {second}", format="%+.4f", help=_CHANGE),
+            "same_sign": st.column_config.CheckboxColumn("Same direction"),
+            "look": st.column_config.LinkColumn("Detail", display_text="Open"),
+        },
     )
     drawn = len(found.changes)
     every = "every shared neuron" if drawn == found.count else f"{drawn:,} shared neurons, evenly spread"
