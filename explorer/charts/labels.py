@@ -123,11 +123,8 @@ def interval(low: float, high: float) -> str:
 
 
 def signed(value: float | None, decimals: int = 1) -> str:
-    """A cost, a margin or another number with its sign, or a dash where there is none: "−3.2"; a zero has none."""
-    if value is None:
-        return "–"
-    text = f"{value:+.{decimals}f}"
-    return text[1:] if not float(text) else text.replace("-", "−")
+    """A cost, a margin or another number with its sign, or a dash where there is none: "−3.2"."""
+    return "–" if value is None else f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def _signed(value: float) -> str:

@@ -77,7 +77,7 @@ def test_the_judges_are_held_against_each_other_and_any_cell_can_be_read(open_pa
     text = "\n".join(m.value for m in app.markdown).replace("\u00a0", " ")
     assert "Cohen's κ is **" in text
     assert "Nothing is labelled yet." in text
-    assert "of the set verdicts_checked" in text
+    assert "answers (fresh answers, held out), labelled by" in text
     judges = app.dataframe[0].value
     assert {"Answers", "n", "Refused", "Cost above 0", "Cohen's κ"} <= set(judges)
     app.number_input(key="audit_n").set_value(7).run()
