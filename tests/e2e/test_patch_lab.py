@@ -156,3 +156,14 @@ def test_an_answer_is_traced_and_a_click_on_a_token_opens_its_neurons(lab) -> No
     page.page.get_by_text("Token 3: ").first.wait_for()
     assert page.page.get_by_text("patched neurons that move this choice most").count() == 1
     assert not page.crashed()
+
+
+def test_the_history_outlasts_a_reload_and_is_the_browser_s_own(lab) -> None:
+    page = lab("tokens=8")
+    page.type_prompt(TEXT)
+    page.generate()
+    page.until(page.finished)
+    page.page.reload()
+    page.page.get_by_text("Last generations (1)").wait_for()
+    other = lab("tokens=8")
+    assert other.page.get_by_text("Last generations").count() == 0

@@ -1,4 +1,4 @@
-"""The session's last generations: kept, compared two at a time, loaded again and downloaded."""
+"""The browser's last generations: kept over reloads, compared two at a time, loaded again and downloaded."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,9 @@ from explorer.charts.labels import percent, signed
 from explorer.report.diff import Piece, differing, to_html
 from explorer.serve.exports import to_csv, to_json
 from explorer.serve.generation import Generation
-from explorer.serve.history import Record, remember
+from explorer.serve.histories import HISTORIES
+from explorer.serve.history import Record
+from explorer.ui.browser import browser_key
 from explorer.ui.patch_lab.answer_cards import colour, heading
 from explorer.ui.patch_lab.choice import how_words
 from explorer.ui.patch_lab.controls import load_settings
@@ -16,13 +18,13 @@ from explorer.ui.patch_lab.conversation_view import set_turns
 from explorer.ui.patch_lab.verdict_chip import show_chip
 from explorer.ui.plain import plain
 
-_HISTORY, _COMPARED = "patch-history", "history-compared"
+_COMPARED = "history-compared"
 
 
 def keep(generation: Generation) -> None:
     """Put a generation that is over into the history."""
     if not generation.active:
-        st.session_state[_HISTORY] = remember(st.session_state.get(_HISTORY, []), generation)
+        HISTORIES.add(browser_key(), generation)
 
 
 def patched_words(direction: str) -> str:
@@ -31,12 +33,12 @@ def patched_words(direction: str) -> str:
 
 
 def show_history(rankings: Sequence[str]) -> None:
-    """The session's last generations, to compare, to load again and to download.
+    """The browser's last generations, to compare, to load again and to download.
 
     Args:
         rankings: the run's, the main one first; settings are loaded for them.
     """
-    history: list[Record] = st.session_state.get(_HISTORY, [])
+    history = HISTORIES.of(browser_key())
     if not history:
         return
     with st.expander(f"Last generations ({len(history)})", icon=":material/history:", key="patch-history-open"):
@@ -51,6 +53,13 @@ def show_history(rankings: Sequence[str]) -> None:
                     on_click="ignore",
                     key=f"history-{kind}",
                 )
+            st.button(
+                "Forget them",
+                icon=":material/delete:",
+                key="history-forget",
+                help="They are kept for this browser alone, until the server ends or others have generated since.",
+                on_click=lambda: HISTORIES.forget(browser_key()),
+            )
         if len(history) > 1:
             _show_comparison(history)
         for kept in history:

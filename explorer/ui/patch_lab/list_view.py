@@ -10,16 +10,14 @@ from explorer.report.prompt_table import answers_frame, column_words, refusals_s
 from explorer.runs.reader import Run
 from explorer.serve.generation import SHOWN
 from explorer.serve.history import origin_of, set_digest
-from explorer.serve.job import Phase
 from explorer.serve.pairs import PairService
 from explorer.serve.prompt_list import MOST_PROMPTS, ListRequest, PromptList, read_prompts, read_upload
 from explorer.ui.patch_lab.choice import Controls, check_direction, check_tokens, control_of, how_words, share
 from explorer.ui.patch_lab.generation_view import draft_of
 from explorer.ui.plain import plain, show_problem
-from explorer.ui.waiting import ask_instead
+from explorer.ui.waiting import ask_instead, look_every, shows_waiting
 
 _LIST, _ORIGIN = "patch-list", "patch-list-origin"
-_EVERY = 0.5
 
 
 def show_list(run: Run, service: PairService, controls: Controls, neurons: NeuronSet | None) -> None:
@@ -48,7 +46,7 @@ def show_list(run: Run, service: PairService, controls: Controls, neurons: Neuro
             except ExplorerError as problem:
                 show_problem(str(problem))
         if work is not None:
-            st.fragment(_draw, run_every=_EVERY if work.active else None)(work, run)
+            st.fragment(_draw, run_every=look_every(work) if work.active else None)(service, work, run)
 
 
 def _ask(
@@ -73,20 +71,20 @@ def _ask(
     return work
 
 
-def _draw(work: PromptList, run: Run) -> None:
-    before = work.active
+def _draw(service: PairService, work: PromptList, run: Run) -> None:
+    before, every = work.active, look_every(work)
     work.drain()
+    if work.active and look_every(work) != every:
+        st.rerun()
     asked = work.request
     if work.problem:
         show_problem(work.problem)
     elif work.notice:
         st.warning(plain(work.notice), icon=":material/timer_off:")
     if work.active:
-        what = (
-            work.loading[0] if work.phase is Phase.LOADING else f"{len(work.answers)} of {len(asked.prompts)} prompts"
-        )
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.progress(work.loading[1] if work.phase is Phase.LOADING else work.share, text=what)
+            if not shows_waiting(service, work):
+                st.progress(work.share, text=f"{len(work.answers)} of {len(asked.prompts)} prompts")
             st.button("Stop", icon=":material/stop:", key="list-stop", on_click=work.stop)
     frame = answers_frame(asked.prompts, work.answers)
     if not frame.empty:
