@@ -44,13 +44,14 @@ def caches_rows(module: "PreTrainedModel") -> bool:
 
 
 def select_rows(cache: Any, index: torch.Tensor) -> None:
-    """Go on with these rows, int64 [kept], in every layer of a cache and in every kind of state."""
+    """Go on with these rows, int64 [kept], in every layer of a cache and in every kind of state, wherever it lies."""
     for layer in cache.layers:
         states = (*getattr(layer, "conv_states", {}).values(), *getattr(layer, "recurrent_states", {}).values())
         if states or not hasattr(layer, "batch_select_indices"):
-            layer.reorder_cache(index)  # keys and values, too, where the layer has both
+            layer.reorder_cache(index)  # keys and values, too, where the layer has both; it moves the index itself
         else:
-            layer.batch_select_indices(index)
+            keys = getattr(layer, "keys", None)
+            layer.batch_select_indices(index if keys is None else index.to(keys.device))
 
 
 def cached_step(
