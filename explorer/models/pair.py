@@ -5,7 +5,6 @@ of a batch then has its own scale vector. Anything else is two models in lockste
 """
 
 import copy
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -21,6 +20,7 @@ from explorer.models.families import down_names, family_of, parts_of, same_famil
 from explorer.models.ia3 import has_neuron_factors, is_down_only_ia3, read_ia3
 from explorer.models.joined import JoinedLayer
 from explorer.models.layers import neuron_layers
+from explorer.models.loaded_once import Locks
 from explorer.models.loader import Loader
 from explorer.models.pair_file import read_pair_file
 from explorer.models.pair_spec import ModelSpec, PairSpec, check_dtype
@@ -47,7 +47,8 @@ class Pair:
             hooks these, one forward pass at a time and only while it holds `lock`; people use `m1`, `m2`.
         scale1, scale2: (IA)³ factors of each model, for each layer float32 [n_neurons] on that layer's
             device; None for none.
-        lock: held by the engine during a forward pass, since hooks on a module are seen by every thread.
+        lock: held by the engine during a forward pass, since hooks on a module are seen by every thread, and by every
+            pair that the module is part of.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Pair:
         self.backbone1, self.backbone2 = backbone1.eval(), backbone2.eval()
         self.scale1, self.scale2 = scale1, scale2
         self.spec = spec
-        self.lock = threading.RLock()
+        self.lock = Locks(backbone1, backbone2)
         for model in {id(m): m for m in (backbone1, backbone2)}.values():
             plain_decoding(model)
         shapes = [_neuron_shape(backbone1), _neuron_shape(backbone2)]
@@ -228,24 +229,32 @@ def load_pair(
     dtype: str | None = None,
     device: str | None = None,
     progress: NamedProgress | None = None,
+    own: bool = False,
 ) -> Pair:
-    """Load M1 and M2.
+    """Load M1 and M2. A model that another pair holds, in the same type and place, is not loaded again.
 
     Args:
         name: "demo", the path of a pair file, or its content.
         dtype: "bfloat16", "float16", "float32" (exact work) or "auto"; the pair file's own when left out.
         device: a torch device, or "auto" to spread the layers over what there is (`device_map`).
         progress: progress callback with what is being done, fraction in [0, 1].
+        own: whether its weights are no other pair's, for whoever changes them.
 
     Raises:
         ExplorerError: a file is missing or wrong, or the two models do not belong together.
     """
     spec = name if isinstance(name, PairSpec) else read_pair_file(name)
-    return _load(spec, dtype, device, progress or (lambda _what, _share: None))
+    return _load(spec, dtype, device, progress or (lambda _what, _share: None), own=own)
 
 
 def _load(
-    spec: PairSpec, dtype: str | None, device: str | None, tell: NamedProgress, reading: Reading | None = None
+    spec: PairSpec,
+    dtype: str | None,
+    device: str | None,
+    tell: NamedProgress,
+    reading: Reading | None = None,
+    *,
+    own: bool = False,
 ) -> Pair:
     """See `load_pair`; with `reading`, the models read as those of another pair do."""
     check_dtype(dtype or spec.dtype)
@@ -254,7 +263,7 @@ def _load(
     second, second_down = _split_adapters(spec.m2)
     device_map = spec.device_map if device == spec.device else None
     Loader("float32", device, device_map).check()
-    loader = Loader(resolve_dtype(dtype or spec.dtype, device), device, device_map, spec.quantisation)
+    loader = Loader(resolve_dtype(dtype or spec.dtype, device), device, device_map, spec.quantisation, own)
     tell("Loading M1", 0.0)
     backbone1 = loader.load(first, tell)
     if first == second:

@@ -20,7 +20,7 @@ from explorer.pipeline.engine import Engine, Task
 from explorer.pipeline.models import Models, ModelsSpec, step_name
 from explorer.pipeline.parts import Parts
 from explorer.pipeline.rankings import HIDDEN, ranking_stage
-from explorer.pipeline.scorers import scorer_key
+from explorer.pipeline.scorers import judge_parts, scorer_key
 from explorer.pipeline.stages import plain_value
 from explorer.pipeline.tasks import Patching
 from explorer.progress import Progress as Tell
@@ -124,8 +124,13 @@ class BuildContext:
         """What each column of scores depends on: another head is another score."""
         if not self._scorers:
             columns = {"refusal": "refusal", **self.config.scorer_columns}
-            self._scorers = {column: scorer_key(name) for column, name in columns.items()}
+            self._scorers = {column: scorer_key(name) + self._judge_type(name) for column, name in columns.items()}
         return self._scorers
+
+    def _judge_type(self, name: str) -> str:
+        """The type that a judge computes in where the build file says it; another one gives other numbers."""
+        said = self.config.judges.dtype
+        return f" {said}" if said and judge_parts(name)[1] else ""
 
     def set_key(self, stage: str, key: str) -> None:
         """Note a stage's key for the stages that read its outputs."""
@@ -319,6 +324,6 @@ def load_context(
         kept = read_json(work / DATE)
         said = kept.get("date") if isinstance(kept, dict) else None
         pair = replace(pair, date=said if isinstance(said, str) else date.today().isoformat())
-    spec = ModelsSpec(pair, config.dtype, folders)
+    spec = ModelsSpec(pair, config.dtype, folders, config.judges)
     models = Models(spec)
     return BuildContext(config, work, models, make(spec, models))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from explorer.engine.backends.at_right import AtRight
+from explorer.engine.backends.caching import select_rows
 from explorer.engine.backends.forward_pass import ForwardPass, likeliest
 from explorer.engine.backends.hooked import HookedBackend
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
@@ -83,7 +84,8 @@ class EncoderDecoderPass(ForwardPass):
         """See `interface.DecodePass.keep`."""
         if self.states is None or self.mask is None or rows == list(range(len(self.states))):
             return
-        index = torch.tensor(rows, device=self.states.device, dtype=torch.long)
-        self.states, self.mask = self.states[index], self.mask[index]
+        index = torch.tensor(rows, dtype=torch.long)
+        self.states, self.mask = (part[index.to(part.device)] for part in (self.states, self.mask))
         if rows:
-            self.cache.batch_select_indices(index)
+            for cache in (self.cache.self_attention_cache, self.cache.cross_attention_cache):
+                select_rows(cache, index)
