@@ -48,6 +48,7 @@ class Pair:
         scale1, scale2: (IA)³ factors of each model, for each layer float32 [n_neurons] on that layer's
             device; None for none.
         lock: held by the engine during a forward pass, since hooks on a module are seen by every thread.
+        kept: what the engine has made of the models, by what it is; it goes when they go.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Pair:
         self.scale1, self.scale2 = scale1, scale2
         self.spec = spec
         self.lock = threading.RLock()
+        self.kept: dict[object, object] = {}
         for model in {id(m): m for m in (backbone1, backbone2)}.values():
             plain_decoding(model)
         shapes = [_neuron_shape(backbone1), _neuron_shape(backbone2)]
