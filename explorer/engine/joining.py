@@ -5,7 +5,8 @@
     while joint.active:
         for number, tokens in joint.step().items(): ...
 
-A request reads its prompt and writes its first token in a batch of its own, whose rows then go on in the common one:
+A request reads its prompt (what all prompts begin with has been read, `prefixes.py`) and writes its first token in a
+batch of its own, whose rows then go on in the common one:
 their keys and values are put behind padding, so that all rows end at the same position. Keys are rotated by a token's
 own position, which padding does not change, so a request's answers are those that it would get alone (in float32 to the
 token; in bfloat16 up to near-ties, as between any two sizes of a batch). Rows are nearly free: the weights, which a
@@ -19,6 +20,7 @@ from explorer.engine.backends.joined import can_join, join_passes
 from explorer.engine.batch import DecodeBatch, writers_of
 from explorer.engine.decoding import Emitted, check_columns
 from explorer.engine.options import Columns, Decoding
+from explorer.engine.prefixes import prefix_for
 from explorer.engine.replacing import Replacing
 from explorer.engine.rows import Context, Row
 from explorer.models.pair import Pair
@@ -126,7 +128,8 @@ class _Batch(DecodeBatch):
         for column, writer in writers_of(asked.what, pair).items():
             self.gives.setdefault((0, writer), []).append(column)
         columns = sorted(column for _, column in self.gives)
-        super().__init__(pair, [asked.ids], asked.what.as_patches, columns, asked.how)
+        prefix = prefix_for(pair, asked.ids, asked.what)
+        super().__init__(pair, [asked.ids], asked.what.as_patches, columns, asked.how, prefix)
 
     def has_ended(self, row: Row) -> bool:
         """Whether a row writes no more: of its own limit, or because its request has left."""

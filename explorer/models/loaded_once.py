@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _models: "WeakValueDictionary[Hashable, PreTrainedModel]" = WeakValueDictionary()
-_locks: "WeakKeyDictionary[PreTrainedModel, threading._RLock]" = WeakKeyDictionary()
+_locks: "WeakKeyDictionary[PreTrainedModel, threading.RLock]" = WeakKeyDictionary()
 _guard = threading.Lock()
 """Held for a look into either of them, never while a model is loaded."""
 
@@ -74,6 +74,6 @@ class Locks:
         self.release()
 
 
-def _lock_of(model: "PreTrainedModel") -> "threading._RLock":
+def _lock_of(model: "PreTrainedModel") -> "threading.RLock":
     with _guard:
         return _locks.setdefault(model, threading.RLock())

@@ -49,6 +49,7 @@ class Pair:
             device; None for none.
         lock: held by the engine during a forward pass, since hooks on a module are seen by every thread, and by every
             pair that the module is part of.
+        kept: what the engine has made of the models, by what it is; it goes when they go.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Pair:
         self.scale1, self.scale2 = scale1, scale2
         self.spec = spec
         self.lock = Locks(backbone1, backbone2)
+        self.kept: dict[object, object] = {}
         for model in {id(m): m for m in (backbone1, backbone2)}.values():
             plain_decoding(model)
         shapes = [_neuron_shape(backbone1), _neuron_shape(backbone2)]

@@ -74,6 +74,7 @@ class PromptList(Job):
 
     what = "list of prompts"
     button = "Answer all"
+    product, remedy = "list was", "shorten it"
 
     def __init__(self, request: ListRequest, limits: Limits = LIMITS) -> None:
         super().__init__(limits)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from explorer.neurons.sets import NeuronSet
+from explorer.serve.cores import leave_a_core
 from explorer.serve.generation import CONTROL, SHOWN, Generation, Piece, Request
 from explorer.serve.strip import Strip
 
@@ -184,6 +185,24 @@ class StreamWriters:
     def _steps_of(self, pair: "Pair", job: Written) -> Iterator[Pieces]:
         assert isinstance(job, Generation)
         return ({n: [p] for n, p in _pieces(s, pair.stop_ids).items()} for s in self._stream(pair, job.request))
+
+
+def stream_request(pair: "Pair", request: Request) -> "Iterator[Step]":
+    """The steps of a request, by the engine, with nothing beside it."""
+    from explorer.engine.patching import stream
+
+    leave_a_core()
+    return stream(
+        pair.reversed() if request.backwards else pair,
+        request.prompt,
+        request.neurons,
+        request.max_new_tokens,
+        request.draft,
+        strength=request.strength,
+        positions=request.positions,
+        control=request.control,
+        before=request.before,
+    )
 
 
 def _patches(job: Written) -> dict[Any, NeuronSet]:

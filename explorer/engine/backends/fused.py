@@ -224,17 +224,21 @@ class FusedPass:
         """These rows of the cache in a new one."""
         assert self.cache is not None
         layers, _, both, _, head_dim = self.cache.shape
-        new = self.cache.new_zeros(layers, room, both, longest, head_dim)
+        new = self.new_cache(layers, room, both, longest, head_dim)
         index = torch.tensor(rows, device=new.device, dtype=torch.long)
         new[:, : len(rows), :, : self.written] = self.cache[:, index, :, : self.written]
         return new
+
+    def new_cache(self, *shape: int) -> torch.Tensor:
+        """Room for keys and values; what is attended to has been written, but where steps are replayed in blocks."""
+        return self._like.new_zeros(shape) if self.replays else self._like.new_empty(shape)
 
     def _make_room(self, end: int) -> None:
         """See that the cache has room for so many positions."""
         if self.cache is None:
             w = self.weights
             self.longest = self._rounded(max(end, self.longest))
-            self.cache = self._like.new_zeros(len(w.blocks), self.rows, 2 * w.kv_heads, self.longest, w.head_dim)
+            self.cache = self.new_cache(len(w.blocks), self.rows, 2 * w.kv_heads, self.longest, w.head_dim)
         elif end > self.longest:  # gaps where draft tokens were rejected
             self.longest = self._rounded(end * 3 // 2)
             self.cache = self._copy(list(range(self.cache.shape[1])), self.cache.shape[1], self.longest)
