@@ -281,7 +281,7 @@ class BuildContext:
         read = [[[row["prompt"], row["answer"]] for row in part] for part in answers]
         kept: dict[str, Parts] = {}
         for scorer in scorers:
-            scored_by = digest({"scorer": scorer_key(scorer), "answers": read})
+            scored_by = digest({"scorer": scorer_key(scorer) + self._judge_type(scorer), "answers": read})
             kept[scorer] = Parts(self.work / WRITTEN / scored_by[:32], scored_by)
         found = {scorer: [parts.read(number) for number in range(len(read))] for scorer, parts in kept.items()}
         lacking = [[scorer for scorer in kept if found[scorer][number] is None] for number in range(len(read))]
