@@ -74,6 +74,13 @@ class Locks:
         self.release()
 
 
+def share_lock(model: "PreTrainedModel", base: "PreTrainedModel") -> None:
+    """Let a model over another one's weights have that one's lock."""
+    lock = _lock_of(base)
+    with _guard:
+        _locks[model] = lock
+
+
 def _lock_of(model: "PreTrainedModel") -> "threading.RLock":
     with _guard:
         return _locks.setdefault(model, threading.RLock())
