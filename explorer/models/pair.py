@@ -17,9 +17,9 @@ import torch
 from explorer.errors import ExplorerError
 from explorer.models import prompting
 from explorer.models.chat import Turn
+from explorer.models.expert_layer import JoinedLayer
 from explorer.models.families import down_names, family_of, parts_of, same_family
 from explorer.models.ia3 import has_neuron_factors, is_down_only_ia3, read_ia3
-from explorer.models.joined import JoinedLayer
 from explorer.models.layers import neuron_layers
 from explorer.models.loader import Loader
 from explorer.models.pair_file import read_pair_file
