@@ -35,8 +35,8 @@ from explorer.engine.reference import (
 )
 from explorer.errors import ExplorerError
 from explorer.models.checking import check_structure, is_close
+from explorer.models.expert_layer import ExpertNeurons, JoinedLayer
 from explorer.models.families import family_of, same_family
-from explorer.models.joined import ExpertNeurons, JoinedLayer
 from explorer.models.layers import DenseLayer, neuron_layers
 from explorer.models.pair import Pair
 from explorer.models.pair_spec import ModelSpec, PairSpec

@@ -111,8 +111,7 @@ def with_lora_beside(base: "PreTrainedModel", folders: Sequence[Path]) -> "PreTr
         if type(linear) is not nn.Linear:
             return None
         down, up = (torch.cat(parts, dim) for dim, parts in enumerate(zip(*maps_of, strict=True)))
-        like = {"device": linear.weight.device, "dtype": linear.weight.dtype}
-        model.set_submodule(path, LoraLinear(linear, down.to(**like), up.to(**like)))  # type: ignore[arg-type]
+        model.set_submodule(path, LoraLinear(linear, down.to(linear.weight), up.to(linear.weight)))
     _bases[model] = base
     share_lock(model, base)
     return model.eval().requires_grad_(False)

@@ -15,8 +15,8 @@ import torch
 from explorer.errors import ExplorerError
 from explorer.models import prompting
 from explorer.models.chat import Turn
+from explorer.models.expert_layer import JoinedLayer
 from explorer.models.families import family_of, parts_of
-from explorer.models.joined import JoinedLayer
 from explorer.models.layers import neuron_layers
 from explorer.models.loaded_once import Locks
 from explorer.models.loader import Loader

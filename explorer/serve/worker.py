@@ -80,7 +80,7 @@ class Worker:
         self,
         source: SharedPair,
         stream: Stream | None = None,
-        score: Score = score_answers,
+        score: Score | None = None,
         follow: Follow = trace_request,
         limits: QueueLimits | None = None,
     ) -> None:
@@ -89,12 +89,13 @@ class Worker:
         Args:
             source: gives the pair, loaded when the first job needs it.
             stream: what writes, one job at a time; the engine's joint batch when left out.
-            score, follow: what scores and what traces; tests put their own here.
+            score, follow: what scores (`score_answers` when left out) and what traces; tests put their own here.
             limits: how much may wait.
         """
         self.source = source
         self._writers: Writers = JointWriters() if stream is None else StreamWriters(stream)
-        self._score, self._alone = score, Tools(score, follow, self._give_way)
+        self._score = score or score_answers
+        self._alone = Tools(self._score, follow, self._give_way)
         self._lock = threading.Lock()
         self._line = Line(limits)
         self._working: list[_Working] = []

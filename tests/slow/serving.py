@@ -22,7 +22,7 @@ import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from explorer.paths import PROJECT
+from explorer.paths import PROJECT, user_cache
 
 STARTS_WITHIN = 90.0
 
@@ -72,6 +72,7 @@ def public_server(folder: Path, *options: str, **environment: str) -> Iterator[S
     own = {
         **os.environ,
         "EXPLORER_RUNS": str(PROJECT / "cache"),
+        "EXPLORER_CACHE": str(user_cache()),  # the embedded model is converted once
         "HOME": str(folder / "home"),
         "TMPDIR": str(folder / "tmp"),
         "OMP_NUM_THREADS": "1",
@@ -103,9 +104,10 @@ def _wait_for_health(served: Served, *options: str) -> None:
 
 
 def failures(log: str) -> list[str]:
-    """The tracebacks in a server's log that pass through this project's files."""
+    """The tracebacks in a server's log that pass through this project's files; Streamlit logs each broken message."""
     blocks = re.split(r"(?m)^(?=.*Traceback \(most recent call last\))", log)[1:]
-    return [block for block in blocks if f'File "{PROJECT}/' in block or "/explorer/" in block]
+    ours = re.compile(f'File "{re.escape(str(PROJECT))}/(explorer|pages|streamlit_app)')
+    return [block for block in blocks if ours.search(block)]
 
 
 class Visitor:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from explorer.models.expert_layer import forward_as
 from explorer.models.families import body_of
-from explorer.models.joined import forward_as
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
