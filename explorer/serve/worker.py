@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from explorer.errors import ExplorerError
@@ -30,7 +30,7 @@ from explorer.serve.pace import Pace
 from explorer.serve.prompt_list import Listed, PromptList, column_of, write_list
 from explorer.serve.strip import Strip
 from explorer.serve.tracing import Reading, Traced, TraceRequest, Tracing, trace_request
-from explorer.serve.writers import JointWriters, Pieces, Stream, StreamWriters, Writers
+from explorer.serve.writers import JointWriters, Pieces, Stream, StreamWriters, Writers, waves_of
 
 if TYPE_CHECKING:
     from explorer.engine.patching import Step
@@ -61,6 +61,7 @@ def stream_request(pair: "Pair", request: Request) -> "Iterator[Step]":
         positions=request.positions,
         control=request.control,
         before=request.before,
+        sampling=request.sampling,
     )
 
 
@@ -123,7 +124,7 @@ class _Working:
 
     Attributes:
         entry: the job, and whose it is.
-        texts: what its columns have written.
+        texts: what its columns have written, by column and sample.
         began: when (`time.monotonic`).
         beside: how many jobs were written at once, itself included, at most.
         tokens: that it has written.
@@ -189,8 +190,11 @@ class Worker:
             check_size(len(job.request.answer), [job.request.prompt])
         elif isinstance(job, PromptList):
             check_size(job.request.max_new_tokens, job.request.prompts)
-        elif isinstance(job, Generation | Strip | NeuronReading):
-            before = job.request.before if isinstance(job, Generation | Strip) else ()
+        elif isinstance(job, Generation):
+            asked = job.request
+            check_size(asked.max_new_tokens, [max(map(asked.said_in, asked.columns), key=len)], len(job.answers))
+        elif isinstance(job, Strip | NeuronReading):
+            before = job.request.before if isinstance(job, Strip) else ()
             said = "".join(text for _, text in before)
             check_size(job.request.max_new_tokens, [said + job.request.prompt])
         with self._lock:
@@ -355,7 +359,8 @@ class Worker:
 
     def _write(self, pair: "Pair", job: Generation | Strip, working: _Working) -> Ended | None:
         """Let a job write its first tokens, beside those that are being written."""
-        if isinstance(job, Generation) and job.request.guard is not None and not job.request.before:
+        alone = isinstance(job, Generation) and not job.request.before and not job.request.own
+        if isinstance(job, Generation) and job.request.guard is not None and alone:
             # Nothing was said before: the guard was fitted on prompts alone.
             job.tell(Foreseen(foresee_harm(pair, job.request.prompt, job.request.guard)))
         job.tell(Began(Phase.WRITING))
@@ -389,13 +394,15 @@ class Worker:
         job = working.entry.job
         assert isinstance(job, Generation | Strip)
         seconds = time.monotonic() - working.began
-        limit = job.limits.running * working.beside
+        limit = job.limits.running * working.beside * waves_of(job)
         for event in job.told_as(cast(Any, pieces), seconds):  # by the names that the job itself has given
             if job.unwanted or not job.tell(event):
                 return self._finish(working, job.why_left())
             for name, its in event.pieces.items():
                 said = its if isinstance(its, list) else [its]
-                working.texts[name] = working.texts.get(name, "") + "".join(piece.text for piece in said)
+                for piece in said:
+                    at = (name, piece.sample)
+                    working.texts[at] = working.texts.get(at, "") + piece.text
                 working.tokens += len(said)
                 self.tokens += len(said)
         if job.halted:
@@ -411,10 +418,12 @@ class Worker:
         self._writers.leave(job)
         self.pace.ended(time.monotonic() - working.began)
         if isinstance(job, Generation):
-            texts = {name: working.texts.get(name, "") for name in job.columns}
-            if any(texts.values()) and not job.unwanted:
-                job.tell_anyway(Began(Phase.SCORING))
-                job.tell_anyway(self._score(self.source.result(), job.request.prompt, texts))
+            for sample in range(job.request.samples):
+                texts = {name: working.texts.get((name, sample), "") for name in job.columns}
+                if any(texts.values()) and not job.unwanted:
+                    job.tell_anyway(Began(Phase.SCORING))
+                    scored = self._score(self.source.result(), job.request.prompt, texts)
+                    job.tell_anyway(replace(scored, sample=sample))
         _return_memory()
         return Ended(notice=notice)
 
