@@ -11,6 +11,9 @@ from explorer.engine.options import Sampling
 from explorer.errors import ExplorerError
 from explorer.studies.shares import wilson
 
+GREEDY = "greedy"
+"""What is said of answers that are not sampled."""
+
 MOST_SAMPLES = 16
 """Samples of one generation; more are a study, for `explorer.generate`."""
 
@@ -55,7 +58,7 @@ def check_samples(samples: object) -> int:
 def decoding_words(sampling: Sampling | None, samples: int = 1) -> str:
     """How answers were decoded, in words."""
     if sampling is None or sampling.temperature == 0:
-        return "greedy"
+        return GREEDY
     words = ["sampled", f"temperature {sampling.temperature:g}"]
     words += [f"top-p {sampling.top_p:g}"] if sampling.top_p < 1 else []
     words += [f"seed {sampling.seed}"]

@@ -187,7 +187,8 @@ class Worker:
                 request of this size.
         """
         if isinstance(job, Tracing):
-            check_size(len(job.request.answer), [job.request.prompt])
+            said = "".join(text for _, text in job.request.before)
+            check_size(len(job.request.answer), [said + job.request.prompt])
         elif isinstance(job, PromptList):
             check_size(job.request.max_new_tokens, job.request.prompts)
         elif isinstance(job, Generation):
