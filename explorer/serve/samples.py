@@ -40,8 +40,8 @@ class Refusals:
         """The share with its interval; "" where there is none yet."""
         if not self.of:
             return ""
-        low, high = (percent(bound) for bound in self.interval)
-        return f"{self.count} of {self.of} refuse: {percent(self.count / self.of)} ({low} to {high})"
+        share, low, high = (percent(round(x, 2)) for x in (self.count / self.of, *self.interval))
+        return f"{self.count} of {self.of} refuse: {share} ({low} to {high})"
 
 
 def check_samples(samples: object) -> int:
