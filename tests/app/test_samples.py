@@ -1,5 +1,7 @@
 """Sampling, and turns from each column's own answers, in the Patch lab; on a tiny random pair that really answers."""
 
+import json
+
 import pytest
 
 from explorer.serve.snapshots import load
@@ -119,3 +121,28 @@ def test_the_strip_is_sampled_too(tiny_run, open_page) -> None:
     app.button(key="film").click().run()
     until(app, lambda app: says(app, "sampled, temperature 1.5, seed 0, up to 16 tokens"))
     assert "trace-start" in keys(app, "button")  # its answers stand in the columns
+
+
+def test_the_command_line_writes_the_same_samples(tiny_run, open_page, capsys, monkeypatch) -> None:
+    from explorer import cli
+
+    app = open_page(PATCH_LAB, prompt="Why?", fraction="0.1", tokens="16", control="0", **SAMPLED)
+    kept = load(linked(generated(app)))
+    settings = ["--temperature", "1.5", "--top-p", "0.95", "--sampling-seed", "3", "--samples", "3"]
+    asked = ["patch", "--prompt", "Why?", "--fraction", "0.1", "--max-new-tokens", "16", *settings]
+    pair = ["--pair", str(tiny_run.parent.parent / "pair.toml"), "--run", str(tiny_run)]
+    for extra in (["--json"], []):
+        monkeypatch.setattr("sys.argv", ["explorer", *asked, *pair, *extra])
+        try:
+            cli.main()
+        except SystemExit as end:
+            assert not end.code  # noqa: PT017
+        said = capsys.readouterr().out
+        if extra:
+            result = json.loads(said)
+            for name in ("unpatched", "patched", "aligned"):
+                assert [one["text"] for one in result[name]["samples"]] == [s["texts"][name] for s in kept.samples]
+                assert result[name]["refusals"]["of"] == 3
+        else:
+            assert f"{WORDS}, up to 16 tokens" in said
+            assert "patched, sample 3: cost" in said
