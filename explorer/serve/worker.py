@@ -12,9 +12,9 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,7 +33,7 @@ from explorer.serve.prompt_list import PromptList
 from explorer.serve.scoring import Beside, Score, foresee_harm, score_answers
 from explorer.serve.strip import Strip
 from explorer.serve.tracing import Tracing, trace_request
-from explorer.serve.writers import JointWriters, Pieces, Stream, StreamWriters, Writers
+from explorer.serve.writers import JointWriters, Pieces, Stream, StreamWriters, Writers, waves_of
 
 if TYPE_CHECKING:
     from explorer.models.pair import Pair
@@ -50,7 +50,7 @@ class _Working:
 
     Attributes:
         entry: the job, and whose it is.
-        texts: what its columns have written.
+        texts: what its columns have written, by column and sample.
         began: when (`time.monotonic`).
         beside: how many jobs were written at once, itself included, at most.
         tokens: that it has written.
@@ -116,11 +116,15 @@ class Worker:
                 request of this size.
         """
         if isinstance(job, Tracing):
-            check_size(len(job.request.answer), [job.request.prompt])
+            said = "".join(text for _, text in job.request.before)
+            check_size(len(job.request.answer), [said + job.request.prompt])
         elif isinstance(job, PromptList):
             check_size(job.request.max_new_tokens, job.request.prompts)
-        elif isinstance(job, Generation | Strip | NeuronReading):
-            before = job.request.before if isinstance(job, Generation | Strip) else ()
+        elif isinstance(job, Generation):
+            asked = job.request
+            check_size(asked.max_new_tokens, [max(map(asked.said_in, asked.columns), key=len)], len(job.answers))
+        elif isinstance(job, Strip | NeuronReading):
+            before = job.request.before if isinstance(job, Strip) else ()
             said = "".join(text for _, text in before)
             check_size(job.request.max_new_tokens, [said + job.request.prompt])
         with self._lock:
@@ -262,7 +266,8 @@ class Worker:
 
     def _write(self, pair: "Pair", job: Generation | Strip, working: _Working) -> Ended | None:
         """Let a job write its first tokens, beside those that are being written."""
-        if isinstance(job, Generation) and job.request.guard is not None and not job.request.before:
+        alone = isinstance(job, Generation) and not job.request.before and not job.request.own
+        if isinstance(job, Generation) and job.request.guard is not None and alone:
             # Nothing was said before: the guard was fitted on prompts alone.
             job.tell(Foreseen(foresee_harm(pair, job.request.prompt, job.request.guard)))
         job.tell(Began(Phase.WRITING))
@@ -296,13 +301,15 @@ class Worker:
         job = working.entry.job
         assert isinstance(job, Generation | Strip)
         seconds = time.monotonic() - working.began
-        limit = job.limits.running * working.beside
+        limit = job.limits.running * working.beside * waves_of(job)
         for event in job.told_as(cast(Any, pieces), seconds):  # by the names that the job itself has given
             if job.unwanted or not job.tell(event):
                 return self._finish(working, job.why_left())
             for name, its in event.pieces.items():
                 said = its if isinstance(its, list) else [its]
-                working.texts[name] = working.texts.get(name, "") + "".join(piece.text for piece in said)
+                for piece in said:
+                    at = (name, piece.sample)
+                    working.texts[at] = working.texts.get(at, "") + piece.text
                 working.tokens += len(said)
                 self.tokens += len(said)
         if job.halted:
@@ -318,23 +325,25 @@ class Worker:
         self._writers.leave(job)
         self.pace.ended(time.monotonic() - working.began)
         if isinstance(job, Generation):
-            texts = {name: working.texts.get(name, "") for name in job.columns}
-            if any(texts.values()) and not job.unwanted:
+            if any(working.texts.values()) and not job.unwanted:
                 job.tell_anyway(Began(Phase.SCORING))
                 with self._lock:
                     self._working.remove(working)
                     self._scoring.append(working)
                     self._tell_places()
-                self._beside.do(partial(self._score_written, self.source.result(), working, texts, notice))
+                self._beside.do(partial(self._score_written, self.source.result(), working, notice))
                 return None
         return Ended(notice=notice)
 
-    def _score_written(self, pair: "Pair", working: _Working, texts: Mapping[str, str], notice: str) -> None:
+    def _score_written(self, pair: "Pair", working: _Working, notice: str) -> None:
         """Score what a job has written, in the thread that does so beside the writing."""
         job = working.entry.job
         assert isinstance(job, Generation)
         with self._ends(working) as ended:
-            job.tell_anyway(self._score(pair, job.request.prompt, texts))
+            for sample in range(job.request.samples):
+                texts = {name: working.texts.get((name, sample), "") for name in job.columns}
+                if any(texts.values()) and not job.unwanted:
+                    job.tell_anyway(replace(self._score(pair, job.request.prompt, texts), sample=sample))
             ended.append(Ended(notice=notice))
         if not self.length:
             return_memory()

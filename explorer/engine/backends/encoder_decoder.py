@@ -14,6 +14,7 @@ from explorer.engine.backends.caching import select_rows
 from explorer.engine.backends.forward_pass import ForwardPass, likeliest
 from explorer.engine.backends.hooked import HookedBackend
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
+from explorer.engine.backends.unembedding import decoder_logits_of
 from explorer.engine.reading import start_token
 from explorer.models.families import family_of
 from explorer.models.hooks import neuron_hooks
@@ -71,6 +72,10 @@ class EncoderDecoderPass(ForwardPass):
         logits = self.module.get_output_embeddings()(hidden)
         bias = getattr(self.module, "final_logits_bias", None)
         return likeliest(logits if bias is None else logits + bias)
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See `interface.DecodePass.logits`."""
+        return decoder_logits_of(self.module, hidden)
 
     def _read_prompts(self, prompts: list[list[int]], visit: InPlaceVisit) -> None:
         # Padded behind their ends: a learned position is counted from the beginning.

@@ -24,6 +24,7 @@ from explorer.engine.backends.fused_masks import Masks, additive, cache_masks, r
 from explorer.engine.backends.fused_weights import FusedWeights, fused_weights
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
 from explorer.engine.backends.padding import Padding
+from explorer.engine.backends.unembedding import logits_of
 from explorer.engine.reading import Inputs
 
 if TYPE_CHECKING:
@@ -187,6 +188,10 @@ class FusedPass:
     def greedy(self, hidden: torch.Tensor) -> list[int]:
         """See `interface.DecodePass.greedy`."""
         return self.choose(hidden).tolist() if len(hidden) else []
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See `interface.DecodePass.logits`."""
+        return logits_of(self.module, hidden)
 
     @torch.inference_mode()
     def keep(self, rows: list[int]) -> None:
