@@ -324,15 +324,14 @@ class Worker:
         assert isinstance(job, Generation | Strip)
         self._writers.leave(job)
         self.pace.ended(time.monotonic() - working.began)
-        if isinstance(job, Generation):
-            if any(working.texts.values()) and not job.unwanted:
-                job.tell_anyway(Began(Phase.SCORING))
-                with self._lock:
-                    self._working.remove(working)
-                    self._scoring.append(working)
-                    self._tell_places()
-                self._beside.do(partial(self._score_written, self.source.result(), working, notice))
-                return None
+        if isinstance(job, Generation) and any(working.texts.values()) and not job.unwanted:
+            job.tell_anyway(Began(Phase.SCORING))
+            with self._lock:
+                self._working.remove(working)
+                self._scoring.append(working)
+                self._tell_places()
+            self._beside.do(partial(self._score_written, self.source.result(), working, notice))
+            return None
         return Ended(notice=notice)
 
     def _score_written(self, pair: "Pair", working: _Working, notice: str) -> None:
