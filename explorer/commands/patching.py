@@ -89,7 +89,7 @@ def patch(
     out = generate(loaded, [prompt] * samples, neurons, max_new_tokens, **how)
     answers = {"unpatched": out.unpatched, "patched": out.patched, "aligned": out.aligned}
     scored = {name: _scored(loaded, prompt, its) for name, its in answers.items()}
-    result = {
+    result: dict[str, Any] = {
         "prompt": prompt,
         "fraction": fraction,
         "neurons": len(neurons),
@@ -100,7 +100,7 @@ def patch(
         "positions": what.positions,
     }
     if temperature:
-        result |= {"temperature": temperature, "top_p": top_p, "sampling_seed": sampling_seed, "samples": samples}
+        result |= {"temperature": temperature, "top_p": top_p, "sampling_seed": sampling_seed}
     for name, its in scored.items():
         result[name] = its[0] if samples == 1 else _share_of(its) | {"samples": its}
     if as_json:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from explorer.engine.backends.joined import can_join, join_passes
-from explorer.engine.batch import DecodeBatch, writers_of
+from explorer.engine.batch import DecodeBatch, SharedPrefix, writers_of
 from explorer.engine.decoding import Emitted, check_columns, read_shared_prefix
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.prefixes import prefix_for
@@ -127,6 +127,12 @@ class Joint:
             self._batch.gone.add(number)
 
 
+def _prefix(pair: Pair, texts: Sequence[_Text], what: Columns) -> SharedPrefix | None:
+    """What a request's prompts begin with: all of it but the last tokens where they are samples of one."""
+    ids = [text.ids for text in texts]
+    return prefix_for(pair, ids[0], what) if len(ids) == 1 else read_shared_prefix(pair, ids, what)
+
+
 class _Batch(DecodeBatch):
     """A batch whose prompts are of different requests, each with columns and a limit of its own.
 
@@ -152,14 +158,13 @@ class _Batch(DecodeBatch):
             for column in text.columns:
                 self.gives.setdefault((prompt, writers[column]), []).append(column)
         columns = sorted({column for _, column in self.gives})
-        ids = [text.ids for text in texts]
         super().__init__(
             pair,
-            ids,
+            [text.ids for text in texts],
             asked.what.as_patches,
             columns,
             asked.how,
-            prefix_for(pair, ids[0], asked.what) if len(ids) == 1 else read_shared_prefix(pair, ids, asked.what),
+            _prefix(pair, texts, asked.what),
             samples=[text.sample for text in texts],
             wanted={(column, prompt) for prompt, column in self.gives},
         )

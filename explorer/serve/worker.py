@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -324,29 +324,23 @@ class Worker:
         assert isinstance(job, Generation | Strip)
         self._writers.leave(job)
         self.pace.ended(time.monotonic() - working.began)
-        if isinstance(job, Generation):
-            samples = [
-                {name: working.texts.get((name, sample), "") for name in job.columns}
-                for sample in range(job.request.samples)
-            ]
-            if any(text for texts in samples for text in texts.values()) and not job.unwanted:
-                job.tell_anyway(Began(Phase.SCORING))
-                with self._lock:
-                    self._working.remove(working)
-                    self._scoring.append(working)
-                    self._tell_places()
-                self._beside.do(partial(self._score_written, self.source.result(), working, samples, notice))
-                return None
+        if isinstance(job, Generation) and any(working.texts.values()) and not job.unwanted:
+            job.tell_anyway(Began(Phase.SCORING))
+            with self._lock:
+                self._working.remove(working)
+                self._scoring.append(working)
+                self._tell_places()
+            self._beside.do(partial(self._score_written, self.source.result(), working, notice))
+            return None
         return Ended(notice=notice)
 
-    def _score_written(
-        self, pair: "Pair", working: _Working, samples: Sequence[Mapping[str, str]], notice: str
-    ) -> None:
+    def _score_written(self, pair: "Pair", working: _Working, notice: str) -> None:
         """Score what a job has written, in the thread that does so beside the writing."""
         job = working.entry.job
         assert isinstance(job, Generation)
         with self._ends(working) as ended:
-            for sample, texts in enumerate(samples):
+            for sample in range(job.request.samples):
+                texts = {name: working.texts.get((name, sample), "") for name in job.columns}
                 if any(texts.values()) and not job.unwanted:
                     job.tell_anyway(replace(self._score(pair, job.request.prompt, texts), sample=sample))
             ended.append(Ended(notice=notice))

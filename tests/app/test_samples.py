@@ -42,7 +42,7 @@ def test_samples_are_paged_and_taken_along(tiny_run, open_page) -> None:
     assert sum("of 3 refuse" in c.value for c in app.caption) == 8  # in the cards, and in the history
     assert any("Refused: M1 " in e.proto.body for e in app.get("html"))
     first = texts(app)[:4]
-    app.button_group(key="patch-sample").set_value([2]).run()
+    app.segmented_control(key="patch-sample").set_value(2).run()
     second = texts(app)[:4]
     assert first != second
     assert f"decoding: {WORDS}" not in code_of(app)

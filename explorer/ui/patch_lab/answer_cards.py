@@ -142,7 +142,7 @@ def _chosen_sample(shown: Shown) -> Shown:
     n = len(shown.samples)
     st.session_state[_SAMPLE] = shown_sample(n) + 1
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="samples"):
-        st.caption(f"Sample of {n}", width="content")
+        st.caption("Sample", width="content")
         st.segmented_control(
             "Sample", range(1, n + 1), required=True, key=_SAMPLE, label_visibility="collapsed", width="content"
         )

@@ -200,6 +200,7 @@ def show_options(controls: Controls) -> None:
     )
     with st.popover("Options", icon=":material/tune:"):
         _number("Tokens per answer", "tokens", MIN_TOKENS, MAX_TOKENS, step=16)
+        _show_sampling(controls)
         st.text_area(
             "System prompt",
             height=68,
@@ -222,7 +223,6 @@ def show_options(controls: Controls) -> None:
         where = _choice("Positions", "positions", POSITIONS, about)
         if where == FIRST:
             _number("How many first tokens", "first_tokens", 1, MAX_FIRST_TOKENS)
-        _show_sampling(controls)
     summary = options_summary(controls)
     if summary:
         st.caption(summary, width="content")

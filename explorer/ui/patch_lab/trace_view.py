@@ -224,7 +224,7 @@ def _show(trace: "Trace", tracing: Tracing, run: Run, answers: Answers, whose: s
     places = {row: trace.parts(row) for row in range(len(READERS)) if READERS[row] != whose}
     if answers.sampled:
         st.markdown("This answer was sampled, so where greedy answers would part from it is not marked.")
-        places = dict.fromkeys(places, None)
+        places.clear()
     else:
         st.markdown(plain(parts_sentence(trace, READERS.index(whose), direction)))
     if key not in st.session_state:
