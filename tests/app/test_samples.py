@@ -130,13 +130,12 @@ def test_the_command_line_writes_the_same_samples(tiny_run, open_page, capsys, m
     kept = load(linked(generated(app)))
     settings = ["--temperature", "1.5", "--top-p", "0.95", "--sampling-seed", "3", "--samples", "3"]
     asked = ["patch", "--prompt", "Why?", "--fraction", "0.1", "--max-new-tokens", "16", *settings]
-    pair = ["--pair", str(tiny_run.parent.parent / "pair.toml"), "--run", str(tiny_run)]
+    pair = ["--pair", str(tiny_run.parent.parent / "pair.toml"), "--run", tiny_run.name]
     for extra in (["--json"], []):
         monkeypatch.setattr("sys.argv", ["explorer", *asked, *pair, *extra])
-        try:
+        with pytest.raises(SystemExit) as end:
             cli.main()
-        except SystemExit as end:
-            assert not end.code  # noqa: PT017
+        assert not end.value.code
         said = capsys.readouterr().out
         if extra:
             result = json.loads(said)
