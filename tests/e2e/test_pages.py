@@ -50,4 +50,4 @@ def test_a_box_on_the_neuron_map_is_a_set_for_the_lab(open_page, run) -> None:
     page.mouse.down()
     page.mouse.move(x + 150, y + 60, steps=8)
     page.mouse.up()
-    page.get_by_text(re.compile(r"^Patch (these \d+ neurons|this neuron)$")).wait_for()
+    page.get_by_text(re.compile(r"^Patch (these \d+ neurons|this neuron)$")).first.wait_for()
