@@ -102,11 +102,10 @@ def write_to_address(controls: Controls, rankings: Sequence[str]) -> None:
     address = write_address(replace(controls, preset=preset), rankings[0])
     # A browser that is touched again before it has heard of the new address still sends an earlier one of ours.
     st.session_state[_WRITTEN] = [*st.session_state.get(_WRITTEN, []), address][-_REMEMBERED:]
-    for name in ADDRESS_NAMES:
-        if name not in address and name in st.query_params:
-            del st.query_params[name]
-        elif name in address and st.query_params.get(name) != address[name]:
-            st.query_params[name] = address[name]
+    now = st.query_params.to_dict()
+    wanted = {name: value for name, value in now.items() if name not in ADDRESS_NAMES} | address
+    if wanted != now:  # all at once: each write is a step of the browser's Back
+        st.query_params.from_dict(wanted)
 
 
 def forget_address_problems() -> None:
