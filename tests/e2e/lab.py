@@ -59,7 +59,7 @@ class Lab:
     def running(self) -> bool:
         """Whether a generation goes on: only then Stop can be pressed. While the page is drawn anew, the old button may
         stand beside the new one."""
-        return any(button.is_enabled() for button in self._stop.all())
+        return bool(self._stop.evaluate_all("buttons => buttons.some(button => !button.disabled)"))
 
     def finished(self) -> bool:
         return not self.running() and self.page.get_by_text("Done:").count() > 0
