@@ -222,9 +222,13 @@ class BuildContext:
                 "items": plain_value(items),
             }
         )
-        parts = Parts(self.work / WRITTEN / read_by[:32], read_by)
+        parts = self._kept(read_by)
         parts.fill(self.engine, task, shared, items, tell)
         return parts
+
+    def _kept(self, by: str) -> Parts:
+        """Parts that outlive their stage, by the digest of what they depend on."""
+        return Parts(self.work / WRITTEN / by[:32], by)
 
     def once(self, task: Task, shared: Any) -> Any:
         """The result of a task that is not shared out, from wherever the models are."""
@@ -257,7 +261,7 @@ class BuildContext:
 
         task = task or tasks.answer
         written_by = self._written_by(task, how, prompts)
-        written = Parts(self.work / WRITTEN / written_by[:32], written_by)
+        written = self._kept(written_by)
         written.fill(self.engine, task, how, chunks(prompts, CHUNK), part_of(tell, 0, 1 - SCORING))
         answers, columns = list(written), self.config.scorer_columns if scorers is None else scorers
         frame = pd.DataFrame([row for part in answers for row in part])
@@ -282,7 +286,7 @@ class BuildContext:
         kept: dict[str, Parts] = {}
         for scorer in scorers:
             scored_by = digest({"scorer": scorer_key(scorer) + self._judge_type(scorer), "answers": read})
-            kept[scorer] = Parts(self.work / WRITTEN / scored_by[:32], scored_by)
+            kept[scorer] = self._kept(scored_by)
         found = {scorer: [parts.read(number) for number in range(len(read))] for scorer, parts in kept.items()}
         lacking = [[scorer for scorer in kept if found[scorer][number] is None] for number in range(len(read))]
         asked = [number for number, without in enumerate(lacking) if without]
