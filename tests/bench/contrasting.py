@@ -9,7 +9,7 @@ import explorer
 from explorer.data.suites_io import load_suite
 from explorer.engine.contrast import _accumulate
 from explorer.engine.reading import TokenText, batches, inputs_of
-from explorer.engine.sums import Sums
+from explorer.engine.sums import Summing, Sums
 from tests.bench.measure import Line, forget_peak, own_process, resident_mb, side_by_side
 
 ANSWER = 40
@@ -30,7 +30,12 @@ def throughput(pair) -> Line:
                 model.base_model(input_ids=batch, use_cache=False)
 
     sums = Sums.zeros(pair.n_layers, pair.n_neurons)
-    ours, theirs = side_by_side(lambda: _accumulate(pair, texts, "paper", sums), bare)
+
+    def contrast() -> None:
+        with Summing(sums) as summing:
+            _accumulate(pair, texts, "paper", summing)
+
+    ours, theirs = side_by_side(contrast, bare)
     tokens = sum(len(t.prompt) + len(t.answer) for t in texts)
     return Line(
         "contrast of 16 texts",
