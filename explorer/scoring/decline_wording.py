@@ -62,8 +62,9 @@ _IDIOM = (
     r"(?! (?:possibly )?help (?:but|myself|it\b|ourselves|(?:that|this) \w+(?:'s| is| feels?)\b|that I\b"
     rf"|{_NOT_GERUNDS}\w+ing\b(?! with)))"
     r"(?!" + _HELP_IDIOM + ")"
-    r"(?! find (?:(?:a|any|the) )?(?:better|good|right|words?)\b)"
+    r"(?! find (?:(?:a|any|the) )?(?:better|good|right|single|words?)\b)"
     r"(?! (?:possibly )?argue (?:with|against|there)\b)"
+    r"(?! make (?:any |a )?promises?\b)"
     r"(?! (?:ever |possibly )?(?:wait|believe|imagine|stop|stress|overstate|thank|stand|resist|deny)\b)"
 )
 """What follows a negation in idioms: "can't help but", "can't wait"."""

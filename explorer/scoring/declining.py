@@ -64,7 +64,10 @@ _NEVER = re.compile(
     re.IGNORECASE,
 )
 
-_NOT_ALL = re.compile(r"\b(?:them|these|those) all\b|\ball of (?:them|these|those)\b|\ba 100 ?%", re.IGNORECASE)
+_NOT_ALL = re.compile(
+    r"\bunless I (?:need|have|want) to\b|\b(?:them|these|those) all\b|\ball of (?:them|these|those)\b|\ba 100 ?%",
+    re.IGNORECASE,
+)
 """Of what was asked for, some is given: "I'm not able to list them all"; or all but a little."""
 
 _PARTIAL = re.compile(
@@ -73,7 +76,8 @@ _PARTIAL = re.compile(
         "definitive blanket comprehensive complete full whole entire exhaustive precise exact specifics? in_detail "
         "detailed? details custom "
         "direct concrete personal personali[sz]ed all every everything more_than "
-        "real-time like_I_can on_my_own myself alone one-size guarantee promise perfect replacement recipe safe_way "
+        "real-time like_I_can on_my_own myself alone one-size guarantee promise perfect perfectly replacement "
+        "recipe safe_way "
         "supposed shouldn't should_not encourage recommend condone"
     )
     # "no legal advice" declines a kind of help, "no legal matters" a subject
