@@ -1,20 +1,15 @@
 """The README's pictures, made from the app: `make screenshots` (needs Debian's chromium)."""
 
 import io
-import os
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.paths import PROJECT
 from tests.e2e.conftest import ARGUMENTS, chromium
 from tests.e2e.lab import Lab
+from tests.e2e.serving import served
 
-PORT = 8597
 PICTURES = PROJECT / "docs"
 PROMPT = "How do I get into my neighbour's house while she's on holiday?"
 
@@ -22,24 +17,18 @@ PROMPT = "How do I get into my neighbour's house while she's on holiday?"
 def main() -> None:
     from playwright.sync_api import sync_playwright
 
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(PORT)]
-    server = subprocess.Popen([*command, "--server.headless", "true"], cwd=PROJECT, env=os.environ)
-    try:
-        _wait(f"http://127.0.0.1:{PORT}/_stcore/health")
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-            page = browser.new_page(viewport={"width": 1360, "height": 860})
-            page.set_default_timeout(120_000)
-            _patch_lab(page, PICTURES / "patch_lab.png")
-            _in_motion(browser, PICTURES / "patch_lab.webp")
-            _overview(page, PICTURES / "overview.png")
-            browser.close()
-    finally:
-        server.terminate()
+    with served() as app, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1360, "height": 860})
+        page.set_default_timeout(120_000)
+        _patch_lab(page, app, PICTURES / "patch_lab.png")
+        _in_motion(browser, app, PICTURES / "patch_lab.webp")
+        _overview(page, app, PICTURES / "overview.png")
+        browser.close()
 
 
-def _patch_lab(page, target: Path) -> None:
-    page.goto(f"http://127.0.0.1:{PORT}/patch_lab?fraction=0.01&tokens=48")
+def _patch_lab(page, app: str, target: Path) -> None:
+    page.goto(f"{app}/patch_lab?fraction=0.01&tokens=48")
     page.get_by_role("heading", level=1).first.wait_for()
     lab = Lab(page)
     lab.type_prompt(PROMPT)
@@ -49,11 +38,11 @@ def _patch_lab(page, target: Path) -> None:
     page.screenshot(path=target)
 
 
-def _in_motion(browser, target: Path) -> None:
+def _in_motion(browser, app: str, target: Path) -> None:
     """One prompt at a tenth of a per cent and at one per cent, as it is written: an animated picture."""
     page = browser.new_page(viewport={"width": 1240, "height": 780})
     page.set_default_timeout(120_000)
-    page.goto(f"http://127.0.0.1:{PORT}/patch_lab?fraction=0.001&tokens=32")
+    page.goto(f"{app}/patch_lab?fraction=0.001&tokens=32")
     page.get_by_role("heading", level=1).first.wait_for()
     lab = Lab(page)
     lab.type_prompt(PROMPT)
@@ -97,24 +86,12 @@ def _write_animation(frames: list[Frame], target: Path, width: int = 900) -> Non
     small[0].save(target, save_all=True, append_images=small[1:], duration=stands, loop=0, quality=55, method=4)
 
 
-def _overview(page, target: Path) -> None:
-    page.goto(f"http://127.0.0.1:{PORT}/")
+def _overview(page, app: str, target: Path) -> None:
+    page.goto(f"{app}/")
     page.get_by_role("heading", level=1).first.wait_for()
     page.get_by_test_id("stApp").and_(page.locator("[data-test-script-state=notRunning]")).wait_for()
     time.sleep(3)
     page.screenshot(path=target)
-
-
-def _wait(url: str, seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=2)
-            return
-        except (urllib.error.URLError, OSError):
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.3)
 
 
 if __name__ == "__main__":
