@@ -261,18 +261,33 @@ class BuildContext:
         frame["refused"] = [one.refused for one in found]
         frame["degenerate"] = [one.degenerate for one in found]
         frame["cost"] = float("nan")
-        for place, (column, name) in enumerate(columns.items()):
-            done = part_of(tell, 1 - SCORING + SCORING * place / len(columns), SCORING / len(columns))
-            frame[column] = [score for part in self._scored(name, answers, done) for score in part]
+        scored = self._scored(columns.values(), answers, part_of(tell, 1 - SCORING, SCORING))
+        for column, name in columns.items():
+            frame[column] = [score for part in scored[name] for score in part]
         return frame.assign(prompt=[self._withheld.get(text, text) for text in frame["prompt"]])
 
-    def _scored(self, scorer: str, answers: Sequence[list[dict[str, Any]]], tell: Tell) -> Parts:
-        """A scorer's numbers of some answers, kept by the scorer and what it read."""
+    def _scored(
+        self, scorers: Iterable[str], answers: Sequence[list[dict[str, Any]]], tell: Tell
+    ) -> dict[str, list[list[float]]]:
+        """Each scorer's numbers of some answers, kept by the scorer and what it read.
+
+        All scorers that lack an answer's number score it one after the other: what they read in a model is shared.
+        """
         read = [[[row["prompt"], row["answer"]] for row in part] for part in answers]
-        scored_by = digest({"scorer": scorer_key(scorer), "answers": read})
-        parts = Parts(self.work / WRITTEN / scored_by[:32], scored_by)
-        parts.fill(self.engine, tasks.score, scorer, read, tell)
-        return parts
+        kept: dict[str, Parts] = {}
+        for scorer in scorers:
+            scored_by = digest({"scorer": scorer_key(scorer), "answers": read})
+            kept[scorer] = Parts(self.work / WRITTEN / scored_by[:32], scored_by)
+        found = {scorer: [parts.read(number) for number in range(len(read))] for scorer, parts in kept.items()}
+        lacking = [[scorer for scorer in kept if found[scorer][number] is None] for number in range(len(read))]
+        asked = [number for number, without in enumerate(lacking) if without]
+        items = [(lacking[number], read[number]) for number in asked]
+        for done, (place, scores) in enumerate(self.engine.map(tasks.score, None, items), start=1):
+            for scorer, numbers in scores.items():
+                kept[scorer].write(asked[place], numbers)
+                found[scorer][asked[place]] = numbers
+            tell(done / len(items))
+        return found
 
     def _written_by(self, task: Task, how: Any, prompts: Sequence[Prompt]) -> str:
         """A digest of all that answers depend on: the task and its options, the models, the prompts."""

@@ -38,7 +38,7 @@ class Parts:
         missing = [i for i in range(len(items)) if self.read(i) is None]
         done = len(items) - len(missing)
         for place, result in engine.map(task, shared, [items[i] for i in missing]):
-            self._write(missing[place], result)
+            self.write(missing[place], result)
             done += 1
             tell(done / len(items))
 
@@ -58,7 +58,8 @@ class Parts:
             return None
         return arrays if str(arrays.pop("key", "")) == self.key else None
 
-    def _write(self, number: int, result: Any) -> None:
+    def write(self, number: int, result: Any) -> None:
+        """Keep a part."""
         if isinstance(result, list):
             write_json(self.folder / f"{number}.json", {"key": self.key, "rows": result})
             return

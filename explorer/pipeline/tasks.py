@@ -107,15 +107,18 @@ def read_phrases(models: Models, texts: list[str], _item: None) -> dict[str, np.
     return NgramDraft.of(tokenizer(texts, add_special_tokens=False)["input_ids"]).to_arrays()
 
 
-def score(models: Models, scorer: str, pairs: list[list[str]]) -> list[float]:
-    """A scorer's numbers of answers. What several columns answer alike is scored once.
+def score(models: Models, _shared: None, item: tuple[list[str], list[list[str]]]) -> dict[str, list[float]]:
+    """Scorers' numbers of answers, by scorer. What several columns answer alike is scored once.
 
     Args:
         models: the loaded models and scorers.
-        scorer: which.
-        pairs: prompt and answer of each.
+        item: which scorers, and the prompt and answer of each.
     """
+    scorers, pairs = item
     asked = list(dict.fromkeys((prompt, text) for prompt, text in pairs))
-    found = models.scorer(scorer).score([prompt for prompt, _ in asked], [text for _, text in asked])
-    by_pair = dict(zip(asked, map(float, found), strict=True))
-    return [by_pair[prompt, text] for prompt, text in pairs]
+    prompts, texts = [prompt for prompt, _ in asked], [text for _, text in asked]
+    scores: dict[str, list[float]] = {}
+    for scorer in scorers:
+        found = dict(zip(asked, map(float, models.scorer(scorer).score(prompts, texts)), strict=True))
+        scores[scorer] = [found[prompt, text] for prompt, text in pairs]
+    return scores
