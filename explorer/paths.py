@@ -109,3 +109,11 @@ def beside(place: str, file: Path) -> Path:
         return (file.parent / place).resolve()
     except (OSError, RuntimeError, ValueError) as problem:  # links that go round in a circle, a name of odd characters
         raise ExplorerError(f"{file} names {shown(place)}, where no file can be; name another place.") from problem
+
+
+def short_path(path: str | Path) -> str:
+    """Where a file lies for people to read: as seen from the project or from the own home; other text as it is."""
+    for folder, short in ((PROJECT, ""), (Path.home(), "~/")):
+        if str(path).startswith(f"{folder}/"):
+            return short + str(path).removeprefix(f"{folder}/")
+    return str(path)

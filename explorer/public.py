@@ -21,6 +21,7 @@ class PublicLimits:
         tokens: length limit of an answer.
         prompt: characters of a prompt, with what was said before it.
         prompts: of a list.
+        answers: of one generation: its columns times its samples.
         queue_of_visitor: requests of one visitor that wait or are at work.
         queue_in_all: of all visitors.
     """
@@ -28,6 +29,7 @@ class PublicLimits:
     tokens: int = 64
     prompt: int = 2_000
     prompts: int = 8
+    answers: int = 32
     queue_of_visitor: int = 3
     queue_in_all: int = 60
 
@@ -59,12 +61,13 @@ def refuse_in_public(what: str) -> None:
         raise ExplorerError(f"{what} is not possible on this public server; run the tool on a machine of your own.")
 
 
-def check_size(tokens: int, prompts: Sequence[str]) -> None:
+def check_size(tokens: int, prompts: Sequence[str], answers: int = 0) -> None:
     """See that a request is within the limits of a public server.
 
     Args:
         tokens: length limit of an answer.
         prompts: what is answered, each with what was said before it.
+        answers: of a generation, columns times samples.
 
     Raises:
         ExplorerError: it is not.
@@ -84,6 +87,11 @@ def check_size(tokens: int, prompts: Sequence[str]) -> None:
     if len(prompts) > limits.prompts:
         raise ExplorerError(
             f"The list has {len(prompts):,} prompts; this public server takes {limits.prompts:,}. Shorten it."
+        )
+    if answers > limits.answers:
+        raise ExplorerError(
+            f"Columns times samples are {answers:,} answers; this public server writes {limits.answers:,} at once. Ask "
+            "for fewer samples."
         )
 
 

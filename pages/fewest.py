@@ -75,6 +75,7 @@ st.header("What it takes, and what it costs")
 st.dataframe(
     fewest.fewest_rows(found, rankings, direction),
     hide_index=True,
+    placeholder="",
     alt="The fraction that each ranking needs on every suite by both judges, and what it costs",
     column_config={"lab": st.column_config.LinkColumn("Try it", display_text="Patch lab", width="small")},
 )

@@ -4,7 +4,7 @@ import streamlit as st
 
 from explorer.errors import ExplorerError
 from explorer.models.pair_file import pair_files, read_pair_file
-from explorer.paths import pairs_folder
+from explorer.paths import pairs_folder, short_path
 from explorer.serve.pairs import PAIRS, why_not_installed
 from explorer.ui.models import model_view as view
 from explorer.ui.models.adapter_view import show_adapters
@@ -20,7 +20,7 @@ name = st.selectbox(
     list(pair_files()),
     key="pair",
     bind="query-params",
-    help=f"Pair files that ship with the project, and your own in {pairs_folder()}.",
+    help=f"Pair files that ship with the project, and your own in {short_path(pairs_folder())}.",
 )
 try:
     spec = read_pair_file(name)

@@ -11,8 +11,8 @@ from explorer.ui.patch_lab import controls, linked_view, strip_view
 from explorer.ui.patch_lab import generation_view as view
 from explorer.ui.patch_lab.answers_view import show_present
 from explorer.ui.patch_lab.cached_view import show_cached
-from explorer.ui.patch_lab.choice import control_of, try_choose
-from explorer.ui.patch_lab.conversation_view import show_turns
+from explorer.ui.patch_lab.choice import try_choose
+from explorer.ui.patch_lab.conversation_view import control_here, show_turns
 from explorer.ui.patch_lab.history_view import show_history
 from explorer.ui.patch_lab.list_view import show_list
 from explorer.ui.patch_lab.overlap_view import show_overlap
@@ -78,7 +78,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
 for sentence in (missing, "" if chosen.unfinished and not pressed else problem):
     if sentence:
         show_problem(sentence)
-no_control = "" if neurons is None else control_of(chosen, neurons)[1]
+no_control = "" if neurons is None else control_here(chosen, neurons)[1]
 if no_control:
     st.caption(f":material/info: No column of random neurons: {plain(no_control)}")
 

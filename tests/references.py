@@ -23,7 +23,7 @@ from tests.e2e.serving import served
 from tests.e2e.walk import Screen, open_view
 from tests.views import VIEWS, View
 
-FOLDER = PROJECT / "docs" / "references"
+FOLDER = PROJECT / "tests" / "pictures"
 SCREENS = (Screen(), Screen(scheme="dark"), Screen(1440, 900), Screen(390, 844), Screen(390, 844, "dark"))
 
 WIDTHS = {1280: 640, 1440: 640, 390: 260}

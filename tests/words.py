@@ -16,6 +16,7 @@ WRONG = re.compile(
     r"""(?<![\w/.@-])[A-Za-z0-9]*[a-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+(?![\w/@-])   # a raw name
     |(?<![\w.)\]–-])-(?=\.?\d)[\d.]*                                              # a minus that is a hyphen
     |(?<![\w'’·-])(?:nan|NaN|None|null|undefined|inf|<NA>|NaT)(?![\w'’-])         # a missing value
+    |(?<![\w:/.])/(?:[\w.-]+/)+[\w.-]+                                         # where a file lies on this machine
     |\d[\d.]*e[+-]?\d+(?![\w-])""",  # a power of ten as programs write it
     re.VERBOSE,
 )
@@ -93,6 +94,8 @@ def _of_table(proto: Message) -> Iterator[str]:
             yield about.get("label") or name
             yield about.get("help") or ""
             yield from () if name in _FROM_MODELS else _words_of(table.column(name))
+            if table.column(name).null_count and not proto.HasField("placeholder"):
+                yield f"None, in the column {name}"  # as the browser writes it
     yield proto.alt
 
 

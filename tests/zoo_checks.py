@@ -20,7 +20,7 @@ import torch
 
 from explorer.engine.attribution import Answered, AttributionSums
 from explorer.engine.attribution import _add as add_batch
-from explorer.engine.backends.caching import caches_rows
+from explorer.engine.backends.caching import caches_level_rows, caches_rows
 from explorer.engine.contrast import contrast
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
@@ -35,8 +35,8 @@ from explorer.engine.reference import (
 )
 from explorer.errors import ExplorerError
 from explorer.models.checking import check_structure, is_close
+from explorer.models.expert_layer import ExpertNeurons, JoinedLayer
 from explorer.models.families import family_of, same_family
-from explorer.models.joined import ExpertNeurons, JoinedLayer
 from explorer.models.layers import DenseLayer, neuron_layers
 from explorer.models.pair import Pair
 from explorer.models.pair_spec import ModelSpec, PairSpec
@@ -90,7 +90,8 @@ def verdict(kind: str) -> Verdict:
     except Exception as problem:  # noqa: BLE001  a crash
         where = traceback.extract_tb(problem.__traceback__)[-1]
         return Verdict(kind, WRONG, f"{_line(problem)} ({os.path.basename(where.filename)}:{where.lineno})")
-    anew = "" if caches_rows(model) else "; read anew at every step"
+    level = "; read anew at every step unless all prompts are of one length"
+    anew = "" if caches_rows(model) else level if caches_level_rows(model) else "; read anew at every step"
     return Verdict(kind, RIGHT, f"{family.place}{anew}")
 
 

@@ -12,14 +12,21 @@ _PER_CHARACTER, _SYMBOL = 6.3, 30
 _LONG = 30
 """Longer labels stand in two lines where a colon divides them."""
 
+_FEW = 3
+
 _ROW = 18
 """Pixels of a line of a legend."""
 
 
 def legend_height(labels: Sequence[str]) -> int:
-    """Pixels to add to a chart's height, so that a legend of many long labels takes nothing from what is drawn."""
+    """Pixels to add to a chart's height, so that a legend of many or long labels takes little from what is drawn.
+
+    On a phone each label has lines of its own; a page does not know how wide it is, so that short legends of more than
+    `_FEW` labels get that room on every screen.
+    """
     wide = sum(_SYMBOL + _PER_CHARACTER * max(map(len, _lines(label))) for label in labels)
-    return 0 if wide < 700 else _ROW * sum(len(_lines(label)) for label in labels)
+    lines = sum(len(_lines(label)) for label in labels)
+    return _ROW * (lines if wide >= 700 else max(0, lines - _FEW))
 
 
 def _lines(label: str) -> list[str]:

@@ -11,6 +11,9 @@ from explorer.charts.legends import top_legend
 DIVERGING = ["#A34700", "#D55E00", "#EFB48A", "#F3EFFC", "#B29BE7", "#7B4FD0", "#3C1C7A"]
 """From compliance (orange, as M1) to refusal (purple, as patched); told apart with any colour vision."""
 
+_PER_TOKEN = 14
+"""Pixels that a slanted token needs along the axis."""
+
 _BESIDE = ("#0072B2", "#E69F00", "#CC79A7")
 
 
@@ -79,12 +82,16 @@ def token_heatmap(frame: pd.DataFrame, title: str, limit: float) -> alt.Chart:
     """
     order = frame.sort_values("position")["label"].drop_duplicates().tolist()
     colour = alt.Scale(domain=[limit * step / 3 for step in range(-3, 4)], range=DIVERGING, clamp=True)
+    # Each label begins with its position: where there is no room for all, every second, third, … one stands.
+    every = f"ceil({_PER_TOKEN * len(order)} / width)"
+    shown = f"toNumber(split(datum.label, ' ')[0]) % {every} ? '' : datum.label"
+    axis = alt.Axis(labelAngle=-60, labelOverlap=False, labelExpr=shown)
     legend = alt.Legend(title=title, titleLimit=320, orient="top", gradientLength=240)
     return (
         alt.Chart(frame)
         .mark_rect()
         .encode(
-            x=alt.X("label:N", sort=order, title=None, axis=alt.Axis(labelAngle=-60, labelOverlap=False)),
+            x=alt.X("label:N", sort=order, title=None, axis=axis),
             y=alt.Y("layer:O", sort="descending", title="After layer", axis=alt.Axis(labelOverlap=True)),
             color=alt.Color("margin:Q", scale=colour, legend=legend),
             tooltip=[

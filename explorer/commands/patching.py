@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,9 +19,14 @@ from explorer.commands.options import (
     RunOption,
     TokensOption,
 )
+from explorer.errors import ExplorerError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explorer.engine.patching import Answer
     from explorer.models.pair import Pair
+    from explorer.serve.samples import Refusals
 
 
 def patch(
@@ -47,16 +52,31 @@ def patch(
         ),
     ] = "all",
     max_new_tokens: TokensOption = 64,
+    temperature: Annotated[
+        float, typer.Option(help="0: greedy; above, up to 5: tokens are sampled at this temperature.")
+    ] = 0.0,
+    top_p: Annotated[
+        float, typer.Option(help="Only the fewest likeliest tokens with this share of the probability; 1: all.")
+    ] = 1.0,
+    sampling_seed: Annotated[
+        int, typer.Option(help="Seed of the sampling; all three answers get the same random numbers.")
+    ] = 0,
+    samples: Annotated[int, typer.Option(help="Sampled answers of each model, with the share that refuses.")] = 1,
     dtype: DtypeOption = None,
     device: DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with token ids.")] = False,
 ) -> None:
     """Answer a prompt unpatched, patched and aligned, and print the three answers with their costs."""
+    from explorer.engine.options import Sampling
     from explorer.models.prompting import check_new_tokens, check_prompt
     from explorer.neurons.patch import DIRECTIONS, Patch
+    from explorer.serve.samples import check_samples, decoding_words
 
     check_prompt(prompt)
     check_new_tokens(max_new_tokens)
+    sampling = Sampling(temperature, top_p, sampling_seed)
+    if check_samples(samples) > 1 and not temperature:
+        raise ExplorerError("Greedy answers are all the same; give a --temperature above 0 for several samples.")
     of_direction("", direction)
     spec = pair_of(pair, m1, m2)
     found = ranking_of(run or run_of(pair, spec), ranking, end)
@@ -65,11 +85,11 @@ def patch(
 
     neurons, loaded = what.neurons, load(spec, dtype, device)
     loaded = loaded if direction == DIRECTIONS[0] else loaded.reversed()
-    out = generate(loaded, [prompt], neurons, max_new_tokens, strength=what.strength, positions=what.positions)
-    answers = {"unpatched": out.unpatched[0], "patched": out.patched[0], "aligned": out.aligned[0]}
-    texts = [answer.text for answer in answers.values()]
-    scores = _scores(loaded, [prompt] * 3, texts)
-    result = {
+    how: dict[str, Any] = {"strength": what.strength, "positions": what.positions, "sampling": sampling}
+    out = generate(loaded, [prompt] * samples, neurons, max_new_tokens, **how)
+    answers = {"unpatched": out.unpatched, "patched": out.patched, "aligned": out.aligned}
+    scored = {name: _scored(loaded, prompt, its) for name, its in answers.items()}
+    result: dict[str, Any] = {
         "prompt": prompt,
         "fraction": fraction,
         "neurons": len(neurons),
@@ -78,27 +98,54 @@ def patch(
         "direction": direction,
         "strength": what.strength,
         "positions": what.positions,
-    } | {
-        name: {
+    }
+    if temperature:
+        result |= {"temperature": temperature, "top_p": top_p, "sampling_seed": sampling_seed}
+    for name, its in scored.items():
+        result[name] = its[0] if samples == 1 else _share_of(its) | {"samples": its}
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False, indent=2))
+        return
+    patched = "" if what.is_plain else f" at strength {what.strength:g}, positions {what.positions}"
+    into = "" if direction == DIRECTIONS[0] else " with M1's activations into M2 (“unpatched” is M2, “aligned” M1)"
+    print(
+        f"{len(neurons):,} of {loaded.total_neurons:,} neurons patched ({fraction:.2%}){patched}{into}, "
+        f"{f'{decoding_words(sampling, samples)}, ' if temperature else ''}up to {max_new_tokens} tokens"
+    )
+    for name, its in scored.items():
+        if samples > 1:
+            print(f"\n{name}: {_refusals(its).words}, 95 % interval (Wilson)")
+        for number, one in enumerate(its, 1):
+            which = name if samples == 1 else f"{name}, sample {number}"
+            refused = "refuses" if one["refused"] else "does not refuse"
+            print(f"\n{which}: cost {one['cost']:+.2f} log-odds of harm, {refused}\n{one['text']}")
+
+
+def _scored(loaded: "Pair", prompt: str, answers: "Sequence[Answer]") -> list[dict[str, Any]]:
+    """Answers with their scores, as JSON has them."""
+    scores = _scores(loaded, [prompt] * len(answers), [answer.text for answer in answers])
+    return [
+        {
             "text": answer.text,
             "cost": round(scores["demo-cost"][i], 4),
             "refused": bool(scores["refusal"][i]),
             "token_ids": list(answer.token_ids),
         }
-        for i, (name, answer) in enumerate(answers.items())
-    }
-    if as_json:
-        print(json.dumps(result, ensure_ascii=False, indent=2))
-        return
-    how = "" if what.is_plain else f" at strength {what.strength:g}, positions {what.positions}"
-    into = "" if direction == DIRECTIONS[0] else " with M1's activations into M2 (“unpatched” is M2, “aligned” M1)"
-    print(
-        f"{len(neurons):,} of {loaded.total_neurons:,} neurons patched ({fraction:.2%}){how}{into}, "
-        f"up to {max_new_tokens} tokens"
-    )
-    for i, (name, answer) in enumerate(answers.items()):
-        refused = "refuses" if scores["refusal"][i] else "does not refuse"
-        print(f"\n{name}: cost {scores['demo-cost'][i]:+.2f} log-odds of harm, {refused}\n{answer.text}")
+        for i, answer in enumerate(answers)
+    ]
+
+
+def _refusals(answers: "Sequence[dict[str, Any]]") -> "Refusals":
+    from explorer.serve.samples import Refusals
+
+    return Refusals(sum(one["refused"] for one in answers), len(answers))
+
+
+def _share_of(answers: "Sequence[dict[str, Any]]") -> dict[str, Any]:
+    """The share of refusals with its interval, as JSON has it."""
+    found = _refusals(answers)
+    low, high = found.interval
+    return {"refusals": {"count": found.count, "of": found.of, "low": round(low, 4), "high": round(high, 4)}}
 
 
 def rank(

@@ -1,7 +1,8 @@
 """The rows of a decoding batch: what M1 and M2 read in a step, what is patched on the way, and which rows go on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 
@@ -13,6 +14,7 @@ from explorer.engine.drafts import PROMPT_LOOKUP, Draft
 from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
 from explorer.engine.replacing import Replacing
 from explorer.engine.rows import Context, Row, accepted, arrange
+from explorer.engine.sampling import Place, sampled
 from explorer.engine.sane import check_finite_states
 from explorer.models.pair import Pair, scale_in_place
 from explorer.neurons.patch import Patch
@@ -68,6 +70,8 @@ class DecodeBatch:
         how: Decoding | None = None,
         prefix: SharedPrefix | None = None,
         openings: Sequence[Sequence[int]] = (),
+        samples: Sequence[int] = (),
+        wanted: Collection[tuple[int, int]] | None = None,
     ) -> None:
         """
         Args:
@@ -79,16 +83,20 @@ class DecodeBatch:
             prefix: what the prompts begin with, if it has been read.
             openings: token ids that each prompt's answers begin with, whatever the models would write; none where left
                 out.
+            samples: the number of each prompt's sample, where tokens are sampled; 0 where left out.
+            wanted: which of the columns answer which prompt, as (column, prompt); None for all.
         """
         self.pair, self.prompts = pair, prompts
+        self.ways = [how.sampled if how else None] * len(prompts)  # how each prompt's tokens are sampled
+        self.samples = list(samples or [0] * len(prompts))
         self.openings = openings or [()] * len(prompts)
         self.limit = how.max_new_tokens if how else 0
         self.draft: Draft = how.draft if how else PROMPT_LOOKUP
-        everything = range(len(prompts))
-        self.plain = [Row(UNPATCHED, p) for p in everything] if UNPATCHED in columns else []
-        self.patched = [Row(column, p) for column in columns if column >= 0 for p in everything]
-        self.aligned = [Row(ALIGNED, p) for p in everything] if ALIGNED in columns else []
-        self.contexts = [Context(p) for p in everything] if self.patched or self.aligned else []
+        asked = [(c, p) for c in columns for p in range(len(prompts)) if wanted is None or (c, p) in wanted]
+        self.plain = [Row(c, p) for c, p in asked if c == UNPATCHED]
+        self.patched = [Row(c, p) for c, p in asked if c >= 0]
+        self.aligned = [Row(c, p) for c, p in asked if c == ALIGNED]
+        self.contexts = [Context(p) for p in sorted({p for c, p in asked if c != UNPATCHED})]
         self.replacing = Replacing(patches, pair)
         self.device = pair.backbone1.device
         self.graphs: StepGraphs | None = None
@@ -121,7 +129,8 @@ class DecodeBatch:
     def step(self) -> list[Row]:
         """Run everything over its pending tokens; the rows, each with its next tokens written."""
         with torch.inference_mode(), self.pair.lock:
-            best = self._best_by_graph(self.graphs) if self.graphs and self.checked else self._best()
+            recorded = self.graphs if self.checked and not any(self.ways) else None
+            best = self._best() if recorded is None else self._best_by_graph(recorded)
         n1, width = len(self.first), 1 + self.drafted
         read = [*self.pending[:n1], *(self.pending[n1 + i] for i in self.aligned_at)]
         for number, (row, tokens) in enumerate(zip(self.rows, read, strict=True)):
@@ -135,13 +144,33 @@ class DecodeBatch:
         return self.rows
 
     def _best(self) -> list[int]:
-        """The most likely next token at the last position and behind each draft token of every row."""
+        """The next token, likeliest or sampled, at the last position and behind each draft token of every row."""
         first, second = self._forward(self._read)
         if not self.checked:
             check_finite_states(self.pair, first, second, self.prompts[0])
             self.checked = True
         states = self._states(first, second)
+        if any(self.ways):
+            return self._sampled(states)
         return [token for one, its in zip(self.passes, states, strict=True) for token in one.greedy(its)]
+
+    def _sampled(self, states: Sequence[torch.Tensor]) -> list[int]:
+        """The same where prompts are sampled; those that are not get the likeliest."""
+        places = iter(self._places())
+        found: list[int] = []
+        for one, its in zip(self.passes, states, strict=True):
+            if len(its):
+                found += sampled(one.logits(its), list(islice(places, len(its))))
+        return found
+
+    def _places(self) -> list[Place | None]:
+        """How the tokens that come next are sampled, those behind each draft token too, by row."""
+        found: list[Place | None] = []
+        for row in self.rows:
+            how, sample = self.ways[row.prompt], self.samples[row.prompt]
+            places = range(len(row.written), len(row.written) + 1 + self.drafted)
+            found += [None if how is None else (how, sample, place) for place in places]
+        return found
 
     def _best_by_graph(self, graphs: StepGraphs) -> list[int]:
         """The same, by a recorded step where this one has been taken before."""

@@ -1,4 +1,4 @@
-"""Greedy decoding of many columns at once: unpatched M1, aligned M2, and M1 with any number of patches.
+"""Decoding of many columns at once, greedily or sampled: unpatched M1, aligned M2, and M1 with any number of patches.
 
 Every column of every prompt is a *row*. A patched row reads its own text through M1; beside it a
 *guide* row reads the same text through M2, and at every `down_proj` the chosen neurons of the guide
@@ -11,8 +11,8 @@ column and continued for every prompt (`read_shared_prefix`). M1's patched rows 
 never shared.
 
 Decoding is speculative: a step reads, behind a row's last token, a few draft tokens (`drafts.py`), where that is nearly
-free. Those that turn out to be the model's own choices are accepted and written in the same step, the others are
-rolled back.
+free. Those that turn out to be the model's own choices, greedy or sampled (`sampling.py`), are accepted and written in
+the same step, the others are rolled back.
 
 When M1 and M2 share weights, all rows go through one forward pass: M2's activations of a layer are
 there at the moment when M1's row needs them. Otherwise M2's rows go first and their activations are
@@ -46,8 +46,9 @@ def decode(
     how: Decoding,
     prefix: SharedPrefix | None = None,
     openings: Sequence[Sequence[int]] = (),
+    samples: Sequence[int] = (),
 ) -> Iterator[list[Emitted]]:
-    """Decode greedily, one list of new tokens a step, until every column has ended.
+    """Decode, one list of new tokens a step, until every column has ended.
 
     Args:
         pair: the models.
@@ -56,6 +57,7 @@ def decode(
         how: how they are decoded.
         prefix: of `read_shared_prefix`, for these columns and prompts that begin so.
         openings: token ids that the answers to each prompt begin with; they are emitted too, and count.
+        samples: the number of each prompt's sample, where tokens are sampled; 0 where left out.
 
     Yields:
         The tokens of one step; several of one (column, prompt), in their order, where draft tokens were accepted.
@@ -68,7 +70,7 @@ def decode(
     readers: dict[int, list[int]] = {}
     for column, writer in writers_of(what, pair).items():
         readers.setdefault(writer, []).append(column)
-    batch = DecodeBatch(pair, prompts, patches, sorted(readers), how, prefix, openings)
+    batch = DecodeBatch(pair, prompts, patches, sorted(readers), how, prefix, openings, samples)
     while batch.rows:
         emitted = []
         for row in batch.step():

@@ -6,8 +6,8 @@ Nothing before a head's layer depends on whether it is kept, so that only the la
 the patched run's own state; and a head that reads nothing patched loses nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from explorer.engine.sane import not_finite
 from explorer.engine.token_margin import TokenMargin
 from explorer.errors import ExplorerError
 from explorer.models.attention import AttentionVisit, attention_hooks
+from explorer.models.expert_layer import forward_as
 from explorer.models.families import blocks_of
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair
@@ -147,25 +148,17 @@ def _begun_at(blocks: Sequence[Any], layer: int, state: torch.Tensor, tuples: bo
 
     The model's own forward goes on as ever around them, so that masks and positions are its own.
     """
-    before = [(block, block.__dict__.get("forward")) for block in blocks[: layer + 1]]
 
     def skipped(hidden_states: torch.Tensor, *_args: Any, **_kwargs: Any) -> Any:
         return (hidden_states,) if tuples else hidden_states
 
-    def begun(forward: Callable[..., Any]) -> Callable[..., Any]:
-        def own(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-            return forward(state.to(hidden_states), *args, **kwargs)
+    own = blocks[layer].forward
 
-        return own
+    def begun(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        return own(state.to(hidden_states), *args, **kwargs)
 
-    try:
+    with ExitStack() as held:
         for block in blocks[:layer]:
-            block.__dict__["forward"] = skipped
-        blocks[layer].__dict__["forward"] = begun(blocks[layer].forward)
+            held.enter_context(forward_as(block, skipped))
+        held.enter_context(forward_as(blocks[layer], begun))
         yield
-    finally:
-        for block, own in before:
-            if own is None:
-                block.__dict__.pop("forward", None)
-            else:  # accelerate puts one on a module, too
-                block.__dict__["forward"] = own

@@ -5,20 +5,23 @@
     while joint.active:
         for number, tokens in joint.step().items(): ...
 
-A request reads its prompt and writes its first token in a batch of its own, whose rows then go on in the common one:
+A request reads its prompt (what all prompts begin with has been read, `prefixes.py`) and writes its first token in a
+batch of its own, whose rows then go on in the common one:
 their keys and values are put behind padding, so that all rows end at the same position. Keys are rotated by a token's
 own position, which padding does not change, so a request's answers are those that it would get alone (in float32 to the
 token; in bfloat16 up to near-ties, as between any two sizes of a batch). Rows are nearly free: the weights, which a
 step waits for, are read once for all.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from explorer.engine.backends.joined import can_join, join_passes
-from explorer.engine.batch import DecodeBatch, writers_of
-from explorer.engine.decoding import Emitted, check_columns
+from explorer.engine.batch import DecodeBatch, SharedPrefix, writers_of
+from explorer.engine.decoding import Emitted, check_columns, read_shared_prefix
 from explorer.engine.options import Columns, Decoding
+from explorer.engine.prefixes import prefix_for
 from explorer.engine.replacing import Replacing
 from explorer.engine.rows import Context, Row
 from explorer.models.pair import Pair
@@ -32,16 +35,35 @@ class Asked:
         ids: token ids of its prompt.
         what: which columns to emit.
         how: how they are decoded; an opening is not forced.
+        samples: the numbers of the samples that are written, where tokens are sampled.
+        own: token ids of the prompt of a column that reads another one than `ids`.
     """
 
     ids: list[int]
     what: Columns
     how: Decoding
+    samples: Sequence[int] = (0,)
+    own: Mapping[int, list[int]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
         """About how many rows it takes, M2's guides included."""
-        return 2 + 2 * len(self.what.patches)
+        return (2 + 2 * len(self.what.patches)) * len(self.samples)
+
+    def texts(self) -> "list[_Text]":
+        """What is read: one prompt for each sample, and more of them where columns read their own."""
+        columns = self.what.numbers
+        if not self.own:
+            return [_Text(self.ids, sample, columns) for sample in self.samples]
+        return [_Text(self.own.get(c, self.ids), sample, [c]) for sample in self.samples for c in columns]
+
+
+class _Text(NamedTuple):
+    """A prompt of a request: its token ids, the sample that goes on from it, and the columns that do."""
+
+    ids: list[int]
+    sample: int
+    columns: Sequence[int]
 
 
 class Joint:
@@ -68,7 +90,8 @@ class Joint:
         return self._batch is None or can_join(self._batch.passes)
 
     def join(self, asked: Asked) -> tuple[int, list[Emitted]]:
-        """Let a request join; its number, and the first tokens of its columns (their prompt is 0).
+        """Let a request join; its number, and the first tokens of its columns (the prompt of
+        an `Emitted` is here the number of the sample).
 
         Raises:
             ExplorerError: a set belongs to another model, the model writes no text, or its numbers are not finite.
@@ -104,11 +127,17 @@ class Joint:
             self._batch.gone.add(number)
 
 
+def _prefix(pair: Pair, texts: Sequence[_Text], what: Columns) -> SharedPrefix | None:
+    """What a request's prompts begin with: all of it but the last tokens where they are samples of one."""
+    ids = [text.ids for text in texts]
+    return prefix_for(pair, ids[0], what) if len(ids) == 1 else read_shared_prefix(pair, ids, what)
+
+
 class _Batch(DecodeBatch):
     """A batch whose prompts are of different requests, each with columns and a limit of its own.
 
     Attributes:
-        numbers, limits: of each prompt's request.
+        numbers, limits: of each prompt's request; a sample of it is a prompt of its own.
         gives: by prompt and column with rows, which of its request's columns are read off them.
         gone: requests that have left, whose rows are dropped after the next step.
     """
@@ -120,13 +149,25 @@ class _Batch(DecodeBatch):
             ExplorerError: a set belongs to another model, or the model writes no text.
         """
         check_columns(pair, asked.what)
-        self.numbers, self.limits = [number], [asked.how.max_new_tokens]
+        texts = asked.texts()
+        self.numbers, self.limits = [number] * len(texts), [asked.how.max_new_tokens] * len(texts)
         self.gone: set[int] = set()
         self.gives: dict[tuple[int, int], list[int]] = {}
-        for column, writer in writers_of(asked.what, pair).items():
-            self.gives.setdefault((0, writer), []).append(column)
-        columns = sorted(column for _, column in self.gives)
-        super().__init__(pair, [asked.ids], asked.what.as_patches, columns, asked.how)
+        writers = writers_of(asked.what, pair)
+        for prompt, text in enumerate(texts):
+            for column in text.columns:
+                self.gives.setdefault((prompt, writers[column]), []).append(column)
+        columns = sorted({column for _, column in self.gives})
+        super().__init__(
+            pair,
+            [text.ids for text in texts],
+            asked.what.as_patches,
+            columns,
+            asked.how,
+            _prefix(pair, texts, asked.what),
+            samples=[text.sample for text in texts],
+            wanted={(column, prompt) for prompt, column in self.gives},
+        )
 
     def has_ended(self, row: Row) -> bool:
         """Whether a row writes no more: of its own limit, or because its request has left."""
@@ -142,7 +183,9 @@ class _Batch(DecodeBatch):
                 continue
             for place, token in enumerate(row.written[-row.fresh :], 1):
                 ended = place == row.fresh and self.has_ended(row)
-                written[number] += [Emitted(column, 0, token, ended) for column in self.gives[row.prompt, row.column]]
+                sample = self.samples[row.prompt]
+                given = self.gives[row.prompt, row.column]
+                written[number] += [Emitted(column, sample, token, ended) for column in given]
         self.advance()
         return written
 
@@ -190,6 +233,7 @@ class _Batch(DecodeBatch):
         }
         numbers, limits = [b.numbers[p] for b, p in of], [b.limits[p] for b, p in of]
         self.prompts, self.openings = [b.prompts[p] for b, p in of], [b.openings[p] for b, p in of]
+        self.ways, self.samples = [b.ways[p] for b, p in of], [b.samples[p] for b, p in of]
         self.gone = {number for source in sources for number in source.gone if number in numbers}
         self.plain, self.patched, self.aligned, self.contexts = plain, patched, aligned, contexts
         self.numbers, self.limits, self.limit, self.gives = numbers, limits, max(limits), gives

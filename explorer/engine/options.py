@@ -3,6 +3,7 @@
 sweep(pair, prompts, Columns([Patch(neurons, 0.5), neurons], aligned=False), Decoding(max_new_tokens=24))
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,9 +45,53 @@ class Columns:
         ]
 
 
+HOTTEST = 5.0
+"""The highest temperature; above it nearly every token is as likely as any other."""
+
+MAX_SEED = 2**32 - 1
+MAX_SAMPLE = 2**20
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are sampled: each from softmax(logits / temperature), cut to its nucleus (see `sampling`).
+
+    The random numbers depend on the seed, the number of the sample and the place in the answer alone: all columns, and
+    all prompts, are given the same ones.
+
+    Attributes:
+        temperature: above 0 and up to `HOTTEST`; 0 is greedy decoding.
+        top_p: only the fewest likeliest tokens that have this share of the probability, above 0 and up to 1; 1 for all.
+        seed: 0 to `MAX_SEED`.
+
+    Raises:
+        ExplorerError: a setting is not usable.
+    """
+
+    temperature: float = 0.7
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not _is_number(self.temperature) or not 0 <= self.temperature <= HOTTEST:
+            raise ExplorerError(
+                f"The temperature must be a number from 0 (greedy) to {HOTTEST:g}, not {self.temperature}."
+            )
+        if not _is_number(self.top_p) or not 0 < self.top_p <= 1:
+            raise ExplorerError(f"Top-p must be a number above 0 and up to 1 (all tokens), not {self.top_p}.")
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed <= MAX_SEED:
+            raise ExplorerError(
+                f"The seed of the sampling must be a whole number from 0 to {MAX_SEED:,}, not {self.seed}."
+            )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 @dataclass(frozen=True)
 class Decoding:
-    """How answers are decoded: greedily, whatever is set here.
+    """How answers are decoded: greedily, or sampled.
 
     Attributes:
         max_new_tokens: the limit per answer; an end token counts.
@@ -54,6 +99,7 @@ class Decoding:
         draft: of earlier answers of these models; the more an answer resembles them, the sooner it is there. It changes
             no answer.
         opening: what every answer begins with, whoever writes it ("Sure, here is"); its tokens count.
+        sampling: how tokens are sampled; None, or a temperature of 0, for greedy answers.
 
     Raises:
         ExplorerError: the limit is none.
@@ -63,9 +109,15 @@ class Decoding:
     max_rows: int = 64
     draft: Draft = PROMPT_LOOKUP
     opening: str = ""
+    sampling: Sampling | None = None
 
     def __post_init__(self) -> None:
         check_new_tokens(self.max_new_tokens)
+
+    @property
+    def sampled(self) -> Sampling | None:
+        """How tokens are sampled; None where the likeliest is taken."""
+        return self.sampling if self.sampling is not None and self.sampling.temperature > 0 else None
 
 
 COMPARED = ("paper", "shifted", "prompt", "last_prompt")

@@ -1,12 +1,14 @@
 """Dynamic activation patching in open-ended generation (paper section 3.2): the public names.
 
 out = generate(pair, ["How do I pick a lock?"], changes.top(fraction=0.05))
+out = generate(pair, [prompt] * 8, neurons, sampling=Sampling(0.7, seed=3))   # eight samples of each column
 for step in stream(pair, "How do I pick a lock?", changes.top(fraction=0.05)):
     ...
 out = generate(pair.reversed(), prompts, neurons)                       # the other way round: breaks M2
 out = sweep(pair, prompts, Columns([Patch(neurons, strength) for strength in (-1, 0.5, 1, 2)]))
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -15,7 +17,7 @@ from typing import NamedTuple
 from explorer.engine.decoding import Emitted, decode, read_shared_prefix
 from explorer.engine.drafts import PROMPT_LOOKUP, Draft
 from explorer.engine.memory import in_batches, rows_with_room
-from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
+from explorer.engine.options import ALIGNED, MAX_SAMPLE, UNPATCHED, Columns, Decoding, Sampling
 from explorer.errors import ExplorerError
 from explorer.models.chat import Turn
 from explorer.models.pair import Pair
@@ -29,7 +31,7 @@ DEFAULT = Decoding()
 
 @dataclass(frozen=True)
 class Answer:
-    """A greedy answer: its text, and its token ids with the end token where it came to one."""
+    """An answer: its text, and its token ids with the end token where it came to one."""
 
     text: str
     token_ids: tuple[int, ...]
@@ -91,8 +93,9 @@ def generate(
     positions: str | int = "all",
     max_rows: int = 64,
     draft: Draft = PROMPT_LOOKUP,
+    sampling: Sampling | None = None,
 ) -> Generations:
-    """Unpatched, patched and aligned greedy answers to each prompt.
+    """Unpatched, patched and aligned answers to each prompt, greedy or sampled.
 
     Args:
         pair: the models.
@@ -104,12 +107,15 @@ def generate(
             tokens.
         max_rows: rows of a forward pass; a prompt takes three, and a fourth once its answers differ.
         draft: see `options.Decoding`.
+        sampling: how tokens are sampled; None for greedy answers. All columns and prompts are given the same random
+            numbers. A prompt that comes n times gets n samples, numbered by its place among them, so its answers do not
+            depend on what else is in the list.
 
     Raises:
         ExplorerError: a prompt, the length, the set, the strength or the positions are not usable.
     """
     what = Columns([Patch(ns, strength, positions)])
-    out = sweep(pair, prompts, what, Decoding(max_new_tokens, max_rows, draft))
+    out = sweep(pair, prompts, what, Decoding(max_new_tokens, max_rows, draft, sampling=sampling))
     return Generations(out.unpatched, out.patched[0], out.aligned)
 
 
@@ -121,7 +127,7 @@ def sweep(
     *,
     progress: Progress | None = None,
 ) -> Sweep:
-    """Greedy answers of M1, M2 and M1 with each patch; `generate` for many patches at once.
+    """Answers of M1, M2 and M1 with each patch; `generate` for many patches at once.
 
     Args:
         pair: the models.
@@ -134,6 +140,7 @@ def sweep(
         ExplorerError: a prompt or a set is not usable, or the opening leaves no token to write.
     """
     ids = [pair.encode(prompt, how.max_new_tokens) for prompt in prompts]
+    samples = sample_numbers(prompts)
     openings = [opening_of(pair, prompt, how) for prompt in prompts] if how.opening else [[] for _ in prompts]
     texts: dict[int, list[list[int]]] = {column: [[] for _ in ids] for column in what.numbers}
     rows_a_prompt = what.unpatched + len(what.patches) + 1  # and what M2's guides come to when their rows part
@@ -147,7 +154,8 @@ def sweep(
         for column in texts.values():
             for i in chunk:
                 column[i].clear()
-        for step in decode(pair, [ids[i] for i in chunk], what, how, prefix, [openings[i] for i in chunk]):
+        given = [openings[i] for i in chunk], [samples[i] for i in chunk]
+        for step in decode(pair, [ids[i] for i in chunk], what, how, prefix, *given):
             for token in step:
                 texts[token.column][chunk[token.prompt]].append(token.token)
 
@@ -157,6 +165,16 @@ def sweep(
         return [Answer(pair.decode(tokens), tuple(tokens)) for tokens in texts.get(column, [])]
 
     return Sweep(answers(UNPATCHED), answers(ALIGNED), [answers(i) for i in range(len(what.patches))])
+
+
+def sample_numbers(prompts: Sequence[str]) -> list[int]:
+    """How often each prompt came before in the list: the number of its sample."""
+    seen: Counter[str] = Counter()
+    numbers = []
+    for prompt in prompts:
+        numbers.append(seen[prompt])
+        seen[prompt] += 1
+    return numbers
 
 
 def opening_of(pair: Pair, prompt: str, how: Decoding) -> list[int]:
@@ -185,6 +203,8 @@ def stream(
     positions: str | int = "all",
     control: NeuronSet | None = None,
     before: Sequence[Turn] = (),
+    sampling: Sampling | None = None,
+    sample: int = 0,
 ) -> Iterator[Step]:
     """The three columns token by token, and a fourth with `control`; the pieces of a column join to its whole text.
 
@@ -198,17 +218,31 @@ def stream(
         control: a second set, patched in the same way in a column of its own: as many random neurons, mostly.
         before: what was said before the prompt, (role, text) each, with roles system (first), user and assistant; all
             columns read the same.
+        sampling: how tokens are sampled; None for greedy answers. All columns are given the same random numbers.
+        sample: which sample of this seed is written, from 0: the one that `generate` writes to a prompt that has come
+            so often before.
 
     Raises:
         ExplorerError: the prompt, the length, the set, the strength or the positions are not usable.
     """
-    how = Decoding(max_new_tokens, draft=draft)
+    how = Decoding(max_new_tokens, draft=draft, sampling=sampling)
     sets = [ns] if control is None else [ns, control]
     what = Columns([Patch(one, strength, positions) for one in sets])
-    return _steps(pair, pair.encode_behind(before, prompt, max_new_tokens), what, how)
+    return _steps(pair, pair.encode_behind(before, prompt, max_new_tokens), what, how, check_sample(sample))
 
 
-def _steps(pair: Pair, ids: list[int], what: Columns, how: Decoding) -> Iterator[Step]:
+def check_sample(sample: int) -> int:
+    """The number of a sample.
+
+    Raises:
+        ExplorerError: it is none.
+    """
+    if not isinstance(sample, int) or isinstance(sample, bool) or not 0 <= sample <= MAX_SAMPLE:
+        raise ExplorerError(f"The number of a sample must be a whole number from 0 to {MAX_SAMPLE:,}, not {sample}.")
+    return sample
+
+
+def _steps(pair: Pair, ids: list[int], what: Columns, how: Decoding, sample: int) -> Iterator[Step]:
     columns = (UNPATCHED, 0, ALIGNED, *range(1, len(what.patches)))  # in the order of a step's fields
     texts = {column: TextStream(pair.tokenizer) for column in columns}
 
@@ -217,7 +251,7 @@ def _steps(pair: Pair, ids: list[int], what: Columns, how: Decoding) -> Iterator
             return None
         return Token(emitted.token, texts[emitted.column].push(emitted.token, emitted.ended))
 
-    for step in decode(pair, [ids], what, how):
+    for step in decode(pair, [ids], what, how, samples=[sample]):
         written = [[e for e in step if e.column == column] for column in columns]
         for emitted in zip_longest(*written):  # several where draft tokens were accepted
             yield Step(*map(token, emitted))

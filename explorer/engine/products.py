@@ -15,13 +15,14 @@ On a processor there are two forms beside torch's own (docs/speed.md has their t
 
 import ctypes
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.nn import functional
 
+from explorer.models.lora import LoraLinear
 from explorer.models.precision import X86_BFLOAT16, cpu_has_any
 
 if TYPE_CHECKING:
@@ -108,6 +109,40 @@ class Blocked(Product):
     def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.weight, self.bias, "add")
         return out
+
+
+@dataclass(frozen=True)
+class WithLora(Product):
+    """Another product with low-rank maps added: LoRA beside weights that two models share.
+
+    Attributes:
+        base: the product.
+        added: for each map that has one, where its outputs begin and end, and what gives them.
+    """
+
+    base: Product
+    added: Sequence[tuple[int, int, Callable[[torch.Tensor], torch.Tensor]]]
+
+    @property
+    def row_price(self) -> float:
+        return self.base.row_price
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.base(x)
+        for start, stop, added in self.added:
+            out[..., start:stop] += added(x)
+        return out
+
+
+def with_lora(base: Product, linears: "Sequence[nn.Linear]") -> Product:
+    """The product of linear maps of which some have LoRA beside the weights that `base` multiplies with."""
+    added, start = [], 0
+    for linear in linears:
+        stop = start + linear.out_features
+        if isinstance(linear, LoraLinear):
+            added.append((start, stop, linear.added))
+        start = stop
+    return WithLora(base, added) if added else base
 
 
 def affords_copies(module: "nn.Module") -> bool:

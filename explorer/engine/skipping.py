@@ -15,10 +15,10 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from explorer.engine.backends.fused import FusedBackend
-from explorer.models.families import family_of, find
+from explorer.models.expert_layer import forward_as
+from explorer.models.families import blocks_of
 
 if TYPE_CHECKING:
-    from torch import nn
     from transformers import PreTrainedModel
 
 
@@ -26,7 +26,7 @@ class FirstBlocks:
     """The first blocks of a model and what they gave for some inputs."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
-        self._blocks: list[nn.Module] = list(find(model, family_of(model).layers))
+        self._blocks = blocks_of(model)
         # Blocks of these models hand on the residual stream and nothing else; in others a later one may read what an
         # earlier one computed beside it.
         self._plain = FusedBackend().takes(model)
@@ -54,13 +54,5 @@ class FirstBlocks:
         given = self._given[count]
         with ExitStack() as held:
             for block in self._blocks[:count]:
-                held.callback(_restore, block, block.__dict__.get("forward"))
-                block.forward = lambda *_args, **_kwargs: given
+                held.enter_context(forward_as(block, lambda *_args, **_kwargs: given))
             yield
-
-
-def _restore(block: "nn.Module", forward: Any) -> None:
-    if forward is None:
-        del block.forward
-    else:  # a block that lies on a device of its own has a forward of its own
-        block.forward = forward

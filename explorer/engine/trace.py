@@ -21,6 +21,7 @@ from explorer.engine.token_margin import TokenMargin
 from explorer.engine.traced import KEPT, TOP, Trace
 from explorer.engine.writing import DirectPath, contributions
 from explorer.errors import ExplorerError
+from explorer.models.chat import Turn
 from explorer.models.hooks import neuron_hooks
 from explorer.models.pair import Pair, apply_scale
 from explorer.neurons.patch import Patch
@@ -44,6 +45,7 @@ def trace(
     margin: TokenMargin | None = None,
     *,
     kept: int = KEPT,
+    before: Sequence[Turn] = (),
     progress: Progress | None = None,
 ) -> Trace:
     """What M1, patched M1 and M2 make of every token of an answer.
@@ -55,6 +57,7 @@ def trace(
         patch: what is patched, how strongly and where.
         margin: of refusal over compliance; None for none.
         kept: neurons that are kept for each token.
+        before: what was said before the prompt, see `patching.stream`; all models read the same.
         progress: progress callback, called after each model's reading; what it raises ends the trace.
 
     Raises:
@@ -69,7 +72,7 @@ def trace(
         raise ExplorerError("The answer holds a token for which the models have no embedding; choose another answer.")
     if (patch.neurons.n_layers, patch.neurons.n_neurons) != (pair.n_layers, pair.n_neurons):
         raise ExplorerError("The neuron set belongs to a model of another shape; choose the neurons in this pair's.")
-    text = TokenText(pair.encode(prompt, len(answer)), [int(token) for token in answer])
+    text = TokenText(pair.encode_behind(before, prompt, len(answer)), [int(token) for token in answer])
     tell = progress or (lambda _share: None)
     reading = _Reading(pair, text, patch)
     with torch.inference_mode(), pair.lock:

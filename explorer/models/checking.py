@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from explorer.errors import ExplorerError
+from explorer.models.expert_layer import JoinedLayer
 from explorer.models.hooks import neuron_hooks
-from explorer.models.joined import JoinedLayer
 from explorer.models.layers import neuron_layers
 from explorer.models.ragged import PaddedLayer, own_width
 from explorer.models.structure import read_probe

@@ -6,7 +6,7 @@ from typing import Any
 from explorer.digests import digest, sha256_file
 from explorer.models import adapters, embedded
 from explorer.models.chat import prints_date
-from explorer.models.pair_spec import OWN, TULU, ModelSpec, PairSpec
+from explorer.models.pair_spec import MERGED, OWN, TULU, ModelSpec, PairSpec
 from explorer.models.places import EMBEDDED
 
 BY_NAME = "by its name on the hub"
@@ -45,6 +45,8 @@ def reading_key(spec: PairSpec) -> dict[str, Any]:
         key["template_arguments"] = dict(sorted(spec.template_arguments.items()))
     if spec.quantisation:
         key["quantisation"] = spec.quantisation
+    if spec.lora != MERGED:
+        key["lora"] = spec.lora
     if may_print_date(spec):
         key["date"] = spec.date
     return key

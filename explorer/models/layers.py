@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from explorer.models.expert_layer import ExpertNeurons, JoinedLayer, SharedNeurons, rows_of
 from explorer.models.experts import RoutedExperts, reads_as_experts
 from explorer.models.families import Family, blocks_of, family_of, find
-from explorer.models.joined import ExpertNeurons, JoinedLayer, SharedNeurons, rows_of
 from explorer.models.neuron_layer import Handle, NeuronLayer, NeuronVisit
 from explorer.models.ragged import EmptyLayer, PaddedLayer
 

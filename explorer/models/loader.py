@@ -15,6 +15,7 @@ from explorer.models.adapters import some_names
 from explorer.models.checking import check_structure
 from explorer.models.checkpoint import CONFIG, read_json_file
 from explorer.models.families import Family, family_named, family_of, is_known
+from explorer.models.loaded_once import loaded_once, state_of
 from explorer.models.merging import merge
 from explorer.models.pair_spec import ModelSpec
 from explorer.models.places import model_folder
@@ -37,21 +38,31 @@ class Loader:
         dtype: "float32", "bfloat16" or "float16".
         device: a torch device, or "auto".
         device_map, quantisation: see `pair_spec.PairSpec`.
+        own: whether what is loaded is held by nobody else, so that it may be changed.
     """
 
     dtype: str
     device: str
     device_map: str | dict[str, str | int] | None = None
     quantisation: str = ""
+    own: bool = False
 
     def load(self, spec: ModelSpec, progress: NamedProgress | None) -> "PreTrainedModel":
         """The model with the adapters of `spec` merged into its weights, ready to read.
+
+        What is held already, from the same files, in the same type and place, is not loaded again.
 
         Raises:
             ExplorerError: it cannot be loaded whole, or is of a family that is not known.
         """
         self.check()
         folder = model_folder(spec.base, spec.revision, progress)
+        if self.own:
+            return self._load(folder, spec)
+        files = [(str(place.resolve()), state_of(place)) for place in (folder, *map(Path, spec.adapters))]
+        return loaded_once(repr((self, spec.base, files)), lambda: self._load(folder, spec))
+
+    def _load(self, folder: Path, spec: ModelSpec) -> "PreTrainedModel":
         check_own_code(folder, spec.base)
         config = read_json_file(folder / CONFIG, f"The model “{spec.base}”")
         model_type = str(config.get("model_type"))

@@ -104,7 +104,12 @@ def _check_kind(kind: str, config: dict[str, Any], folder: Path) -> None:
         )
 
 
-def _merged(model: "PreTrainedModel", folder: Path, kind: str, compare: bool) -> "PreTrainedModel":
+def wrapped_by_peft(model: "PreTrainedModel", folder: Path) -> Any:
+    """peft's model with an adapter beside the weights of a model, whose modules it replaces.
+
+    Raises:
+        ExplorerError: the adapter does not fit, key by key, or its numbers are not finite.
+    """
     from peft import PeftConfig, get_peft_model
     from safetensors.torch import load_file
 
@@ -121,7 +126,11 @@ def _merged(model: "PreTrainedModel", folder: Path, kind: str, compare: bool) ->
                 f"The adapter {folder} {what} {some_names(plain)}, {rest}; use it with the base model it was trained "
                 "on."
             )
-    wrapped.eval()
+    return wrapped.eval()
+
+
+def _merged(model: "PreTrainedModel", folder: Path, kind: str, compare: bool) -> "PreTrainedModel":
+    wrapped = wrapped_by_peft(model, folder)
     before = _logits(wrapped) if compare else None
     merged = wrapped.merge_and_unload().eval()
     if before is not None:

@@ -4,8 +4,6 @@ When both are the same base with down-only (IA)³ vectors, one set of weights se
 of a batch then has its own scale vector. Anything else is two models in lockstep.
 """
 
-import copy
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -17,14 +15,15 @@ import torch
 from explorer.errors import ExplorerError
 from explorer.models import prompting
 from explorer.models.chat import Turn
-from explorer.models.families import down_names, family_of, parts_of, same_family
-from explorer.models.ia3 import has_neuron_factors, is_down_only_ia3, read_ia3
-from explorer.models.joined import JoinedLayer
+from explorer.models.expert_layer import JoinedLayer
+from explorer.models.families import family_of, parts_of
 from explorer.models.layers import neuron_layers
+from explorer.models.loaded_once import Locks
 from explorer.models.loader import Loader
+from explorer.models.lora import twin_of
 from explorer.models.pair_file import read_pair_file
-from explorer.models.pair_spec import ModelSpec, PairSpec, check_dtype
-from explorer.models.places import adapter_folder
+from explorer.models.pair_models import load_models, neuron_shape, scale_of, split_adapters
+from explorer.models.pair_spec import PairSpec, check_dtype
 from explorer.models.precision import resolve_dtype
 from explorer.models.ragged import own_width
 from explorer.models.tokenising import Reading, end_tokens, plain_decoding, read_alike, read_together
@@ -47,7 +46,9 @@ class Pair:
             hooks these, one forward pass at a time and only while it holds `lock`; people use `m1`, `m2`.
         scale1, scale2: (IA)³ factors of each model, for each layer float32 [n_neurons] on that layer's
             device; None for none.
-        lock: held by the engine during a forward pass, since hooks on a module are seen by every thread.
+        lock: held by the engine during a forward pass, since hooks on a module are seen by every thread, and by every
+            pair that the module is part of.
+        kept: what the engine has made of the models, by what it is; it goes when they go.
     """
 
     def __init__(
@@ -65,10 +66,11 @@ class Pair:
         self.backbone1, self.backbone2 = backbone1.eval(), backbone2.eval()
         self.scale1, self.scale2 = scale1, scale2
         self.spec = spec
-        self.lock = threading.RLock()
+        self.lock = Locks(backbone1, backbone2)
+        self.kept: dict[object, object] = {}
         for model in {id(m): m for m in (backbone1, backbone2)}.values():
             plain_decoding(model)
-        shapes = [_neuron_shape(backbone1), _neuron_shape(backbone2)]
+        shapes = [neuron_shape(backbone1), neuron_shape(backbone2)]
         widths = [[own_width(layer) for layer in neuron_layers(model)] for model in (backbone1, backbone2)]
         if widths[0] != widths[1]:
             raise ExplorerError(
@@ -145,14 +147,12 @@ class Pair:
     @cached_property
     def m1(self) -> "PreTrainedModel":
         """M1 as a plain transformers module (it shares the engine's weights)."""
-        with self.lock:  # else a copy could catch the engine's hooks of the moment
-            return _standalone(self.backbone1, self.scale1)
+        return _standalone(self.backbone1, self.scale1)
 
     @cached_property
     def m2(self) -> "PreTrainedModel":
         """M2 as a plain transformers module (it shares the engine's weights)."""
-        with self.lock:
-            return _standalone(self.backbone2, self.scale2)
+        return _standalone(self.backbone2, self.scale2)
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
@@ -228,43 +228,46 @@ def load_pair(
     dtype: str | None = None,
     device: str | None = None,
     progress: NamedProgress | None = None,
+    own: bool = False,
 ) -> Pair:
-    """Load M1 and M2.
+    """Load M1 and M2. A model that another pair holds, in the same type and place, is not loaded again.
 
     Args:
         name: "demo", the path of a pair file, or its content.
         dtype: "bfloat16", "float16", "float32" (exact work) or "auto"; the pair file's own when left out.
         device: a torch device, or "auto" to spread the layers over what there is (`device_map`).
         progress: progress callback with what is being done, fraction in [0, 1].
+        own: whether its weights are no other pair's, for whoever changes them.
 
     Raises:
         ExplorerError: a file is missing or wrong, or the two models do not belong together.
     """
     spec = name if isinstance(name, PairSpec) else read_pair_file(name)
-    return _load(spec, dtype, device, progress or (lambda _what, _share: None))
+    return _load(spec, dtype, device, progress or (lambda _what, _share: None), own=own)
 
 
 def _load(
-    spec: PairSpec, dtype: str | None, device: str | None, tell: NamedProgress, reading: Reading | None = None
+    spec: PairSpec,
+    dtype: str | None,
+    device: str | None,
+    tell: NamedProgress,
+    reading: Reading | None = None,
+    *,
+    own: bool = False,
 ) -> Pair:
     """See `load_pair`; with `reading`, the models read as those of another pair do."""
     check_dtype(dtype or spec.dtype)
     device = device or spec.device
-    first, first_down = _split_adapters(spec.m1)
-    second, second_down = _split_adapters(spec.m2)
+    first, first_down = split_adapters(spec.m1)
+    second, second_down = split_adapters(spec.m2)
     device_map = spec.device_map if device == spec.device else None
     Loader("float32", device, device_map).check()
-    loader = Loader(resolve_dtype(dtype or spec.dtype, device), device, device_map, spec.quantisation)
-    tell("Loading M1", 0.0)
-    backbone1 = loader.load(first, tell)
-    if first == second:
-        backbone2 = backbone1
-    else:
-        tell("Loading M2", 0.5)
-        backbone2 = loader.load(second, tell)
-    scale1, scale2 = _scale(first_down, backbone1), _scale(second_down, backbone2)
+    loader = Loader(resolve_dtype(dtype or spec.dtype, device), device, device_map, spec.quantisation, own)
+    backbone1, backbone2, notes = load_models(loader, (first, second), spec.lora, tell)
+    scale1, scale2 = scale_of(first_down, backbone1), scale_of(second_down, backbone2)
     both = (spec, backbone1, backbone2)
     found = read_together(*both) if reading is None else read_alike(reading, *both)
+    found = replace(found, notes=(*found.notes, *notes))
     tell("Models ready", 1.0)
     return Pair(found.tokenizer, backbone1, backbone2, scale1, scale2, spec, found)
 
@@ -277,47 +280,15 @@ def sibling(pair: Pair, spec: PairSpec) -> Pair:
     Raises:
         ExplorerError: an adapter is missing or does not fit.
     """
-    (first, first_down), (second, second_down) = _split_adapters(spec.m1), _split_adapters(spec.m2)
-    base, _ = _split_adapters(pair.spec.m1)
+    (first, first_down), (second, second_down) = split_adapters(spec.m1), split_adapters(spec.m2)
+    base, _ = split_adapters(pair.spec.m1)
     if not first == second == base:
         return _load(spec, pair.dtype, None, lambda _what, _share: None, pair.reading)
     module = pair.backbone1
-    scale1, scale2 = _scale(first_down, module), _scale(second_down, module)
+    scale1, scale2 = scale_of(first_down, module), scale_of(second_down, module)
     other = Pair(pair.tokenizer, module, module, scale1, scale2, spec, pair.reading)
     other.lock = pair.lock  # hooks on the shared weights are seen by every thread
     return other
-
-
-def _split_adapters(model: ModelSpec) -> tuple[ModelSpec, list[Path]]:
-    """The part of a model that goes into weights, and its adapters with factors of neurons; (IA)³ may be both.
-
-    The two commute as long as nothing merged *after* an (IA)³ vector changes `down_proj` itself.
-    """
-    folders = [adapter_folder(a) for a in model.adapters]
-    down = [f for f in folders if has_neuron_factors(f)]
-    merged = [f for f in folders if not is_down_only_ia3(f)]
-    if down and merged and folders.index(merged[-1]) > folders.index(down[0]):
-        raise ExplorerError(
-            f"{merged[-1]} comes after an (IA)³ adapter; list adapters that are merged into the weights first."
-        )
-    return ModelSpec(model.base, tuple(str(f) for f in merged), model.revision), down
-
-
-def _scale(folders: list[Path], model: "PreTrainedModel") -> list[torch.Tensor] | None:
-    """The product of (IA)³ vectors for each layer, float32 [n_neurons] on that layer's device; None for none."""
-    if not folders:
-        return None
-    shape = _neuron_shape(model)
-    product = torch.ones(shape)
-    for folder in folders:
-        product *= torch.from_numpy(read_ia3(folder, *shape, down_names(model)))
-    return [factors.to(layer.device) for factors, layer in zip(product, neuron_layers(model), strict=True)]
-
-
-def _neuron_shape(model: "PreTrainedModel") -> tuple[int, int]:
-    """Layers, and neurons in the widest of them."""
-    layers = neuron_layers(model)
-    return len(layers), layers[0].width
 
 
 def _check_same_build(first: "PreTrainedModel", second: "PreTrainedModel") -> None:
@@ -338,9 +309,7 @@ def _ends(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
 
 def _standalone(backbone: "PreTrainedModel", scale: list[torch.Tensor] | None) -> "PreTrainedModel":
     """A module of its own over the same weights, with the (IA)³ factors applied as peft applies them."""
-    shared = {id(t): t for t in [*backbone.parameters(), *backbone.buffers()]}
-    model = copy.deepcopy(backbone, memo=shared)
-    same_family(model, backbone)
+    model = twin_of(backbone)
     if scale is not None:
         for factors, layer in zip(scale, neuron_layers(model), strict=True):
             layer.attach(partial(apply_scale, factors=factors))

@@ -129,6 +129,7 @@ def read_pair_file(name: str | Path) -> PairSpec:
         source=path,
         device_map=said.device_map,
         quantisation=said.quantisation,
+        lora=said.lora,
         chat_template=template_place(said.chat_template, path),
         series=() if said.series is None else _series(said.series, m2, path),
         template_arguments=dict(said.template_arguments),

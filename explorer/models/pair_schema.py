@@ -34,6 +34,7 @@ _MUST_BE = {
     "device": "a torch device (cpu, cuda:0) or auto",
     "device_map": f"one of {', '.join(DEVICE_MAPS)} or a table of modules and devices",
     "quantisation": "8bit or 4bit",
+    "lora": "merged or shared",
     "chat_template": "own, m1, m2, tulu or a Jinja file",
     "template_arguments": "a table of at most 32 names with true, false, a number or a text each",
     "date": "a date, for instance 2026-07-26",
@@ -87,6 +88,7 @@ class PairTable(_Table):
         | None
     ) = None
     quantisation: Literal["", "8bit", "4bit"] = ""
+    lora: Literal["merged", "shared"] = "merged"
     chat_template: Place = "own"
     template_arguments: Annotated[
         dict[

@@ -10,6 +10,9 @@ from explorer.errors import ExplorerError
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 QUANTISATIONS = ("", "8bit", "4bit")
+LORA = MERGED, BESIDE = ("merged", "shared")
+"""What becomes of LoRA: it goes into the weights, or stays beside weights that both models share."""
+
 OWN, OF_M1, OF_M2, TULU = "own", "m1", "m2", "tulu"
 
 
@@ -50,6 +53,7 @@ class PairSpec:
         device_map: one of `DEVICE_MAPS`, or the device of each module by name, as transformers takes them;
             None to put the whole model on `device`.
         quantisation: "8bit" or "4bit" to load the weights so, by bitsandbytes; "" to load them as they are.
+        lora: one of `LORA`.
         chat_template: "own" (M2's, else M1's), "m1" or "m2", "tulu" (the paper's), or a Jinja file.
         template_arguments: what the template is given beside the messages, by name (`enable_thinking`).
         date: the day that a template which prints the date is told, as YYYY-MM-DD; "" for the day it is loaded on.
@@ -68,6 +72,7 @@ class PairSpec:
     series: tuple[SeriesStep, ...] = ()
     template_arguments: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     date: str = ""
+    lora: str = MERGED
 
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
@@ -77,6 +82,8 @@ class PairSpec:
             raise ExplorerError(f"The date must be written as 2026-07-26, not “{self.date}”.") from problem
         if self.quantisation not in QUANTISATIONS:
             raise ExplorerError(f"The quantisation must be 8bit or 4bit, not “{self.quantisation}”.")
+        if self.lora not in LORA:
+            raise ExplorerError(f"The setting lora must be {' or '.join(LORA)}, not “{self.lora}”.")
         by_name = isinstance(self.device_map, dict) and self.device_map
         if self.device_map is not None and not by_name and self.device_map not in DEVICE_MAPS:
             raise ExplorerError(

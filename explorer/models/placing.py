@@ -7,15 +7,12 @@ import psutil
 import torch
 
 from explorer.errors import ExplorerError
-from explorer.models.checkpoint import CONFIG, read_json_file
+from explorer.models.weight_size import weight_bytes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 KINDS = ("cpu", "cuda", "mps", "xpu")
-
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Of a number of each type."""
 
 ROOM = 1.25
 """Times its weights: what a model needs with caches and activations."""
@@ -73,7 +70,7 @@ def whole_device(folder: Path, dtype: str) -> str | None:
         folder: of the checkpoint.
         dtype: that its weights will have.
     """
-    need = ROOM * _weight_bytes(folder, dtype)
+    need = ROOM * weight_bytes(folder, dtype)
     if torch.cuda.is_available():
         free = [torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())]
         best = max(range(len(free)), key=free.__getitem__)
@@ -81,14 +78,6 @@ def whole_device(folder: Path, dtype: str) -> str | None:
     if torch.backends.mps.is_available() or torch.xpu.is_available():
         return None
     return "cpu" if need <= psutil.virtual_memory().available else None
-
-
-def _weight_bytes(folder: Path, dtype: str) -> float:
-    """What a checkpoint's weights take in a type."""
-    stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    config = read_json_file(folder / CONFIG, f"The model “{folder.name}”")
-    size = BYTES.get(str(config.get("dtype") or config.get("torch_dtype")), 4)
-    return stored * BYTES[dtype] / size
 
 
 def _count(kind: str) -> int:

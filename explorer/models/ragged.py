@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from explorer.models.joined import rows_of
+from explorer.models.expert_layer import rows_of
 from explorer.models.neuron_layer import Handle, NeuronLayer, NeuronVisit
 
 

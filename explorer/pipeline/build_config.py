@@ -10,6 +10,7 @@ from explorer.neurons.patch import DIRECTIONS
 from explorer.pipeline.scorers import ROLES, scorer_columns
 from explorer.runs.columns import MAIN
 from explorer.schema import Dtype, Kind, Place, PlaceOrNone, Text, Tokens
+from explorer.scoring.judge_kinds import USUAL, JudgeSettings
 from explorer.scoring.registry import NAMES
 from explorer.studies.basis import AnswerSpec, RankingSpec
 
@@ -47,6 +48,7 @@ class BuildConfig:
             app (see `explorer.report.facts.main_suite`).
         scorers: which scores the answers get; "refusal" always, the other shipped ones need the embedded model.
         cost, reward: the scorers whose numbers studies read as cost and as reward, where they are among `scorers`.
+        judges: where and how the judges among the scorers are loaded, the table [judges].
         rankings, answers: see `studies.basis`.
         suites, adapters: prompts and models of the build's own.
         studies: what every study is asked by its tables, by its name; see `explorer.studies`.
@@ -66,6 +68,7 @@ class BuildConfig:
     scorers: Scorers = NAMES
     cost: Role = ROLES["cost"]
     reward: Role = ROLES["reward"]
+    judges: JudgeSettings = USUAL
     suites: tuple[SuiteSpec, ...] = ()
     adapters: tuple[AdapterSpec, ...] = ()
     studies: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, hash=False)

@@ -14,6 +14,7 @@ from explorer.pipeline.checks import check_build
 from explorer.pipeline.scorers import HARM_JUDGES, ROLES, is_scorer, judge_parts
 from explorer.runs.columns import MAIN
 from explorer.schema import Place, check_settings, read_table, shown
+from explorer.scoring.judge_kinds import JudgeSettings
 from explorer.scoring.registry import JUDGES, NAMES
 from explorer.studies import STUDIES
 from explorer.studies.basis import AnswerSpec, RankingSpec
@@ -25,7 +26,7 @@ T = TypeVar("T")
 MODELS = ("m1", "m2")
 """Names that no adapter may have."""
 
-BASIS = ("rankings", "answers", "suites", "adapters")
+BASIS = ("rankings", "answers", "suites", "adapters", "judges")
 """The tables that a build file holds beside settings of its own and those of studies."""
 
 NOT_SETTINGS = ("source", "main_ranking", "studies")
@@ -71,6 +72,7 @@ def read_build_config(path: str | Path) -> BuildConfig:
         source=path,
         suites=tuple(_suite(name, table, path) for name, table in _tables(raw, "suites", path)),
         adapters=tuple(_adapter(name, table, path) for name, table in _tables(raw, "adapters", path)),
+        judges=read_table(JudgeSettings, raw.get("judges", {}), f"{path}, [judges]"),
         studies=studies,
     )
     check_name(config.name)

@@ -20,7 +20,7 @@ from explorer.pipeline.engine import Engine, Task
 from explorer.pipeline.models import Models, ModelsSpec, step_name
 from explorer.pipeline.parts import Parts
 from explorer.pipeline.rankings import HIDDEN, ranking_stage
-from explorer.pipeline.scorers import scorer_key
+from explorer.pipeline.scorers import judge_parts, scorer_key
 from explorer.pipeline.stages import plain_value
 from explorer.pipeline.tasks import Patching
 from explorer.progress import Progress as Tell
@@ -124,8 +124,13 @@ class BuildContext:
         """What each column of scores depends on: another head is another score."""
         if not self._scorers:
             columns = {"refusal": "refusal", **self.config.scorer_columns}
-            self._scorers = {column: scorer_key(name) for column, name in columns.items()}
+            self._scorers = {column: scorer_key(name) + self._judge_type(name) for column, name in columns.items()}
         return self._scorers
+
+    def _judge_type(self, name: str) -> str:
+        """The type that a judge computes in where the build file says it; another one gives other numbers."""
+        said = self.config.judges.dtype
+        return f" {said}" if said and judge_parts(name)[1] else ""
 
     def set_key(self, stage: str, key: str) -> None:
         """Note a stage's key for the stages that read its outputs."""
@@ -217,9 +222,13 @@ class BuildContext:
                 "items": plain_value(items),
             }
         )
-        parts = Parts(self.work / WRITTEN / read_by[:32], read_by)
+        parts = self._kept(read_by)
         parts.fill(self.engine, task, shared, items, tell)
         return parts
+
+    def _kept(self, by: str) -> Parts:
+        """Parts that outlive their stage, by the digest of what they depend on."""
+        return Parts(self.work / WRITTEN / by[:32], by)
 
     def once(self, task: Task, shared: Any) -> Any:
         """The result of a task that is not shared out, from wherever the models are."""
@@ -252,7 +261,7 @@ class BuildContext:
 
         task = task or tasks.answer
         written_by = self._written_by(task, how, prompts)
-        written = Parts(self.work / WRITTEN / written_by[:32], written_by)
+        written = self._kept(written_by)
         written.fill(self.engine, task, how, chunks(prompts, CHUNK), part_of(tell, 0, 1 - SCORING))
         answers, columns = list(written), self.config.scorer_columns if scorers is None else scorers
         frame = pd.DataFrame([row for part in answers for row in part])
@@ -276,8 +285,8 @@ class BuildContext:
         read = [[[row["prompt"], row["answer"]] for row in part] for part in answers]
         kept: dict[str, Parts] = {}
         for scorer in scorers:
-            scored_by = digest({"scorer": scorer_key(scorer), "answers": read})
-            kept[scorer] = Parts(self.work / WRITTEN / scored_by[:32], scored_by)
+            scored_by = digest({"scorer": scorer_key(scorer) + self._judge_type(scorer), "answers": read})
+            kept[scorer] = self._kept(scored_by)
         found = {scorer: [parts.read(number) for number in range(len(read))] for scorer, parts in kept.items()}
         lacking = [[scorer for scorer in kept if found[scorer][number] is None] for number in range(len(read))]
         asked = [number for number, without in enumerate(lacking) if without]
@@ -334,6 +343,6 @@ def load_context(
         kept = read_json(work / DATE)
         said = kept.get("date") if isinstance(kept, dict) else None
         pair = replace(pair, date=said if isinstance(said, str) else date.today().isoformat())
-    spec = ModelsSpec(pair, config.dtype, folders)
+    spec = ModelsSpec(pair, config.dtype, folders, config.judges)
     models = Models(spec)
     return BuildContext(config, work, models, make(spec, models))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from explorer.models.pair_file import ModelSpec, PairSpec
+from explorer.scoring.judge_kinds import USUAL, JudgeSettings
 
 if TYPE_CHECKING:
     from explorer.models.pair import Pair
@@ -32,11 +33,13 @@ class ModelsSpec:
         pair: M1 and M2.
         dtype: the models' dtype.
         adapters: folders of the other models' adapters, by name.
+        judges: where and how published judges are loaded.
     """
 
     pair: PairSpec
     dtype: str
     adapters: Mapping[str, str] = field(default_factory=dict)
+    judges: JudgeSettings = USUAL
 
     def model(self, name: str) -> ModelSpec:
         """M1, M2, M1 with the adapter of this name, or a checkpoint of the series."""
@@ -80,5 +83,6 @@ class Models:
         if name not in self._scorers:
             from explorer.scoring.registry import load_scorer
 
-            self._scorers[name] = load_scorer(name, self.pair() if name != "refusal" else None)
+            pair = self.pair() if name != "refusal" else None
+            self._scorers[name] = load_scorer(name, pair, self.spec.judges)
         return self._scorers[name]

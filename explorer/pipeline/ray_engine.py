@@ -1,4 +1,4 @@
-"""Tasks on the workers of a Ray cluster: each holds its own models, a GPU each where there are some.
+"""Tasks on the workers of a Ray cluster: each holds its own models, a GPU or several each where there are some.
 
     python -m explorer build CONFIG.toml --engine ray --workers 2
     python -m explorer build CONFIG.toml --engine ray --address auto      # a cluster that runs already
@@ -10,7 +10,8 @@ by those who read them, so the tables do not depend on who computed what.
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from explorer.errors import ExplorerError
@@ -21,6 +22,51 @@ RETRIES = 3
 """How often a worker is started again, and a batch is given out again."""
 
 INSTALL = "pip install ray==2.60.0"
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each worker of a cluster gets.
+
+    Attributes:
+        workers: how many there are.
+        cpus, gpus: of each; whole numbers, or a part of one where several workers share it.
+    """
+
+    workers: int
+    cpus: float
+    gpus: float
+
+
+def shares(nodes: Sequence[Mapping[str, float]], workers: int) -> Share:
+    """As much for each worker as all of them can have: several GPUs each, for a model too large for one.
+
+    A worker's GPUs and processors are of one machine, so two machines of four GPUs have room for no worker of eight.
+
+    Args:
+        nodes: what each machine has, as Ray says it ("CPU", "GPU").
+        workers: 0 for one a GPU, or 1 where there is none.
+    """
+    found = [(node.get("CPU", 0.0), int(node.get("GPU", 0))) for node in nodes]
+    count = workers or max(1, sum(gpus for _, gpus in found))
+    gpus = _largest([gpus for _, gpus in found], count)
+    if gpus:  # only machines with GPUs have workers
+        found = [(cpus, gpus) for cpus, gpus in found if gpus]
+        slots = [int(have / gpus + 1e-9) for _, have in found]
+        each = [cpus / slot for (cpus, _), slot in zip(found, slots, strict=True) if slot]
+        least = min(each, default=1.0)
+        return Share(count, float(int(least)) if least >= 1 else least, gpus)
+    return Share(count, _largest([int(cpus) for cpus, _ in found], count) or 1, 0)
+
+
+def _largest(have: Sequence[int], count: int) -> float:
+    """The most that each of so many workers can have of what lies on several machines; 0 where there is none."""
+    if not sum(have):
+        return 0
+    for each in range(max(have), 0, -1):
+        if sum(one // each for one in have) >= count:
+            return each
+    return 1 / -(-count // sum(have))
 
 
 class RayWorker:
@@ -69,21 +115,12 @@ class RayEngine:
                 ray.init(**options)
         except (ConnectionError, OSError, RuntimeError, ValueError) as problem:
             raise ExplorerError(f"There is no Ray cluster at “{address}”: {problem}.") from problem
-        have = ray.cluster_resources()
-        gpus = int(have.get("GPU", 0))
-        count = workers or max(1, gpus)
+        share = shares([node["Resources"] for node in ray.nodes() if node["Alive"]], workers)
         self.actors: list[Any] = [
             ray.remote(RayWorker)
-            .options(
-                num_cpus=max(1, int(have.get("CPU", 1)) // count),
-                num_gpus=gpus // count
-                if gpus >= count
-                else gpus / count,  # several each, for a model too large for one
-                max_restarts=RETRIES,
-                max_task_retries=RETRIES,
-            )
+            .options(num_cpus=share.cpus, num_gpus=share.gpus, max_restarts=RETRIES, max_task_retries=RETRIES)
             .remote(spec)
-            for _ in range(count)
+            for _ in range(share.workers)
         ]
 
     def map(self, task: Any, shared: Any, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:

@@ -24,7 +24,7 @@ def flips_at(outcomes: Sequence[str]) -> int | None:
 def flip_sentence(
     outcomes: Sequence[str], fractions: Sequence[float], sizes: Sequence[int], aligned: str, direction: str
 ) -> str:
-    """From how many patched neurons on the verdict is another.
+    """From how many patched neurons on the verdict is another; where it flips several times, what it is where.
 
     Args:
         outcomes: unpatched first, then at each fraction.
@@ -42,7 +42,18 @@ def flip_sentence(
         f"{unpatched}; from **{percent(fractions[place - 1])}** on ({sizes[place - 1]:,} neurons) the patched model "
         f"{DOES[outcomes[place]]}; {giver} {DOES[aligned]}."
     )
-    back = [fractions[i - 1] for i in range(place + 1, len(outcomes)) if outcomes[i] != outcomes[place]]
-    if back:
-        text += f" At {', '.join(percent(f) for f in back)} the verdict is another again."
-    return text
+    starts = [i for i in range(1, len(outcomes)) if i == 1 or outcomes[i] != outcomes[i - 1]]
+    if starts[-1] <= place:
+        return text
+    runs = zip(starts, [*starts[1:], len(outcomes)], strict=True)
+    parts = [f"{DOES[outcomes[first]]} {_span(fractions[first - 1 : end - 1])}" for first, end in runs]
+    return (
+        f"{unpatched}. The verdict flips {len(starts) - (place > 1)} times: the patched model "
+        f"{', '.join(parts[:-1])} and {parts[-1]}; {giver} {DOES[aligned]}."
+    )
+
+
+def _span(fractions: Sequence[float]) -> str:
+    """Neighbouring frames in words: "at 1 %", "from 1 % to 5 %"."""
+    first, last = percent(fractions[0]), percent(fractions[-1])
+    return f"at **{first}**" if len(fractions) == 1 else f"from **{first}** to **{last}**"

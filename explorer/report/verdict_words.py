@@ -37,3 +37,19 @@ def outcomes_sentence(outcomes: Mapping[str, str], neurons: int, direction: str)
         f"{who[name].format(n=f'{neurons:,}', s='s' * (neurons != 1))} {DOES[done]}" for name, done in outcomes.items()
     ]
     return "; ".join(parts) + "." if parts else ""
+
+
+def shares_sentence(refused: Mapping[str, tuple[int, int]], neurons: int, direction: str) -> str:
+    """How many samples of each answer refuse: "Refused: M1 1 of 8; with 461 neurons patched it 7 of 8; M2 8 of 8."
+
+    Args:
+        refused: how many refuse, and of how many, by column, in the order of the columns.
+        neurons: how many are patched.
+        direction: which way activations are patched.
+    """
+    who = _WHO[direction]
+    parts = [
+        f"{who[name].format(n=f'{neurons:,}', s='s' * (neurons != 1))} {count} of {of}"
+        for name, (count, of) in refused.items()
+    ]
+    return f"Refused: {'; '.join(parts)}." if parts else ""

@@ -4,7 +4,6 @@ import copy
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +43,6 @@ _loading = threading.Lock()
 _one_at_a_time = threading.Lock()
 """Held while features are read: what was read last is shared, and a hook on a module is seen by every thread."""
 
-_locks: "weakref.WeakKeyDictionary[PreTrainedModel, Any]" = weakref.WeakKeyDictionary()
-"""Of models that belong to a pair, the pair's own lock, which the engine holds during a forward pass."""
-
 
 @dataclass(frozen=True)
 class Reading:
@@ -75,9 +71,7 @@ def feature_model(pair: Pair | None = None) -> "tuple[PreTrainedModel, PreTraine
     """
     name = EMBEDDED + embedded.NAME
     if pair is not None and pair.spec.m1 == ModelSpec(name):
-        model = pair.m1
-        _locks[model] = pair.lock
-        return model, pair.tokenizer
+        return pair.m1, pair.tokenizer
     with _loading:  # two threads would load it twice
         if not _models:
             own = load_pair(PairSpec("features", ModelSpec(name), ModelSpec(name)))
@@ -99,8 +93,8 @@ def answer_features(
     An empty prompt is left out, as it is when the reading says so. Control tokens in a person's text are plain text.
     Threads that ask at once are answered one after the other.
     """
-    # The pair's lock comes first, as in the engine, so that no two threads each wait for the other's.
-    with _locks.get(model) or nullcontext(), _one_at_a_time:
+    # A pair's `m1` has modules of its own over the weights: the engine's hooks are not on them, nor these on its.
+    with _one_at_a_time:
         return _answer_features(model, tokenizer, prompts, texts, reading, batch_size, progress)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError
 from explorer.scoring.base import Scorer
-from explorer.scoring.judge_kinds import JUDGES, judge_sentence
+from explorer.scoring.judge_kinds import JUDGES, USUAL, JudgeSettings, judge_sentence
 
 if TYPE_CHECKING:
     from explorer.models.pair import Pair
@@ -20,12 +20,13 @@ SHIPPED = {
 NAMES = tuple(SHIPPED)
 
 
-def load_scorer(name: str, pair: "Pair | None" = None) -> Scorer:
+def load_scorer(name: str, pair: "Pair | None" = None, judge: JudgeSettings = USUAL) -> Scorer:
     """The scorer of this name, ready to score.
 
     Args:
         name: one of `NAMES`, or a judge such as "beaver:PKU-Alignment/beaver-7b-v1.0-cost" (see `judges.py`).
         pair: a loaded pair, whose weights a scorer shares where it can.
+        judge: device, dtype and batch size of a judge.
 
     Raises:
         ExplorerError: there is no such scorer, or what it needs is missing.
@@ -37,7 +38,7 @@ def load_scorer(name: str, pair: "Pair | None" = None) -> Scorer:
     if kind in JUDGES and place:
         from explorer.scoring import judges
 
-        scorer: Scorer = getattr(judges, JUDGES[kind])(place)
+        scorer: Scorer = getattr(judges, JUDGES[kind])(place, judge)
         return scorer
     raise ExplorerError(
         f"There is no scorer “{name}”; known are {', '.join(NAMES)}, and KIND:MODEL with {', '.join(JUDGES)}."

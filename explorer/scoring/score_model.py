@@ -4,6 +4,7 @@ Their checkpoints hold `model.*` (a LlamaModel), `score_head.weight` [1, hidden]
 statistics of training (`normalizer.*`), which scoring does not read.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -32,8 +33,12 @@ class LlamaForScore(LlamaPreTrainedModel):
         return self.score_head(hidden).squeeze(-1).float()
 
 
-def load_score_model(place: str, dtype: torch.dtype) -> LlamaForScore:
+def load_score_model(place: str, options: Mapping[str, Any]) -> LlamaForScore:
     """The score model of a hub id or folder.
+
+    Args:
+        place: that id or folder.
+        options: type and place of the weights, as `from_pretrained` takes them.
 
     Raises:
         ExplorerError: it is not there, or has no score head.
@@ -41,8 +46,13 @@ def load_score_model(place: str, dtype: torch.dtype) -> LlamaForScore:
     folder = model_folder(place)
     try:
         loaded: Any = LlamaForScore.from_pretrained(
-            folder, dtype=dtype, output_loading_info=True, use_safetensors=True, local_files_only=True
+            folder, output_loading_info=True, use_safetensors=True, local_files_only=True, **options
         )
+    except torch.OutOfMemoryError as problem:
+        raise ExplorerError(
+            f"The judge “{place}” does not fit into the memory of its device; use a smaller dtype or another device "
+            "under [judges]."
+        ) from problem
     except (OSError, ValueError, RuntimeError) as problem:
         reason = first_line(problem)
         raise ExplorerError(f"The judge “{place}” could not be loaded: {reason}") from problem

@@ -3,17 +3,13 @@
 kind, size = expected_size("demo")      # ("cpu", 541000000); 0 bytes where nothing is known
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from explorer.errors import ExplorerError
 from explorer.models import embedded
 from explorer.models.pair_file import EMBEDDED, read_pair_file
 from explorer.models.pair_spec import ModelSpec
-
-_WEIGHTS = ("*.safetensors", "*.gguf")
-_GROWS = 2
-"""Weights are kept in 16 bits and may be computed in 32; those of a GGUF file grow further, and take what they take."""
+from explorer.models.weight_size import weight_bytes
 
 
 def expected_size(name: str) -> tuple[str, int]:
@@ -24,11 +20,12 @@ def expected_size(name: str) -> tuple[str, int]:
     try:
         spec = read_pair_file(name)
         kind = _kind(str(spec.device), bool(spec.device_map))
+        dtype = _dtype(spec.dtype, str(spec.device))
         places = {model.base: _folder(model, spec.source) for model in (spec.m1, spec.m2)}
-        sizes = [sum(file.stat().st_size for file in _files(place)) for place in places.values()]
+        sizes = [weight_bytes(place, dtype) for place in places.values()]
     except (ExplorerError, OSError):
         return "cpu", 0
-    return kind, _GROWS * sum(sizes) if all(sizes) else 0
+    return kind, sum(sizes) if all(sizes) else 0
 
 
 def _kind(device: str, spread: bool) -> str:
@@ -39,16 +36,16 @@ def _kind(device: str, spread: bool) -> str:
     return "cuda" if device.startswith("cuda") else "cpu"
 
 
+def _dtype(dtype: str, device: str) -> str:
+    if dtype != "auto":
+        return dtype
+    from explorer.models.precision import resolve_dtype  # imports torch
+
+    return resolve_dtype(dtype, device)
+
+
 def _folder(model: ModelSpec, source: Path | None) -> Path:
     if model.base.startswith(EMBEDDED):
         return embedded.folder()
     place = Path(model.base)
     return place if place.is_absolute() or source is None else source.parent / place
-
-
-def _files(place: Path) -> Iterator[Path]:
-    if place.is_file():
-        yield place
-    elif place.is_dir():
-        for pattern in _WEIGHTS:
-            yield from place.glob(pattern)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from explorer.charts.labels import percent, signed
 from explorer.serve.generation import SHOWN
-from explorer.serve.history import Record
+from explorer.serve.history import BY_COLUMN, Record
 
 TITLES = {
     "restore": {
@@ -28,24 +28,30 @@ TITLES = {
 """What the columns are called where they do not stand under a heading of their own."""
 
 
+_CELLS = {"text": "texts", "cost": "costs", "reward": "rewards", "refused": "refused", "verdict": "verdicts"}
+"""What of each column a table of answers holds."""
+
+
 def to_json(history: Sequence[Record]) -> str:
     """All fields of all records."""
     return json.dumps([asdict(kept) for kept in history], ensure_ascii=False, indent=2)
 
 
 def to_csv(history: Sequence[Record]) -> str:
-    """A line for each record, the columns' texts, costs and refusals in cells of their own."""
+    """A line for each sample of each record, the columns' texts, costs and refusals in cells of their own.
+
+    `sample` counts from 1, as pages do, and `samples` is how many there are.
+    """
     out = io.StringIO()
     rows = []
     for kept in history:
-        row = asdict(kept)
-        fields = {"text": "texts", "cost": "costs", "reward": "rewards", "refused": "refused", "verdict": "verdicts"}
-        nested = {what: row.pop(name) for what, name in fields.items()}
-        for name in ("tokens", "ends"):
-            row.pop(name)
-        row |= {f"origin_{what}": value for what, value in row.pop("origin").items()}
-        row["settings"] = json.dumps(row["settings"], ensure_ascii=False)
-        rows.append(row | {f"{what}_{name}": cells.get(name) for name in SHOWN for what, cells in nested.items()})
+        plain = {name: value for name, value in asdict(kept).items() if name not in (*BY_COLUMN, "others")}
+        plain |= {f"origin_{what}": value for what, value in plain.pop("origin").items()}
+        plain["settings"] = json.dumps(plain["settings"], ensure_ascii=False)
+        plain["own"] = json.dumps(plain["own"], ensure_ascii=False) if kept.own else ""
+        for number, sample in enumerate(kept.samples, 1):
+            cells = {f"{what}_{name}": sample[of].get(name) for name in SHOWN for what, of in _CELLS.items()}
+            rows.append(plain | {"sample": number, "samples": len(kept.samples)} | cells)
     if rows:
         names = list(dict.fromkeys(name for row in rows for name in row))
         writer = csv.DictWriter(out, names, restval="")
@@ -58,16 +64,28 @@ def to_markdown(kept: Record) -> str:
     """A report on one record: prompt, verdicts and scores, the answers, what was patched, and how to do it again."""
     titles = TITLES[kept.direction]
     lines = ["# Patch lab", ""]
-    for role, text in kept.before:
-        lines += [f"{role.capitalize()}:", "", *_fenced(text), ""]
+    said = [(title_of_own(kept, name), turns) for name, turns in kept.own.items()] or [("", kept.before)]
+    for title, turns in said:
+        lines += [f"{title}:", ""] if title else []
+        for role, text in turns:
+            lines += [f"{role.capitalize()}:", "", *_fenced(text), ""]
     lines += ["Prompt:", "", *_fenced(kept.prompt), ""]
-    lines += ["| answer | verdict | cost | reward | tokens |", "|---|---|---|---|---|"]
-    for name in kept.names:
-        cells = [titles[name], kept.verdicts.get(name) or "–", signed(kept.costs.get(name))]
-        lines.append("| " + " | ".join([*cells, signed(kept.rewards.get(name)), str(kept.tokens.get(name, 0))]) + " |")
+    several = len(kept.samples) > 1
+    if several:
+        lines += ["| answer | samples that refuse (95 % interval, Wilson) |", "|---|---|"]
+        lines += [f"| {titles[name]} | {kept.refusals(name).words or '–'} |" for name in kept.names]
+        lines += [""]
+    lines += [f"| {'sample | ' * several}answer | verdict | cost | reward | tokens |", "|---" * (5 + several) + "|"]
+    for number, sample in enumerate(kept.samples, 1):
+        for name in kept.names:
+            cells = [titles[name], sample["verdicts"].get(name) or "–", signed(sample["costs"].get(name))]
+            cells += [signed(sample["rewards"].get(name)), str(sample["tokens"].get(name, 0))]
+            lines.append("| " + " | ".join([*([str(number)] if several else []), *cells]) + " |")
     lines += ["", "Cost: log-odds that the answer is harmful, lower is safer. Reward: higher is more helpful.", ""]
     for name in kept.names:
-        lines += [f"## {titles[name]}", "", *_fenced(kept.texts[name]), ""]
+        for number, sample in enumerate(kept.samples, 1):
+            of = f", sample {number} of {len(kept.samples)}" if several else ""
+            lines += [f"## {titles[name]}{of}", "", *_fenced(sample["texts"][name]), ""]
     lines += ["## What was patched", "", *(f"- {what}: {value}" for what, value in _facts(kept).items()), ""]
     lines += ["## The same in Python", "", *_fenced(to_code(kept), "python"), ""]
     if kept.neuron_list:
@@ -76,7 +94,7 @@ def to_markdown(kept: Record) -> str:
 
 
 def to_code(kept: Record) -> str:
-    """Python that gives the answers again: the run's ranking, the set, the patch, greedy decoding."""
+    """Python that gives the answers again: the run's ranking, the set, the patch, the decoding."""
     names, chosen = _chosen(kept)
     run = kept.origin.get("run_path", "cache/demo")
     lines = ["import explorer", *([f"from explorer import {', '.join(names)}"] if names else []), ""]
@@ -85,30 +103,50 @@ def to_code(kept: Record) -> str:
     lines += [*chosen, f"# {kept.neurons:,} neurons, SHA-256 {kept.neurons_sha256}", ""]
     turned = "pair.reversed()" if kept.direction == "break" else "pair"
     lines += [f"prompt = {kept.prompt!r}", f"how = dict(max_new_tokens={kept.max_new_tokens}"]
-    lines[-1] += f", strength={kept.strength!r}, positions={kept.positions!r})"
-    if kept.before:
+    lines[-1] += f", strength={kept.strength!r}, positions={kept.positions!r}"
+    if kept.sampling is not None:
+        how = f"temperature={kept.temperature!r}, top_p={kept.top_p!r}, seed={kept.sampling_seed}"
+        lines[-1] += f",\n           sampling=explorer.Sampling({how})"
+    lines[-1] += ")"
+    if kept.before or kept.own:
         return "\n".join([*lines, *_streamed(kept, turned)]) + "\n"
-    lines += [f"out = explorer.generate({turned}, [prompt], neurons, **how)"]
-    shown = "out.unpatched[0].text, out.patched[0].text, out.aligned[0].text"
-    lines += [f"print({shown}, sep='\\n\\n')"]
+    n = len(kept.samples)
+    prompts = "[prompt]" if n == 1 else f"[prompt] * {n}"  # a prompt that comes n times gets n samples
+    lines += [f"out = explorer.generate({turned}, {prompts}, neurons, **how)"]
     if "control" in kept.texts:
-        seed = kept.settings.get("seed", "0")
-        lines += [f"random = NeuronSet.random_like(neurons, seed={int(seed)})"]
-        lines += [f"print(explorer.generate({turned}, [prompt], random, **how).patched[0].text)"]
+        lines += [f"random = NeuronSet.random_like(neurons, seed={int(_seed(kept.settings))})"]
+        lines += [f"control = explorer.generate({turned}, {prompts}, random, **how)"]
+    control = ["control.patched"] if "control" in kept.texts else []
+    lines += [f"for answers in ({', '.join(['out.unpatched', 'out.patched', *control, 'out.aligned'])}):"]
+    lines += ["    print(*(answer.text for answer in answers), sep='\\n\\n', end='\\n\\n')"]
     return "\n".join(lines) + "\n"
+
+
+def title_of_own(kept: Record, column: str) -> str:
+    """What stands above a column's own conversation."""
+    return f"Said before to {TITLES[kept.direction][column]}"
 
 
 def _streamed(kept: Record, turned: str) -> list[str]:
     """The end of the code where something was said before the prompt."""
-    control = ""
-    lines = [f"before = {[tuple(turn) for turn in kept.before]!r}"]
+    control, lines, n = "", [], len(kept.samples)
     if "control" in kept.texts:
         lines += [f"random = NeuronSet.random_like(neurons, seed={int(_seed(kept.settings))})"]
         control = ", control=random"
-    lines += [f"steps = list(explorer.stream({turned}, prompt, neurons, **how, before=before{control}))"]
-    lines += [f"for name in {list(kept.names)!r}:"]
-    lines += ['    print("".join(getattr(step, name).text for step in steps if getattr(step, name)), end="\\n\\n")']
-    return lines
+    sample = "" if n == 1 else ", sample=sample"
+    stream = f"explorer.stream({turned}, prompt, neurons, **how, before=before{control}{sample})"
+    text = '"".join(getattr(step, name).text for step in steps if getattr(step, name))'
+    if kept.own:
+        lines += ["conversations = {  # each column goes on from its own answers"]
+        lines += [f"    {name!r}: {[tuple(turn) for turn in turns]!r}," for name, turns in kept.own.items()]
+        lines += ["}"]
+        body = ["for name, before in conversations.items():", f"    steps = {stream}", f"    print({text}, end=_END_)"]
+    else:
+        lines += [f"before = {[tuple(turn) for turn in kept.before]!r}"]
+        body = [f"steps = list({stream})", f"for name in {list(kept.names)!r}:", f"    print({text}, end=_END_)"]
+    if n > 1:
+        body = [f"for sample in range({n}):", *(f"    {line}" for line in body)]
+    return [*lines, *(line.replace("_END_", '"\\n\\n"') for line in body)]
 
 
 def _chosen(kept: Record) -> tuple[list[str], list[str]]:
@@ -152,7 +190,7 @@ def _facts(kept: Record) -> dict[str, str]:
         "random neurons beside them": kept.control or "none",
         "direction": "M1's activations into M2" if kept.direction == "break" else "M2's activations into M1",
         "strength and positions": f"{kept.strength:g}, {kept.positions}".replace("-", "−"),
-        "decoding": f"greedy, up to {kept.max_new_tokens} tokens",
+        "decoding": f"{kept.decoding}, up to {kept.max_new_tokens} tokens",
         "ranking": f"{kept.ranking}, SHA-256 {origin.get('ranking_sha256', '')}",
         "run": f"{origin.get('run', '')}, built {origin.get('run_created', '')}",
         "M1": origin.get("m1", ""),

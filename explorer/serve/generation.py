@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from explorer.engine.drafts import PROMPT_LOOKUP, NgramDraft
+from explorer.engine.options import Sampling
 from explorer.neurons.sets import NeuronSet
 from explorer.serve.job import Ended, Job, Limits, Phase
 
@@ -70,6 +71,10 @@ class Request:
         control: a second set, patched in the same way in a column of its own; None for no such column.
         before: what was said before the prompt, see `explorer.stream`; () for nothing.
         settings, origin: kept with the answers, see `history.Record`.
+        sampling: how tokens are sampled; None for greedy answers.
+        samples: how many answers each column writes; 1 where they are greedy.
+        own: what was said before the prompt in a column whose conversation is its own, by column; it takes the place
+            of `before`.
     """
 
     prompt: str
@@ -85,6 +90,17 @@ class Request:
     before: tuple[tuple[str, str], ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
+    sampling: Sampling | None = None
+    samples: int = 1
+    own: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+
+    def before_in(self, column: str) -> tuple[tuple[str, str], ...]:
+        """What was said before the prompt in a column."""
+        return self.own.get(column, self.before)
+
+    def said_in(self, column: str) -> str:
+        """All that is read in a column: what was said before, and the prompt."""
+        return "".join(text for _, text in self.before_in(column)) + self.prompt
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -142,11 +158,12 @@ class Foreseen:
 
 
 class Piece(NamedTuple):
-    """What a column wrote in a step: a piece of text, by which token, and whether it ended with it."""
+    """What a column wrote in a step: a piece of text, by which token, whether it ended with it, and in which sample."""
 
     text: str
     ended: bool
     id: int
+    sample: int = 0
 
 
 @dataclass(frozen=True)
@@ -159,12 +176,13 @@ class Wrote:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores by column; `note` says why there is no cost or no reward."""
+    """Scores by column of one sample; `note` says why there is no cost or no reward."""
 
     costs: Mapping[str, float | None]
     refused: Mapping[str, bool | None]
     note: str = ""
     rewards: Mapping[str, float | None] = field(default_factory=dict)
+    sample: int = 0
 
 
 class Generation(Job):
@@ -172,7 +190,7 @@ class Generation(Job):
 
     Attributes:
         request: what was asked for.
-        columns: the answers, by the names of `Request.columns`.
+        samples: the answers of each sample, by the names of `Request.columns`.
         foreseen: how likely M1's answer is harmful, told before its first word; None where nothing predicts it.
         steps, seconds: how often columns wrote, at most one token each, and the time until the latest of it.
         note: one sentence where there is no cost or no reward, else "".
@@ -182,7 +200,7 @@ class Generation(Job):
     def __init__(self, request: Request, limits: Limits | None = None) -> None:
         super().__init__(limits)
         self.request = request
-        self.columns = {name: Column() for name in request.columns}
+        self.samples = [{name: Column() for name in request.columns} for _ in range(request.samples)]
         self.foreseen: float | None = None
         self.steps = 0
         self.seconds = 0.0
@@ -192,9 +210,19 @@ class Generation(Job):
     # -- for the page ----------------------------------------------------------------------------
 
     @property
+    def columns(self) -> dict[str, Column]:
+        """The answers of the first sample, mostly the only one."""
+        return self.samples[0]
+
+    @property
+    def answers(self) -> list[Column]:
+        """All answers of all samples."""
+        return [column for sample in self.samples for column in sample.values()]
+
+    @property
     def tokens(self) -> int:
         """Tokens written so far, all columns together."""
-        return sum(column.tokens for column in self.columns.values())
+        return sum(column.tokens for column in self.answers)
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -215,7 +243,7 @@ class Generation(Job):
             return
         self.stopped = True
         self._close(End.STOPPED)
-        if any(column.text for column in self.columns.values()):
+        if any(column.text for column in self.answers):
             self.phase = Phase.SCORING
         else:
             self.drop()
@@ -237,13 +265,13 @@ class Generation(Job):
             case Wrote(pieces, seconds):
                 self.steps, self.seconds = self.steps + 1, seconds
                 for name, piece in pieces.items():
-                    self.columns[name].take(piece)
-            case Scored(costs, refused, note, rewards):
+                    self.samples[piece.sample][name].take(piece)
+            case Scored(costs, refused, note, rewards, sample):
                 self.note = note
-                for name, column in self.columns.items():
+                for name, column in self.samples[sample].items():
                     column.cost, column.refused = costs.get(name), refused.get(name)
                     column.reward = rewards.get(name)
 
     def _close(self, end: End) -> None:
-        for column in self.columns.values():
+        for column in self.answers:
             column.end = column.end or end

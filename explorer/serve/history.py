@@ -8,16 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from explorer.engine.options import Sampling
 from explorer.neurons.sets import NeuronSet
 from explorer.runs.reader import Run
 from explorer.scoring.verdict import verdict
 from explorer.serve.generation import SHOWN, Column, End, Generation, Request
+from explorer.serve.samples import Refusals, decoding_words
 
 KEPT = 12
 """So many generations are kept, the newest first."""
 
 MOST_LISTED = 5_000
 """Neurons that a record lists one by one, at most; of larger sets it has the digest, and the settings that give it."""
+
+
+BY_COLUMN = ("texts", "costs", "rewards", "refused", "verdicts", "tokens", "ends")
+"""The fields of a record that are by column, and of which each sample has its own."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,9 @@ class Record:
         neuron_list: the patched neurons as "layer.index", between spaces; "" for more than `MOST_LISTED`.
         neurons_sha256: of the patched neurons, see `set_digest`.
         before: what was said before the prompt: [role, text] each.
+        temperature, top_p, sampling_seed: how tokens were sampled; temperature 0 is greedy decoding.
+        others: where there are several samples, the fields `BY_COLUMN` of those after the first.
+        own: by column, what was said before the prompt there, where each goes on from its own answers.
     """
 
     id: str
@@ -68,11 +77,36 @@ class Record:
     neuron_list: str = ""
     neurons_sha256: str = ""
     before: list[list[str]] = field(default_factory=list)
+    temperature: float = 0.0
+    top_p: float = 1.0
+    sampling_seed: int = 0
+    others: list[dict[str, dict[str, Any]]] = field(default_factory=list)
+    own: dict[str, list[list[str]]] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The columns that there are, in the order in which they stand beside each other."""
         return tuple(name for name in SHOWN if name in self.texts)
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """How tokens were sampled; None for greedy answers."""
+        return Sampling(self.temperature, self.top_p, self.sampling_seed) if self.temperature else None
+
+    @property
+    def decoding(self) -> str:
+        """How the answers were decoded, in words."""
+        return decoding_words(self.sampling, len(self.samples))
+
+    @property
+    def samples(self) -> list[dict[str, dict[str, Any]]]:
+        """The fields `BY_COLUMN` of each sample."""
+        return [{name: getattr(self, name) for name in BY_COLUMN}, *self.others]
+
+    def refusals(self, column: str) -> Refusals:
+        """How many of a column's samples refuse."""
+        outcomes = [sample["verdicts"].get(column) for sample in self.samples]
+        return Refusals(outcomes.count("refused"), sum(bool(outcome) for outcome in outcomes))
 
 
 def origin_of(run: Run, ranking: str) -> dict[str, str]:
@@ -108,7 +142,8 @@ def set_digest(ns: NeuronSet) -> str:
 def record_of(generation: Generation) -> Record:
     """What is kept of a generation that is over."""
     stopped = generation.stopped or bool(generation.notice)
-    return record(generation.id, generation.columns, generation.request, stopped, generation.tokens_per_second)
+    first, *others = generation.samples
+    return record(generation.id, first, generation.request, stopped, generation.tokens_per_second, others)
 
 
 def record(
@@ -117,6 +152,7 @@ def record(
     asked: Request,
     stopped: bool = False,
     tokens_per_second: float | None = None,
+    others: Sequence[Mapping[str, Column]] = (),
 ) -> Record:
     """What is kept of answers, wherever they come from.
 
@@ -126,8 +162,10 @@ def record(
         asked: what was asked for, whether it was generated for that or known already.
         stopped: whether they were stopped or cut short.
         tokens_per_second: of all columns; None where nothing was generated.
+        others: the answers of the samples after the first.
     """
     ns = asked.neurons
+    how = asked.sampling or Sampling(0.0)
     listed = len(ns) <= MOST_LISTED
     pairs = zip(ns.layers.tolist(), ns.neurons.tolist(), strict=True) if listed else ()
     return Record(
@@ -140,37 +178,51 @@ def record(
         fraction=ns.fraction,
         neurons=len(ns),
         max_new_tokens=asked.max_new_tokens,
-        texts={name: column.text for name, column in columns.items()},
-        costs={name: column.cost for name, column in columns.items()},
-        rewards={name: column.reward for name, column in columns.items()},
-        refused={name: column.refused for name, column in columns.items()},
         stopped=stopped,
         tokens_per_second=tokens_per_second,
         direction=asked.direction,
         strength=asked.strength,
         positions=asked.positions,
-        verdicts={name: verdict(c.text, asked.prompt).outcome if c.tokens else "" for name, c in columns.items()},
-        tokens={name: column.tokens for name, column in columns.items()},
-        ends={name: column.end.value if column.end else "" for name, column in columns.items()},
         control=asked.control.label if asked.control is not None and "control" in columns else "",
         settings=dict(asked.settings),
         origin=dict(asked.origin),
         neuron_list=" ".join(f"{layer}.{neuron}" for layer, neuron in pairs),
         neurons_sha256=set_digest(ns),
         before=[list(turn) for turn in asked.before],
+        temperature=how.temperature,
+        top_p=how.top_p,
+        sampling_seed=how.seed,
+        others=[_cells(one, asked.prompt) for one in others],
+        own={column: [list(turn) for turn in said] for column, said in asked.own.items()},
+        **_cells(columns, asked.prompt),
     )
 
 
-def columns_of(kept: Record) -> dict[str, Column]:
-    """The answers of a record, as cards take them."""
+def _cells(columns: Mapping[str, Column], prompt: str) -> dict[str, Any]:
+    """The fields `BY_COLUMN` of the answers of one sample."""
+    return {
+        "texts": {name: column.text for name, column in columns.items()},
+        "costs": {name: column.cost for name, column in columns.items()},
+        "rewards": {name: column.reward for name, column in columns.items()},
+        "refused": {name: column.refused for name, column in columns.items()},
+        "verdicts": {name: verdict(c.text, prompt).outcome if c.tokens else "" for name, c in columns.items()},
+        "tokens": {name: column.tokens for name, column in columns.items()},
+        "ends": {name: column.end.value if column.end else "" for name, column in columns.items()},
+    }
+
+
+def columns_of(kept: Record, sample: int = 0) -> dict[str, Column]:
+    """The answers of a record's sample, as cards take them."""
+    cells = kept.samples[sample]
+    texts, ends = cells["texts"], cells["ends"]
     return {
         name: Column(
-            kept.texts[name],
-            kept.tokens.get(name, len(kept.texts[name].split())),
-            End(kept.ends[name]) if kept.ends.get(name) else None,
-            kept.costs.get(name),
-            kept.refused.get(name),
-            kept.rewards.get(name),
+            texts[name],
+            cells["tokens"].get(name, len(texts[name].split())),
+            End(ends[name]) if ends.get(name) else None,
+            cells["costs"].get(name),
+            cells["refused"].get(name),
+            cells["rewards"].get(name),
         )
         for name in kept.names
     }

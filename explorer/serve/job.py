@@ -78,6 +78,7 @@ class Job:
     Attributes:
         what: of people's words, "generation".
         button: that asks for it, as people see it.
+        product, remedy: what it makes, with its verb, and what makes it shorter.
         id: unique.
         phase: where it is.
         loading: what is being loaded, and the share that is done.
@@ -88,6 +89,7 @@ class Job:
 
     what = "generation"
     button = "Generate"
+    product, remedy = "answers were", "ask for fewer tokens"
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
@@ -143,6 +145,10 @@ class Job:
     def why_left(self) -> str:
         """One sentence for a page that comes back to a job it left; "" where a person stopped it."""
         return "" if self._halt.is_set() else f"The {self.what} ended early because its page was left."
+
+    def why_cut(self, seconds: float) -> str:
+        """One sentence for what took longer than it may, in seconds."""
+        return f"The {self.product} cut after {seconds:.0f} s; {self.remedy}."
 
     def why_over(self) -> str:
         """ "stopped" or "left" where a person or the closing of a page has ended it; "" elsewhere."""

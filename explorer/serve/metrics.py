@@ -13,7 +13,7 @@ _HELP = {
     "jobs_total": ("counter", "Jobs that are over, by kind and outcome."),
     "tokens_total": ("counter", "Tokens written, all columns together."),
     "step_seconds": ("gauge", "Seconds between two steps of what is being written, running mean."),
-    "job_seconds": ("gauge", "Seconds from the beginning of a job to its last score, running mean."),
+    "job_seconds": ("gauge", "Seconds from the beginning of a job to its last word, running mean."),
     "pair_loaded": ("gauge", "1 where a pair's models are loaded."),
     "pair_bytes": ("gauge", "Bytes that a loaded pair's weights take."),
     "memory_bytes": ("gauge", "Resident memory of the server."),

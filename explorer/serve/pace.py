@@ -21,7 +21,7 @@ class Pace:
 
     Attributes:
         step: seconds between two steps of those that are written; None before the second one.
-        job: seconds of a job from its beginning to its last score; None before the first has ended.
+        job: seconds of a job from its beginning to its last word; None before the first has ended.
         steps, answers: how many there have been.
     """
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from explorer.data.suites_io import load_suite
 from explorer.engine.drafts import PROMPT_LOOKUP, NgramDraft
+from explorer.engine.options import Sampling
 from explorer.errors import ExplorerError
 from explorer.models.prompting import check_prompt
 from explorer.neurons.sets import NeuronSet
@@ -44,6 +45,7 @@ class ListRequest:
     Attributes:
         prompts: of `read_prompts` or `read_upload`.
         neurons, control, max_new_tokens, direction, strength, positions, draft: see `generation.Request`.
+        sampling: how tokens are sampled, one answer a column; None for greedy answers.
     """
 
     prompts: tuple[str, ...]
@@ -54,6 +56,7 @@ class ListRequest:
     strength: float = 1.0
     positions: str | int = "all"
     draft: NgramDraft = PROMPT_LOOKUP
+    sampling: Sampling | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class PromptList(Job):
 
     what = "list of prompts"
     button = "Answer all"
+    product, remedy = "list was", "shorten it"
 
     def __init__(self, request: ListRequest, limits: Limits = LIMITS) -> None:
         super().__init__(limits)
@@ -150,7 +154,7 @@ def write_list(pair: "Pair", request: ListRequest) -> "Iterator[dict[int, dict[s
     turned = pair.reversed() if request.direction == "break" else pair
     sets = [ns for ns in (request.neurons, request.control) if ns is not None]
     what = Columns([Patch(ns, request.strength, request.positions) for ns in sets])
-    how = Decoding(request.max_new_tokens, draft=request.draft)
+    how = Decoding(request.max_new_tokens, draft=request.draft, sampling=request.sampling)
     for start in range(0, len(request.prompts), _AT_ONCE):
         chunk = request.prompts[start : start + _AT_ONCE]
         out = sweep(turned, chunk, what, how)

@@ -14,12 +14,14 @@ from types import NoneType
 from typing import Any
 
 from explorer.digests import digest
+from explorer.engine.options import Sampling
 from explorer.errors import ExplorerError
 from explorer.files import make_folder, read_json, write_json
 from explorer.paths import user_cache
 from explorer.public import refuse_in_public
 from explorer.serve.generation import SHOWN, End
 from explorer.serve.history import Record
+from explorer.serve.samples import MOST_SAMPLES
 
 MOST = 500
 """Records that are kept."""
@@ -45,7 +47,11 @@ _PLAIN: dict[str, tuple[type, ...]] = {
     "positions": (str, int),
     "tokens_per_second": (int, float, NoneType),
     "stopped": (bool,),
+    **dict.fromkeys(("temperature", "top_p"), (int, float)),
+    "sampling_seed": (int,),
 }
+_NEWER: dict[str, Any] = {"temperature": 0.0, "top_p": 1.0, "sampling_seed": 0, "others": [], "own": {}}
+"""Fields that records of older links lack, and what they are there."""
 
 
 def folder() -> Path:
@@ -82,9 +88,10 @@ def load(name: str) -> Record:
     value = read_json(folder() / f"{name}.json")
     if value is None:
         raise ExplorerError("The answers of this link are no longer kept on this server; press Generate for new ones.")
-    if not _is_record(value) or digest(value)[:16] != name:
+    whole = _NEWER | value if isinstance(value, dict) else value
+    if not _is_record(whole) or digest(value)[:16] != name:
         raise ExplorerError("The answers of this link are damaged; press Generate for new ones.")
-    return Record(**value)
+    return Record(**whole)
 
 
 def _is_record(value: Any) -> bool:
@@ -97,17 +104,43 @@ def _is_record(value: Any) -> bool:
         cells = value[name]
         if not isinstance(cells, dict) or not all(isinstance(text, str) for text in cells.values()):
             return False
+    if not _is_sampling(value) or not isinstance(value["others"], list) or len(value["others"]) >= MOST_SAMPLES:
+        return False
+    if not _is_sample(value, value) or not all(_is_sample(one, value) for one in value["others"]):
+        return False
+    own = value["own"]
+    if not isinstance(own, dict) or not set(own) <= set(value["texts"]):
+        return False
+    return all(_are_turns(turns) for turns in (value["before"], *own.values()))
+
+
+def _is_sampling(value: dict[str, Any]) -> bool:
+    """Whether the three settings of the sampling are usable."""
+    try:
+        Sampling(value["temperature"], value["top_p"], value["sampling_seed"])
+    except ExplorerError:
+        return False
+    return True
+
+
+def _is_sample(value: Any, first: dict[str, Any]) -> bool:
+    """Whether a JSON value has the fields of a sample, with the columns of the first one."""
+    if not isinstance(value, dict) or not set(_BY_COLUMN) <= set(value):
+        return False
     for name, types in _BY_COLUMN.items():
         cells = value[name]
         if not isinstance(cells, dict) or not set(cells) <= set(SHOWN):
             return False
         if not all(isinstance(cell, types) for cell in cells.values()):
             return False
-    turns = value["before"]
-    if not isinstance(turns, list) or not all(_is_turn(turn) for turn in turns):
-        return False
     ends = {"", *(end.value for end in End)}
-    return {"unpatched", "patched", "aligned"} <= set(value["texts"]) and set(value["ends"].values()) <= ends
+    same = set(value["texts"]) == set(first["texts"])
+    return same and {"unpatched", "patched", "aligned"} <= set(value["texts"]) and set(value["ends"].values()) <= ends
+
+
+def _are_turns(turns: Any) -> bool:
+    """Whether a JSON value is a list of [role, text]."""
+    return isinstance(turns, list) and all(_is_turn(turn) for turn in turns)
 
 
 def _is_turn(turn: Any) -> bool:

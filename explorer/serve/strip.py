@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from explorer.engine.drafts import PROMPT_LOOKUP, NgramDraft
+from explorer.engine.options import Sampling
 from explorer.neurons.sets import NeuronSet
 from explorer.serve.generation import Column, End, Piece
 from explorer.serve.job import Ended, Job, Limits
@@ -33,6 +34,7 @@ class StripRequest:
         sets: the set to patch at each fraction.
         max_new_tokens: length limit of each answer.
         direction, strength, positions, draft, before: see `generation.Request`.
+        sampling: how tokens are sampled, with the same random numbers in all frames; None for greedy answers.
     """
 
     prompt: str
@@ -43,6 +45,7 @@ class StripRequest:
     positions: str | int = "all"
     draft: NgramDraft = PROMPT_LOOKUP
     before: tuple[tuple[str, str], ...] = ()
+    sampling: Sampling | None = None
 
 
 @dataclass(frozen=True)

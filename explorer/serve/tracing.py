@@ -31,6 +31,7 @@ class TraceRequest:
         ended: whether the answer came to its end token.
         direction: see `generation.Request`.
         margin: of the run; None where it has none.
+        before: what was said before the prompt where this answer was written; all models read it.
     """
 
     prompt: str
@@ -40,6 +41,7 @@ class TraceRequest:
     ended: bool = False
     direction: str = "restore"
     margin: TokenMargin | None = None
+    before: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def trace_request(pair: "Pair", request: TraceRequest, tell: Callable[[float], N
 
     answer = request.answer or _ids_of(pair, request)
     turned = pair.reversed() if request.direction == "break" else pair
-    return trace(turned, request.prompt, answer, request.patch, request.margin, progress=tell)
+    return trace(turned, request.prompt, answer, request.patch, request.margin, before=request.before, progress=tell)
 
 
 def _ids_of(pair: "Pair", request: TraceRequest) -> list[int]:
@@ -101,5 +103,5 @@ def _ids_of(pair: "Pair", request: TraceRequest) -> list[int]:
     from explorer.models.prompting import continuation
 
     end = pair.tokenizer.eos_token_id
-    ids = continuation(pair.tokenizer, [("user", request.prompt)], request.text)
+    ids = continuation(pair.tokenizer, [*request.before, ("user", request.prompt)], request.text)
     return [*ids, end] if request.ended and end in pair.stop_ids else ids

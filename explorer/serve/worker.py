@@ -9,112 +9,39 @@ No thread here calls Streamlit.
 """
 
 import logging
-import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from explorer.errors import ExplorerError
 from explorer.public import check_size
+from explorer.serve.alone import Follow, Tools, do_alone
+from explorer.serve.cores import leave_a_core, return_memory
 from explorer.serve.events import log_event, logs_prompts
-from explorer.serve.generation import LIVE_SCORERS, Foreseen, Generation, Guard, Request, Scored
+from explorer.serve.generation import Foreseen, Generation
 from explorer.serve.job import Began, Ended, Job, Loading, Phase, Place
 from explorer.serve.line import Entry, Line, QueueLimits
 from explorer.serve.loading import SharedPair
-from explorer.serve.neuron_reading import NeuronReading, read_neuron
+from explorer.serve.neuron_reading import NeuronReading
 from explorer.serve.pace import Pace
-from explorer.serve.prompt_list import Listed, PromptList, column_of, write_list
+from explorer.serve.prompt_list import PromptList
+from explorer.serve.scoring import Beside, Score, foresee_harm, score_answers
 from explorer.serve.strip import Strip
-from explorer.serve.tracing import Reading, Traced, TraceRequest, Tracing, trace_request
-from explorer.serve.writers import JointWriters, Pieces, Stream, StreamWriters, Writers
+from explorer.serve.tracing import Tracing, trace_request
+from explorer.serve.writers import JointWriters, Pieces, Stream, StreamWriters, Writers, waves_of
 
 if TYPE_CHECKING:
-    from explorer.engine.patching import Step
-    from explorer.engine.traced import Trace
     from explorer.models.pair import Pair
 
 LOG = logging.getLogger(__name__)
 
-Score = Callable[["Pair", str, Mapping[str, str]], Scored]
-Follow = Callable[["Pair", TraceRequest, Callable[[float], None]], "Trace"]
-
 _POLL = 0.05
 """Seconds between two looks at whether a generation that waits for the models was stopped."""
-
-
-def stream_request(pair: "Pair", request: Request) -> "Iterator[Step]":
-    """The steps of a request, by the engine."""
-    from explorer.engine.patching import stream
-
-    _leave_a_core()
-    return stream(
-        pair.reversed() if request.backwards else pair,
-        request.prompt,
-        request.neurons,
-        request.max_new_tokens,
-        request.draft,
-        strength=request.strength,
-        positions=request.positions,
-        control=request.control,
-        before=request.before,
-    )
-
-
-def _leave_a_core() -> None:
-    """Compute on all cores but one: the pages are drawn on it, which would else wait until an answer has ended.
-
-    A setting of the thread that calls it, so the thread that generates does.
-    """
-    import torch
-
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
-
-
-def _return_memory() -> None:
-    """Give back what a generation held: the answers of four sessions leave 50 MB that nobody uses."""
-    from explorer.engine.products import return_freed_memory  # imports torch
-
-    return_freed_memory()
-
-
-def score_answers(pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored:
-    """Refusal, cost and reward of each answer that has any text; what cannot be had is explained, not raised."""
-    from explorer.scoring.registry import load_scorer
-
-    names = [name for name, text in texts.items() if text.strip()]
-    prompts, answers = [prompt] * len(names), [texts[name] for name in names]
-    refused = load_scorer("refusal").score(prompts, answers)
-    scores: dict[str, dict[str, float | None]] = {score: {} for score in LIVE_SCORERS}
-    missing: dict[str, list[str]] = {}  # by the reason: both often lack the same thing
-    for score, scorer in LIVE_SCORERS.items():
-        try:
-            found = load_scorer(scorer, pair).score(prompts, answers)
-            scores[score] = dict(zip(names, map(float, found), strict=True))
-        except ExplorerError as known:
-            missing.setdefault(str(known), []).append(score)
-        except Exception:  # the answers are worth showing without their scores
-            LOG.exception("scoring failed")
-            missing.setdefault("the scorer failed; the server's log says why.", []).append(score)
-    note = " ".join(f"{' and '.join(which).capitalize()} not available: {why}" for why, which in missing.items())
-    refusals = dict(zip(names, (bool(r) for r in refused), strict=True))
-    return Scored(scores["cost"], refusals, note, scores["reward"])
-
-
-def foresee_harm(pair: "Pair", prompt: str, guard: Guard) -> float:
-    """How likely M1's answer is harmful, 0 to 1, from its neurons at the last prompt token."""
-    from explorer.engine.given_text import last_prompt_activations
-    from explorer.studies.classifier import Classifier
-
-    activations = last_prompt_activations(pair, [prompt], guard.neurons)
-    return float(Classifier(guard.weight, guard.bias).probability(activations)[0])
-
-
-class _Left(Exception):
-    """Ends a trace that nobody waits for any more."""
 
 
 @dataclass
@@ -123,7 +50,7 @@ class _Working:
 
     Attributes:
         entry: the job, and whose it is.
-        texts: what its columns have written.
+        texts: what its columns have written, by column and sample.
         began: when (`time.monotonic`).
         beside: how many jobs were written at once, itself included, at most.
         tokens: that it has written.
@@ -139,8 +66,8 @@ class _Working:
 class Worker:
     """Does the work on one pair; its thread lives while there is any.
 
-    Answers are written side by side: a job joins those that are being written as soon as there is room for it. A trace
-    or a reading is done between two steps of them.
+    Answers are written side by side: a job joins those that are being written as soon as there is room for it, and is
+    scored in a second thread when it is written. A trace or a reading is done between two steps of them.
 
     Attributes:
         source: gives the pair.
@@ -153,7 +80,7 @@ class Worker:
         self,
         source: SharedPair,
         stream: Stream | None = None,
-        score: Score = score_answers,
+        score: Score | None = None,
         follow: Follow = trace_request,
         limits: QueueLimits | None = None,
     ) -> None:
@@ -162,15 +89,18 @@ class Worker:
         Args:
             source: gives the pair, loaded when the first job needs it.
             stream: what writes, one job at a time; the engine's joint batch when left out.
-            score, follow: what scores and what traces; tests put their own here.
+            score, follow: what scores (`score_answers` when left out) and what traces; tests put their own here.
             limits: how much may wait.
         """
         self.source = source
         self._writers: Writers = JointWriters() if stream is None else StreamWriters(stream)
-        self._score, self._follow = score, follow
+        self._score = score or score_answers
+        self._alone = Tools(self._score, follow, self._give_way)
         self._lock = threading.Lock()
         self._line = Line(limits)
         self._working: list[_Working] = []
+        self._scoring: list[_Working] = []  # those that have been written
+        self._beside = Beside(f"score-{source.name}")
         self._thread: threading.Thread | None = None
         self.pace = Pace()
         self.outcomes: Counter[tuple[str, str]] = Counter()
@@ -186,11 +116,15 @@ class Worker:
                 request of this size.
         """
         if isinstance(job, Tracing):
-            check_size(len(job.request.answer), [job.request.prompt])
+            said = "".join(text for _, text in job.request.before)
+            check_size(len(job.request.answer), [said + job.request.prompt])
         elif isinstance(job, PromptList):
             check_size(job.request.max_new_tokens, job.request.prompts)
-        elif isinstance(job, Generation | Strip | NeuronReading):
-            before = job.request.before if isinstance(job, Generation | Strip) else ()
+        elif isinstance(job, Generation):
+            asked = job.request
+            check_size(asked.max_new_tokens, [max(map(asked.said_in, asked.columns), key=len)], len(job.answers))
+        elif isinstance(job, Strip | NeuronReading):
+            before = job.request.before if isinstance(job, Strip) else ()
             said = "".join(text for _, text in before)
             check_size(job.request.max_new_tokens, [said + job.request.prompt])
         with self._lock:
@@ -216,12 +150,12 @@ class Worker:
     def length(self) -> int:
         """How many jobs wait or are at work."""
         with self._lock:
-            return len(self._line.entries) + len(self._working)
+            return len(self._line.entries) + len(self._working) + len(self._scoring)
 
     def counts(self) -> tuple[int, int]:
         """How many jobs wait, and how many are at work."""
         with self._lock:
-            return len(self._line.entries), len(self._working)
+            return len(self._line.entries), len(self._working) + len(self._scoring)
 
     # -- the thread ------------------------------------------------------------------------------
 
@@ -234,12 +168,13 @@ class Worker:
     def _takes_more(self) -> bool:
         with self._lock:
             if not self._line.entries and not self._working:
+                self._writers.close()  # what it has of the pair would outlive it
                 self._thread = None
                 return False
             return True
 
     def _at_work(self) -> Counter[str]:
-        return Counter(working.entry.visitor for working in self._working)
+        return Counter(working.entry.visitor for working in [*self._working, *self._scoring])
 
     def _is_full(self, job: Job) -> bool:
         """Whether a job could not begin now, were it the next; the lock is held."""
@@ -288,17 +223,21 @@ class Worker:
         ended = how[-1]
         if ended is None:
             return
-        if isinstance(job, Generation | Strip):
+        if working not in self._scoring and isinstance(job, Generation | Strip):
             self._writers.leave(job)
         with self._lock:
-            if working in self._working:
-                self._working.remove(working)
+            for group in (self._working, self._scoring):
+                if working in group:
+                    group.remove(working)
             self._tell_places()
+            self._note(working, ended)
         job.tell_anyway(ended)
-        self._note(working, ended)
 
     def _note(self, working: _Working, ended: Ended) -> None:
-        """Count and log a job that is over; nothing of what was typed or written, unless the operator asks for it."""
+        """Count and log a job that is over; nothing of what was typed or written, unless the operator asks for it.
+
+        The lock is held.
+        """
         job = working.entry.job
         outcome = "failed" if ended.problem else job.why_over() or ("cut" if ended.notice else "done")
         self.outcomes[job.what, outcome] += 1
@@ -321,45 +260,18 @@ class Worker:
         if pair is None:
             return Ended(notice=job.why_left())
         working.began = time.monotonic()
-        if isinstance(job, Tracing):
-            return self._trace(pair, job)
-        if isinstance(job, NeuronReading):
-            return self._read(pair, job)
-        if isinstance(job, PromptList):
-            return self._list(pair, job)
         if isinstance(job, Generation | Strip):
             return self._write(pair, job, working)
-        raise TypeError(f"a worker knows no job of type {type(job).__name__}")
-
-    def _trace(self, pair: "Pair", tracing: Tracing) -> Ended:
-        def tell(share: float) -> None:
-            if tracing.halted:
-                raise _Left
-            tracing.tell(Reading(share))
-
-        tracing.tell(Began(Phase.READING))
-        _leave_a_core()
-        try:
-            tracing.tell(Traced(self._follow(pair, tracing.request, tell)))
-        except _Left:
-            return Ended(notice=tracing.why_left())
-        finally:
-            _return_memory()
-        return Ended()
-
-    def _read(self, pair: "Pair", reading: NeuronReading) -> Ended:
-        reading.tell(Began(Phase.READING))
-        _leave_a_core()
-        reading.tell(read_neuron(pair, reading.request))
-        return Ended()
+        return do_alone(pair, job, self._alone)
 
     def _write(self, pair: "Pair", job: Generation | Strip, working: _Working) -> Ended | None:
         """Let a job write its first tokens, beside those that are being written."""
-        if isinstance(job, Generation) and job.request.guard is not None and not job.request.before:
+        alone = isinstance(job, Generation) and not job.request.before and not job.request.own
+        if isinstance(job, Generation) and job.request.guard is not None and alone:
             # Nothing was said before: the guard was fitted on prompts alone.
             job.tell(Foreseen(foresee_harm(pair, job.request.prompt, job.request.guard)))
         job.tell(Began(Phase.WRITING))
-        _leave_a_core()
+        leave_a_core()
         pieces, ended = self._writers.begin(pair, job)
         for one in self._working:
             one.beside = max(one.beside, len(self._working))
@@ -389,54 +301,51 @@ class Worker:
         job = working.entry.job
         assert isinstance(job, Generation | Strip)
         seconds = time.monotonic() - working.began
-        limit = job.limits.running * working.beside
+        limit = job.limits.running * working.beside * waves_of(job)
         for event in job.told_as(cast(Any, pieces), seconds):  # by the names that the job itself has given
             if job.unwanted or not job.tell(event):
                 return self._finish(working, job.why_left())
             for name, its in event.pieces.items():
                 said = its if isinstance(its, list) else [its]
-                working.texts[name] = working.texts.get(name, "") + "".join(piece.text for piece in said)
+                for piece in said:
+                    at = (name, piece.sample)
+                    working.texts[at] = working.texts.get(at, "") + piece.text
                 working.tokens += len(said)
                 self.tokens += len(said)
         if job.halted:
             return self._finish(working, job.why_left())
         if not ended and seconds > limit:
-            return self._finish(working, f"The answers were cut after {limit:.0f} s; ask for fewer tokens.")
+            return self._finish(working, job.why_cut(limit))
         return self._finish(working, "") if ended else None
 
-    def _finish(self, working: _Working, notice: str) -> Ended:
-        """Score what a job has written, which is over."""
+    def _finish(self, working: _Working, notice: str) -> Ended | None:
+        """What a job writes is over; how the job ended, None where its answers are to be scored."""
         job = working.entry.job
         assert isinstance(job, Generation | Strip)
         self._writers.leave(job)
         self.pace.ended(time.monotonic() - working.began)
-        if isinstance(job, Generation):
-            texts = {name: working.texts.get(name, "") for name in job.columns}
-            if any(texts.values()) and not job.unwanted:
-                job.tell_anyway(Began(Phase.SCORING))
-                job.tell_anyway(self._score(self.source.result(), job.request.prompt, texts))
-        _return_memory()
+        if isinstance(job, Generation) and any(working.texts.values()) and not job.unwanted:
+            job.tell_anyway(Began(Phase.SCORING))
+            with self._lock:
+                self._working.remove(working)
+                self._scoring.append(working)
+                self._tell_places()
+            self._beside.do(partial(self._score_written, self.source.result(), working, notice))
+            return None
         return Ended(notice=notice)
 
-    def _list(self, pair: "Pair", work: PromptList) -> Ended:
-        work.tell(Began(Phase.WRITING))
-        _leave_a_core()
-        start = begun = time.monotonic()
-        for answered in write_list(pair, work.request):
-            for place, answers in answered.items():
-                texts = {name: answer.text for name, answer in answers.items()}
-                scored = self._score(pair, work.request.prompts[place], texts)
-                columns = {}
-                for name, answer in answers.items():
-                    scores = scored.costs.get(name), scored.refused.get(name), scored.rewards.get(name)
-                    columns[name] = column_of(answer, pair.stop_ids, scores)
-                if not work.tell(Listed(place, columns)) or work.halted:
-                    return Ended(notice=work.why_left())
-            self._give_way(time.monotonic() - begun)
-            begun = time.monotonic()
-            if begun - start > work.limits.running:
-                return Ended(notice=f"The list was cut after {work.limits.running:.0f} s; shorten it.")
-        return Ended()
+    def _score_written(self, pair: "Pair", working: _Working, notice: str) -> None:
+        """Score what a job has written, in the thread that does so beside the writing."""
+        job = working.entry.job
+        assert isinstance(job, Generation)
+        with self._ends(working) as ended:
+            for sample in range(job.request.samples):
+                texts = {name: working.texts.get((name, sample), "") for name in job.columns}
+                if any(texts.values()) and not job.unwanted:
+                    job.tell_anyway(replace(self._score(pair, job.request.prompt, texts), sample=sample))
+            ended.append(Ended(notice=notice))
+        if not self.length:
+            return_memory()
 
     def _give_way(self, seconds: float) -> None:
         """Let others begin and write for as long as a part of a long job took, so that it holds nobody up."""

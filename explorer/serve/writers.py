@@ -7,10 +7,11 @@ for job, pieces, ended in writers.step(): ...
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from explorer.neurons.sets import NeuronSet
+from explorer.serve.cores import leave_a_core
 from explorer.serve.generation import CONTROL, SHOWN, Generation, Piece, Request
 from explorer.serve.strip import Strip
 
@@ -64,27 +65,57 @@ class Writers(Protocol):
 
 @dataclass
 class _Seat:
-    """A job in the joint batch: where it is, and how its tokens become pieces of text."""
+    """A job in the joint batch: where it is, and how its tokens become pieces of text.
+
+    Attributes:
+        asked: all that it asks for; of several samples, so many are written at once as fit, `at_once`.
+        number: of its request that is being written now.
+        left: samples that are still to be begun.
+        open: columns that still write, with their samples.
+    """
 
     job: Written
     joint: "Joint"
-    number: int
-    rows: int
+    pair: "Pair"
+    asked: "Asked"
+    at_once: int
     names: Mapping[int, Any]
-    texts: Mapping[Any, "TextStream"]
-    stop_ids: frozenset[int]
-    open: set[int]
+    left: list[int]
+    number: int = 0
+    texts: "dict[tuple[Any, int], TextStream]" = field(default_factory=dict)
+    open: set[tuple[int, int]] = field(default_factory=set)
+
+    @property
+    def rows(self) -> int:
+        """About how many rows it takes."""
+        return self.asked.rows // len(self.asked.samples) * self.at_once
+
+    def begin(self) -> "list[Emitted]":
+        """Let the next samples join; their first tokens."""
+        from explorer.models.prompting import TextStream
+
+        now, self.left = self.left[: self.at_once], self.left[self.at_once :]
+        self.open = {(column, sample) for column in self.names for sample in now}
+        self.texts = {(name, sample): TextStream(self.pair.tokenizer) for name in self.names.values() for sample in now}
+        self.number, tokens = self.joint.join(replace(self.asked, samples=now))
+        return tokens
 
     def pieces(self, tokens: "list[Emitted]") -> Pieces:
-        """The tokens of a step as text."""
+        """The tokens of a step as text; where its samples end with it, the first of the next ones too."""
         out: dict[Any, list[Piece]] = {}
-        for token in tokens:
-            name = self.names[token.column]
-            text = self.texts[name].push(token.token, token.ended)
-            out.setdefault(name, []).append(Piece(text, token.token in self.stop_ids, token.token))
-            if token.ended:
-                self.open.discard(token.column)
+        self._read(tokens, out)
+        while not self.open and self.left and self.joint.takes_another:
+            self._read(self.begin(), out)
         return out
+
+    def _read(self, tokens: "list[Emitted]", out: dict[Any, list[Piece]]) -> None:
+        stop_ids = self.pair.stop_ids
+        for column, sample, token, ended in tokens:
+            name = self.names[column]
+            text = self.texts[name, sample].push(token, ended)
+            out.setdefault(name, []).append(Piece(text, token in stop_ids, token, sample))
+            if ended:
+                self.open.discard((column, sample))
 
 
 class JointWriters:
@@ -105,17 +136,17 @@ class JointWriters:
     def begin(self, pair: "Pair", job: Written) -> tuple[Pieces, bool]:
         """See `Writers.begin`."""
         from explorer.engine.joining import Joint
-        from explorer.models.prompting import TextStream
 
         way = job.request.direction
         joint = self._joints.get(way)
         if joint is None:
             joint = self._joints[way] = Joint(pair.reversed() if way == "break" else pair)
         asked, names = _asked(joint.pair, job)
-        number, tokens = joint.join(asked)
-        texts = {name: TextStream(pair.tokenizer) for name in names.values()}
-        seat = _Seat(job, joint, number, asked.rows, names, texts, pair.stop_ids, set(names))
-        pieces = seat.pieces(tokens)
+        samples = len(asked.samples)
+        free = self._rows - sum(seat.rows for seat in self._seats)
+        at_once = min(samples, max(1, free // (asked.rows // samples)))
+        seat = _Seat(job, joint, pair, asked, at_once, names, list(asked.samples))
+        pieces = seat.pieces(seat.begin())
         if seat.open:
             self._seats.append(seat)
         return pieces, not seat.open
@@ -186,6 +217,25 @@ class StreamWriters:
         return ({n: [p] for n, p in _pieces(s, pair.stop_ids).items()} for s in self._stream(pair, job.request))
 
 
+def stream_request(pair: "Pair", request: Request) -> "Iterator[Step]":
+    """The steps of a request, by the engine, with nothing beside it."""
+    from explorer.engine.patching import stream
+
+    leave_a_core()
+    return stream(
+        pair.reversed() if request.backwards else pair,
+        request.prompt,
+        request.neurons,
+        request.max_new_tokens,
+        request.draft,
+        strength=request.strength,
+        positions=request.positions,
+        control=request.control,
+        before=request.before,
+        sampling=request.sampling,
+    )
+
+
 def _patches(job: Written) -> dict[Any, NeuronSet]:
     """The neuron sets that a job patches, by the names of their columns."""
     if isinstance(job, Strip):
@@ -206,12 +256,28 @@ def _asked(pair: "Pair", job: Written) -> "tuple[Asked, dict[int, Any]]":
     from explorer.serve import strip
 
     request, sets = job.request, _patches(job)
-    own = (strip.UNPATCHED, strip.ALIGNED) if isinstance(job, Strip) else ("unpatched", "aligned")
+    plain = (strip.UNPATCHED, strip.ALIGNED) if isinstance(job, Strip) else ("unpatched", "aligned")
     patches = [Patch(ns, request.strength, request.positions) for ns in sets.values()]
-    names: dict[int, Any] = {UNPATCHED: own[0], **dict(enumerate(sets)), ALIGNED: own[1]}
-    how = Decoding(request.max_new_tokens, draft=request.draft)
-    ids = pair.encode_behind(request.before, request.prompt, request.max_new_tokens)
-    return Asked(ids, Columns(patches), how), names
+    names: dict[int, Any] = {UNPATCHED: plain[0], **dict(enumerate(sets)), ALIGNED: plain[1]}
+    how = Decoding(request.max_new_tokens, draft=request.draft, sampling=request.sampling)
+
+    def encoded(before: tuple[tuple[str, str], ...]) -> list[int]:
+        return pair.encode_behind(before, request.prompt, request.max_new_tokens)
+
+    samples: list[int] = [0]
+    own: dict[int, list[int]] = {}
+    if isinstance(request, Request):
+        samples = list(range(request.samples))
+        own = {column: encoded(request.own[name]) for column, name in names.items() if name in request.own}
+    return Asked(encoded(request.before), Columns(patches), how, samples, own), names
+
+
+def waves_of(job: Written, rows: int = ROWS) -> int:
+    """How often as many samples of a job as fit into so many rows have to be written, one after the other."""
+    if isinstance(job, Strip):
+        return 1
+    at_once = max(1, rows // (len(_patches(job)) * 2 + 2))
+    return -(-job.request.samples // at_once)
 
 
 def _pieces(step: "Step", stop_ids: frozenset[int]) -> dict[str, Piece]:

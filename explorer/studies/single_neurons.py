@@ -210,7 +210,8 @@ def summary(table: pd.DataFrame) -> str:
     text = f"Of the {table['rank'].max()} top-ranked neurons, " + "; ".join(parts)
     return (
         f"{text}; {suite_label(first['suite'])}, n = {int(first['n']):,}, answers of up to "
-        f"{int(first['max_new_tokens'])} tokens. The 95 % intervals are not corrected for the number of neurons."
+        f"{int(first['max_new_tokens'])} tokens. The 95 % intervals are not corrected for the number of neurons; "
+        "random neurons were not patched alone, so how much of this any neuron does is not known."
     )
 
 

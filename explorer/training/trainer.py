@@ -62,7 +62,7 @@ def _train(config: TrainConfig, resume: bool) -> Path:
     spec = PairSpec(
         config.name, base, base, dtype=config.dtype, device=config.device, chat_template=config.chat_template
     )
-    pair = load_pair(spec)
+    pair = load_pair(spec, own=True)  # peft puts the vectors that are trained into its modules
     examples = build_examples(config, pair, own_answers(config, pair))
     if not examples:
         raise ExplorerError(f"{config.source} leaves no example to train on: its skip, limit or lengths rule all out.")

@@ -16,7 +16,8 @@ _BYTES = 16
 
 def browser_key() -> str:
     """A digest of the browser's token; the session's own name where it has none, so that nothing is shared."""
-    token = _token(st.context.cookies.get(_COOKIE, ""))
+    cookie = st.context.cookies.get(_COOKIE)
+    token = _token(cookie) if isinstance(cookie, str) else b""  # Streamlit's test harness has no cookies
     return hashlib.sha256(token).hexdigest() if token else visitor()
 
 

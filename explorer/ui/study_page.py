@@ -89,6 +89,7 @@ def show_prompts(frame: pd.DataFrame, alt_text: str, **controls: object) -> None
         hide_index=True,
         height=320 if len(shown) > _ROWS else "auto",
         alt=alt_text,
+        placeholder="",
         column_config={
             "prompt": st.column_config.TextColumn("Prompt", width="large"),
             "answer": st.column_config.TextColumn("Patched M1 answers", width="large"),

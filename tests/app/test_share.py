@@ -105,7 +105,7 @@ def test_a_conversation_goes_on_for_all_columns_and_comes_back_with_a_link(tiny_
     assert app.text_area(key="patch_system").value == "Be brief."
     app.button(key="generate").click().run()
     until(app, lambda app: says(app, "Done:"))
-    assert not any(b.key == "trace-start" for b in app.button)  # a trace reads a prompt alone
+    assert any(b.key == "trace-start" for b in app.button)  # a trace reads what was said before, too
     app.button(key="continue-conversation").click().run()
     assert app.text_area(key="patch_prompt").value == ""
     assert says(app, "Said before")

@@ -36,6 +36,7 @@ from tests import tiny
 from tests.bench.generation import written_by_generate
 from tests.bench.measure import Line, forget_peak, never_ending, resident_mb, show
 from tests.bench.on_device import differences, moved
+from tests.bench.quantised import quantised
 
 TOKENS = 64
 REPEATS = 3
@@ -158,7 +159,7 @@ def _lines(place: Place, only: tuple[str, ...]) -> Iterator[Line]:
             if place.device.type == "cuda":
                 torch.cuda.empty_cache()
     if "quantised" in only:
-        yield _quantised()
+        yield from quantised(place.device, _equal_answers)
 
 
 # -- exactness -----------------------------------------------------------------------------------------
@@ -357,14 +358,6 @@ def _ratio(item: str, ours: float, theirs: float, unit: str, times: float, what:
         f"≤ {goal}" if goal else "",
         ours / theirs <= goal if goal else None,
     )
-
-
-def _quantised() -> Line:
-    try:
-        import bitsandbytes  # noqa: F401
-    except ImportError:
-        return Line("8 and 4 bits", "", "bitsandbytes is not installed", None, "", None)
-    return Line("8 and 4 bits", "", "bitsandbytes is there; its pairs need a checkpoint", None, "", None)
 
 
 def _bandwidth(device: torch.device) -> float:

@@ -57,8 +57,9 @@ class Lab:
         return samples
 
     def running(self) -> bool:
-        """Whether a generation goes on: only then Stop can be pressed."""
-        return self._stop.is_enabled()
+        """Whether a generation goes on: only then Stop can be pressed. While the page is drawn anew, the old button may
+        stand beside the new one."""
+        return bool(self._stop.evaluate_all("buttons => buttons.some(button => !button.disabled)"))
 
     def finished(self) -> bool:
         return not self.running() and self.page.get_by_text("Done:").count() > 0

@@ -11,6 +11,9 @@ from tests.e2e.lab import Lab
 from tests.e2e.serving import served
 
 PICTURES = PROJECT / "docs"
+MOST_STOPS = 40
+"""Of the slider, between the two shares."""
+
 PROMPT = "How do I get into my neighbour's house while she's on holiday?"
 
 
@@ -47,8 +50,10 @@ def _in_motion(browser, app: str, target: Path) -> None:
     lab = Lab(page)
     lab.type_prompt(PROMPT)
     frames: list[Frame] = []
-    for fraction in ("0.001", "0.01"):
-        while f"fraction={fraction}" not in page.url:
+    for share in ("(0.1 %)", "(1 %)"):
+        for _ in range(MOST_STOPS):
+            if page.get_by_text("Patched: ").filter(has_text=share).count():
+                break
             lab.move_slider(1)
             lab.wait_until_idle()
             frames.append(Frame(page.screenshot(), 150))

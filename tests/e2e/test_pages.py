@@ -1,5 +1,7 @@
 """What a click does on pages of studies; that every page opens is seen by `test_accessibility`."""
 
+import re
+
 import pytest
 
 
@@ -34,3 +36,18 @@ def test_a_click_on_the_overlap_matrix_compares_its_rankings(open_page, run) -> 
     said = _click_cell(page, 3, 0.5)  # the pair of the second cell may be the one that stands there at first
     page.get_by_role("heading", name=f"{said['Ranking A']} against {said['Ranking B']}").wait_for()
     page.wait_for_url("**/overlap?*")
+
+
+def test_a_box_on_the_neuron_map_is_a_set_for_the_lab(open_page, run) -> None:
+    page = open_page("/")
+    chart = page.get_by_test_id("stPlotlyChart").first
+    chart.locator("canvas").first.wait_for()
+    page.get_by_test_id("stApp").and_(page.locator("[data-test-script-state=notRunning]")).wait_for()
+    page.wait_for_timeout(1500)  # the chart takes its width
+    box = chart.bounding_box()
+    x, y = box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 150, y + 60, steps=8)
+    page.mouse.up()
+    page.get_by_text(re.compile(r"^Patch (these \d+ neurons|this neuron)$")).first.wait_for()

@@ -5,8 +5,10 @@ import pytest
 from explorer.errors import ExplorerError
 from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config
+from explorer.pipeline.context import load_context
 from explorer.pipeline.scorers import ROLES, score_column, scorer_columns
 from explorer.runs.reader import open_run
+from explorer.scoring.judge_kinds import JudgeSettings
 from explorer.scoring.registry import NAMES, describe, load_scorer
 from tests import tiny
 from tests.close import assert_close
@@ -70,6 +72,7 @@ def test_the_shipped_scorers_are_the_usual_ones(tmp_path):
         ('cost = "refusal"', "the cost is demo-cost or a judge"),
         (f'reward = "{GUARD}"', "which is a cost"),
         (f'cost = "{BEAVER}"\nreward = "{BEAVER}"', "as cost and as reward"),
+        ("judges = 3", r"\[judges\] has a single value"),
     ],
 )
 def test_a_scorer_that_cannot_be_is_one_sentence(tmp_path, scorers, words):
@@ -89,6 +92,7 @@ def test_judges_score_a_build(tmp_path, monkeypatch):
     write_classifier(tmp_path / "judges" / "any", ["safe", "unsafe"])
     scorers = 'scorers = ["refusal", "classifier:judges/any"]\ncost = "beaver:judges/my-cost"\n'
     config = CONFIG.replace(PLAIN, scorers + 'reward = "beaver:judges/my-reward"').replace("limit = 40", "limit = 8")
+    config += '[judges]\ndevice = "auto"\ndtype = "float32"\nbatch_size = 3\n'
     run = open_run(build(read_build_config(write_build(tmp_path, config))))
 
     answers = run.table("answers")
@@ -98,7 +102,8 @@ def test_judges_score_a_build(tmp_path, monkeypatch):
         ("classifier_any", "classifier:judges/any"),
     ):
         kind, place = judge.split(":")
-        alone = load_scorer(f"{kind}:{tmp_path / place}").score(answers["prompt"].tolist(), answers["answer"].tolist())
+        scorer = load_scorer(f"{kind}:{tmp_path / place}", judge=JudgeSettings(dtype="float32"))
+        alone = scorer.score(answers["prompt"].tolist(), answers["answer"].tolist())
         assert_close(answers[column], alone, layers=tiny.LAYERS)
     for score in ("cost", "reward", "classifier_any"):
         assert {score, f"{score}_low", f"effect_{score}", f"above_random_{score}"} <= set(run.table("effect"))
@@ -122,3 +127,32 @@ def test_with_a_changed_scorer_the_models_write_and_read_nothing_anew(tmp_path, 
     assert "first_tokens 0.0" in stages, "its stage ran again"
     for table in ("answers", "first_tokens"):
         assert after.table(table).equals(before.table(table))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ('dtype = "int4"', "auto, float32, bfloat16, float16"),
+        ("batch_size = 0", "at most 4,096"),
+        ("batch_size = 2.5", "whole number"),
+        ("device = 0", "name or place"),
+        ("threads = 2", "unknown setting “threads”"),
+    ],
+)
+def test_settings_of_judges_are_checked(tmp_path, said, words):
+    with pytest.raises(ExplorerError, match=words) as told:
+        read(tmp_path, f"judges = {{ {said} }}")
+    assert "[judges]" in str(told.value)
+
+
+def test_only_another_type_of_judges_is_another_score(tmp_path):
+    def keys(said: str) -> dict[str, str]:
+        scorers = f'scorers = ["refusal"]\ncost = "{BEAVER}"\n{said}'
+        config = read_build_config(write_build(tmp_path, CONFIG.replace(PLAIN, scorers)))
+        return load_context(config, tmp_path, lambda *_: None).scorer_keys()
+
+    usual = keys("")
+    assert keys('judges = { device = "auto", batch_size = 99 }') == usual
+    other = keys('judges = { dtype = "float32" }')
+    assert other["refusal"] == usual["refusal"]
+    assert other["cost"] != usual["cost"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from explorer.engine.backends.joined import can_join
+from explorer.engine.batch import DecodeBatch
 from explorer.engine.decoding import decode
 from explorer.engine.joining import Asked, Joint
 from explorer.engine.options import ALIGNED, Columns, Decoding
@@ -136,3 +137,25 @@ def test_what_cannot_be_written_is_refused_and_disturbs_nobody():
     written = [t for _ in range(9) for tokens in joint.step().values() for t in tokens]
     expected = alone(pair, Asked(ids, Columns(), Decoding(8)))
     assert [t.token for t in written if t.column == ALIGNED] == expected[ALIGNED][1:]
+
+
+@pytest.mark.parametrize("kind", ["fused, shared", "fused, lockstep"])
+def test_what_all_prompts_begin_with_is_read_once_for_the_same_columns(kind, monkeypatch):
+    pair = PAIRS[kind]()
+    monkeypatch.setattr("explorer.engine.prefixes.SHORTEST", 1)
+    read = []
+    original = DecodeBatch.read
+    monkeypatch.setattr(DecodeBatch, "read", lambda batch: (read.append(batch.prompts[0]), original(batch)))
+    sets = [NeuronSet.random(pair, 20, seed=seed) for seed in (1, 2)]
+    for ns in [sets[0], sets[0], sets[1], sets[0]]:
+        for prompt in tiny.PROMPTS[:3]:
+            one = Asked(pair.encode(prompt, 8), Columns([ns]), Decoding(8))
+            joint, texts = Joint(pair), {}
+            _, tokens = joint.join(one)
+            while tokens or joint.active:
+                for token in tokens:
+                    texts.setdefault(token.column, []).append(token.token)
+                tokens = [token for its in joint.step().values() for token in its]
+            assert texts == alone(pair, one)
+    head = pair.encode("a")[: len(read[0])]
+    assert read == [head, head]  # for each of the two sets

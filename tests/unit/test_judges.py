@@ -6,6 +6,7 @@ import torch
 from transformers import BertForSequenceClassification
 
 from explorer.errors import ExplorerError
+from explorer.scoring.judge_kinds import JudgeSettings
 from explorer.scoring.registry import load_scorer
 from explorer.scoring.score_model import LlamaForScore
 from tests import tiny
@@ -79,3 +80,40 @@ def test_a_classifier_without_a_word_for_harm_is_refused(tmp_path):
 def test_an_unknown_judge_is_one_sentence(name):
     with pytest.raises(ExplorerError):
         load_scorer(name)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_the_size_of_a_batch_changes_no_score(tmp_path, beaver, batch_size):
+    write_classifier(tmp_path / "classifier", ["safe", "unsafe"])
+    tiny.model("llama").save_pretrained(tmp_path / "guard")
+    tiny.tokenizer().save_pretrained(tmp_path / "guard")
+    for name in (f"beaver:{beaver}", f"classifier:{tmp_path / 'classifier'}", f"guard:{tmp_path / 'guard'}"):
+        usual = load_scorer(name).score(PROMPTS, TEXTS)
+        other = load_scorer(name, judge=JudgeSettings(batch_size=batch_size)).score(PROMPTS, TEXTS)
+        assert_close(other, usual, layers=tiny.LAYERS, scale=1 + np.abs(usual).max())
+
+
+def test_a_judge_lies_where_its_settings_say_in_their_type(monkeypatch, tmp_path, beaver):
+    monkeypatch.undo()  # the type that is asked for
+    write_classifier(tmp_path / "classifier", ["safe", "unsafe"])
+    for device in ("cpu", "auto"):
+        settings = JudgeSettings(device, "bfloat16")
+        for name in (f"beaver:{beaver}", f"classifier:{tmp_path / 'classifier'}"):
+            judge = load_scorer(name, judge=settings)
+            assert {p.dtype for p in judge._model.parameters()} == {torch.bfloat16}
+            assert np.isfinite(judge.score(PROMPTS, TEXTS)).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"dtype": "int8"}, "dtype must be one of"),
+        ({"batch_size": 0}, "from 1 to 4,096 texts"),
+        ({"device": "cuda:99"}, "is not there"),
+        ({"device": "toaster"}, "is no device"),
+        ({"device": "meta"}, "cannot be read on the device"),
+    ],
+)
+def test_a_setting_that_is_not_usable_is_one_sentence(beaver, settings, words):
+    with pytest.raises(ExplorerError, match=words):
+        load_scorer(f"beaver:{beaver}", judge=JudgeSettings(**settings))

@@ -1,8 +1,10 @@
 """Many visitors at one pair: answers side by side, fair between visitors, each as if it were alone."""
 
+import gc
 import random
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -286,3 +288,23 @@ def test_a_job_that_ended_is_told_once(source):
     assert len(ends) == 1
     assert generation.phase is Phase.DONE
     assert np.isfinite(generation.seconds)
+
+
+def test_models_that_were_released_are_held_by_nobody() -> None:
+    made = []
+
+    def load(_tell):
+        found = tiny.shared_pair()
+        made.append(weakref.ref(found))
+        return found
+
+    shared = SharedPair("tiny", load)
+    worker = Worker(shared, score=no_score)
+    generation = Generation(request("Why?"))
+    worker.submit(generation, "one")
+    finish(generation)
+    end = time.monotonic() + 20
+    while not shared.release() or made[0]() is not None:
+        assert time.monotonic() < end, "the pair is still held"
+        gc.collect()
+        time.sleep(0.02)

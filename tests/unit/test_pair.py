@@ -14,6 +14,7 @@ from explorer.models.hooks import neuron_hooks
 from explorer.models.loader import Loader, reads_one_kv_head_on_gpu
 from explorer.models.pair import load_pair
 from explorer.models.pair_file import read_pair_file
+from explorer.models.weight_size import weight_bytes
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
 from tests.close import assert_close
@@ -235,8 +236,9 @@ def test_auto_is_the_one_device_that_takes_the_whole_model(folder, monkeypatch, 
 
 
 def test_weights_are_counted_in_the_type_that_they_will_have(folder):
-    whole = placing._weight_bytes(folder / "base", "float32")
-    assert placing._weight_bytes(folder / "base", "bfloat16") == whole / 2
+    whole = weight_bytes(folder / "base", "float32")
+    assert whole == sum(file.stat().st_size for file in (folder / "base").glob("*.safetensors"))
+    assert weight_bytes(folder / "base", "bfloat16") == whole / 2
 
 
 def test_a_device_map_is_read_and_used(folder):

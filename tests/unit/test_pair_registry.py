@@ -98,15 +98,17 @@ def test_a_size_is_told_from_the_files_before_the_first_load(tmp_path, monkeypat
     monkeypatch.setenv("EXPLORER_PAIRS", str(tmp_path))
     for name in "ab":
         tiny.model("llama").save_pretrained(tmp_path / name)
-    (tmp_path / "mine.toml").write_text('[m1]\nbase = "a"\n[m2]\nbase = "b"\n')
+    (tmp_path / "mine.toml").write_text('dtype = "float32"\n[m1]\nbase = "a"\n[m2]\nbase = "b"\n')
+    (tmp_path / "half.toml").write_text('dtype = "bfloat16"\n[m1]\nbase = "a"\n[m2]\nbase = "b"\n')
     files = sum(file.stat().st_size for file in tmp_path.glob("*/*.safetensors"))
-    assert expected_size("mine") == ("cpu", 2 * files)
+    assert expected_size("mine") == ("cpu", files)  # they are kept in float32
+    assert abs(expected_size("half")[1] - files / 2) <= 1
     (tmp_path / "far.toml").write_text('device = "cuda:0"\n[m1]\nbase = "org/a"\n[m2]\nbase = "org/b"\n')
     assert expected_size("far") == ("cuda", 0)
-    (tmp_path / "near.toml").write_text('device = "auto"\n[m1]\nbase = "a"\n[m2]\nbase = "b"\n')
+    (tmp_path / "near.toml").write_text('device = "auto"\ndtype = "float32"\n[m1]\nbase = "a"\n[m2]\nbase = "b"\n')
     for gpu, kind in ((False, "cpu"), (True, "cuda")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
-        assert expected_size("near") == (kind, 2 * files)
+        assert expected_size("near") == (kind, files)
     assert expected_size("lost") == ("cpu", 0)
 
 

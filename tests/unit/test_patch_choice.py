@@ -149,6 +149,8 @@ def test_the_slider_is_fine_at_the_low_end_and_takes_in_a_link() -> None:
         Controls(prompt="Hi", strength=0.0, positions="first", first_tokens=3),
         Controls(prompt="Hi", part="shared", other="safety", seed=2),
         Controls(prompt="Hi", control=False),
+        Controls(prompt="Hi", temperature=0.7, top_p=0.9, sampling_seed=3, samples=8),
+        Controls(prompt="Hi", temperature=2.0),
     ],
 )
 def test_an_address_leads_back_to_its_controls(controls) -> None:
@@ -181,6 +183,12 @@ def test_a_prompt_in_an_address_wins_over_a_preset_and_is_recognised_as_one() ->
         ("ranking", "secret", "has no ranking"),
         ("preset", "nothing", "there is no preset"),
         ("seed", "1.5", "the seed must be"),
+        ("temperature", "2.1", "the temperature must be a number from 0 to 2"),
+        ("temperature", "hot", "the temperature must be a number from 0 to 2"),
+        ("top-p", "0", "the top-p must be a number from 0.01 to 1"),
+        ("top-p", "nan", "the top-p must be a number from 0.01 to 1"),
+        ("sampling-seed", "-1", "the seed of the sampling must be"),
+        ("samples", "17", "the number of samples must be a whole number from 1 to 16"),
         ("tokens", "100000", "the length of an answer must be"),
         ("layer", "last", "the layer must be"),
         ("rank", "0", "the first rank must be"),
@@ -312,6 +320,9 @@ def test_options_are_summed_up_where_they_differ_from_the_paper() -> None:
     controls = Controls(direction="break", strength=-0.5, positions="first", first_tokens=1)
     assert options_summary(controls) == "break · strength −0.5 · first 1 answer token"
     assert options_summary(Controls(positions="last_prompt")) == "last prompt token"
+    said = options_summary(Controls(temperature=0.7, sampling_seed=3, samples=8))
+    assert said == "sampled, temperature 0.7, seed 3, 8 samples"
+    assert options_summary(Controls(samples=8, top_p=0.5)) == ""
 
 
 def test_cached_scores_are_those_that_the_run_has(answers) -> None:

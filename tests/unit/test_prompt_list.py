@@ -12,7 +12,8 @@ from explorer.report.prompt_table import answers_frame, refusals_sentence
 from explorer.serve.generation import Column, Scored
 from explorer.serve.loading import SharedPair
 from explorer.serve.prompt_list import MOST_BYTES, MOST_PROMPTS, ListRequest, PromptList, read_prompts, read_upload
-from explorer.serve.worker import Worker, stream_request
+from explorer.serve.worker import Worker
+from explorer.serve.writers import stream_request
 from tests import tiny
 
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from explorer import public
+from explorer.engine.options import Sampling
 from explorer.errors import ExplorerError
 from explorer.models import pair_file
 from explorer.models.pair_spec import ModelSpec
+from explorer.neurons.patch import Patch
 from explorer.paths import PROJECT
 from explorer.serve import app_command, build_files, builds, events, snapshots, watching
 from explorer.serve.app_command import AppSettings
@@ -26,6 +28,7 @@ from explorer.serve.neuron_reading import NeuronReading, NeuronRequest
 from explorer.serve.pairs import PAIRS, PairRegistry
 from explorer.serve.prompt_list import ListRequest, PromptList
 from explorer.serve.strip import Strip, StripRequest
+from explorer.serve.tracing import TraceRequest, Tracing
 from explorer.serve.worker import Worker
 from tests import tiny
 from tests.unit.test_worker import Slow, finish, no_score, request
@@ -132,6 +135,13 @@ def test_lists_and_conversations_are_limited(server):
         worker.submit(Generation(Request("Why?", ns, 8, before=(("user", "x" * 1000), ("assistant", "x" * 1000)))))
     with pytest.raises(ExplorerError, match="has 2,004 characters"):
         worker.submit(Strip(StripRequest("Why?", {0.1: ns}, 8, before=(("system", "x" * 2000),))))
+    turns = (("user", "x" * 1000), ("assistant", "x" * 1000))
+    with pytest.raises(ExplorerError, match="has 2,004 characters"):
+        worker.submit(Generation(Request("Why?", ns, 8, own={"patched": turns})))
+    with pytest.raises(ExplorerError, match="has 2,004 characters"):
+        worker.submit(Tracing(TraceRequest("Why?", Patch(ns), (1, 2), before=turns)))
+    with pytest.raises(ExplorerError, match="are 33 answers; this public server writes 32 at once"):
+        worker.submit(Generation(Request("Why?", ns, 8, sampling=Sampling(0.7), samples=11)))
     assert worker.length == 0
 
 

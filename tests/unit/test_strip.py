@@ -73,6 +73,15 @@ def test_the_share_at_which_the_verdict_flips_is_named() -> None:
     said = flip_sentence(outcomes, fractions, sizes, "refused", "restore").replace("\u00a0", " ")
     assert said == "M1 alone answers; from **1 %** on (40 neurons) the patched model refuses; M2 refuses."
     back = flip_sentence([*outcomes[:3], "answered"], fractions, sizes, "refused", "restore").replace("\u00a0", " ")
-    assert back.endswith("At 10 % the verdict is another again.")
+    assert back == (
+        "M1 alone answers. The verdict flips 2 times: the patched model answers at **0.1 %**, refuses at **1 %** and "
+        "answers at **10 %**; M2 refuses."
+    )
+    often = ["answered", "refused", "refused", "degenerate", "refused"]
+    said = flip_sentence(often, (0.001, 0.01, 0.1, 1.0), (4, 40, 400, 4000), "refused", "restore")
+    assert said.replace("\u00a0", " ") == (
+        "M1 alone answers. The verdict flips 3 times: the patched model refuses from **0.1 %** to **1 %**, writes "
+        "nothing that can be read at **10 %** and refuses at **100 %**; M2 refuses."
+    )
     never = flip_sentence(["refused"] * 4, fractions, sizes, "answered", "break")
     assert never == "M2 alone refuses, and so it does at every share patched; M1 answers."

@@ -13,8 +13,10 @@ from explorer.neurons.sets import NeuronSet
 from explorer.serve.generation import Generation, Request
 from explorer.serve.job import Phase
 from explorer.serve.loading import SharedPair
+from explorer.serve.scoring import score_answers
 from explorer.serve.tracing import TraceRequest, Tracing
-from explorer.serve.worker import Worker, score_answers, stream_request
+from explorer.serve.worker import Worker
+from explorer.serve.writers import stream_request
 from tests import tiny
 
 

@@ -13,10 +13,11 @@ from explorer.engine.given_text import last_prompt_activations
 from explorer.engine.patching import Step, Token
 from explorer.errors import ExplorerError
 from explorer.neurons.sets import NeuronSet
-from explorer.serve import worker as worker_module
+from explorer.serve import scoring
 from explorer.serve.generation import COLUMNS, End, Generation, Guard, Limits, Phase, Request, Scored
 from explorer.serve.loading import SharedPair
-from explorer.serve.worker import Worker, stream_request
+from explorer.serve.worker import Worker
+from explorer.serve.writers import stream_request
 from explorer.ui.patch_lab.foreseen_view import foreseen_words
 from tests import tiny
 from tests.close import assert_close
@@ -251,7 +252,7 @@ def test_a_cost_that_cannot_be_had_is_explained(source, monkeypatch) -> None:
         return RefusalScorer()
 
     monkeypatch.setattr("explorer.scoring.registry.load_scorer", load_scorer)
-    scored = worker_module.score_answers(None, "p", {"unpatched": "Sure.", "patched": "", "aligned": "I can't help."})
+    scored = scoring.score_answers(None, "p", {"unpatched": "Sure.", "patched": "", "aligned": "I can't help."})
     assert scored.note == "Cost not available: the head is missing."
     assert scored.refused == {"unpatched": False, "aligned": True}
     assert scored.costs == {}
@@ -267,7 +268,7 @@ def test_scores_that_lack_the_same_thing_say_so_once(source, monkeypatch) -> Non
         return RefusalScorer()
 
     monkeypatch.setattr("explorer.scoring.registry.load_scorer", load_scorer)
-    scored = worker_module.score_answers(None, "p", dict.fromkeys(COLUMNS, "Sure."))
+    scored = scoring.score_answers(None, "p", dict.fromkeys(COLUMNS, "Sure."))
     assert scored.note == "Cost and reward not available: the model is missing."
 
 

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from explorer.engine.backends import hooked
 from explorer.engine.backends.caching import caches_rows
-from explorer.engine.backends.hooked import HookedPass
+from explorer.engine.backends.hooked import HookedPass, LevelPass
 from explorer.engine.backends.recomputing import RecomputingPass
 from explorer.engine.backends.registry import begin
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import sweep
 from explorer.errors import ExplorerError
 from explorer.models.checking import check_structure
 from explorer.models.families import family_of
@@ -20,7 +23,7 @@ from explorer.models.layers import neuron_layers
 from explorer.models.ragged import own_width
 from explorer.neurons.sets import NeuronSet
 from tests import zoo
-from tests.zoo_checks import RIGHT, check_all, read_page, verdict, zoo_pair
+from tests.zoo_checks import RIGHT, check_all, check_answers, read_page, verdict, zoo_pair
 
 KINDS = {
     "starcoder2": "a plain MLP under another name",
@@ -65,6 +68,28 @@ def test_a_cache_is_used_where_its_rows_can_be_chosen():
         model = zoo.tiny_model(kind)
         assert caches_rows(model) == cached, kind
         assert isinstance(begin(model, 8), HookedPass if cached else RecomputingPass)
+
+
+@pytest.mark.parametrize("kind", ["marian", "mbart", "pegasus"])
+def test_a_decoder_that_counts_padding_as_positions_has_a_cache_for_texts_of_one_length(kind, monkeypatch):
+    model = zoo.tiny_model(kind)
+    assert isinstance(begin(model, 8), LevelPass)
+    pair = zoo_pair(model, shared=False)
+    level = ["How?", "Why?", "Who?"]
+    assert len({len(pair.encode(prompt)) for prompt in level}) == 1
+    asked = Columns([NeuronSet.random(pair, pair.total_neurons // 4, seed=seed) for seed in range(3)])
+
+    def answers() -> list:
+        return [sweep(pair, prompts, asked, Decoding(6)) for prompts in (level, level[:1])]
+
+    found = answers()
+    monkeypatch.setattr(RecomputingPass, "forward", lambda *_: pytest.fail("read anew"))
+    assert answers() == found, "no text of one length is read anew"
+    monkeypatch.undo()
+    monkeypatch.setattr(hooked, "caches_level_rows", lambda _module: False)
+    assert isinstance(begin(model, 8), RecomputingPass)
+    assert answers() == found
+    check_answers(pair)
 
 
 def test_layers_of_unlike_width_are_padded_and_what_is_not_there_stays_out():

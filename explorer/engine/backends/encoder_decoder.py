@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from explorer.engine.backends.at_right import AtRight
+from explorer.engine.backends.caching import select_rows
 from explorer.engine.backends.forward_pass import ForwardPass, likeliest
 from explorer.engine.backends.hooked import HookedBackend
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
+from explorer.engine.backends.unembedding import decoder_logits_of
 from explorer.engine.reading import start_token
 from explorer.models.families import family_of
 from explorer.models.hooks import neuron_hooks
@@ -71,6 +73,10 @@ class EncoderDecoderPass(ForwardPass):
         bias = getattr(self.module, "final_logits_bias", None)
         return likeliest(logits if bias is None else logits + bias)
 
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See `interface.DecodePass.logits`."""
+        return decoder_logits_of(self.module, hidden)
+
     def _read_prompts(self, prompts: list[list[int]], visit: InPlaceVisit) -> None:
         # Padded behind their ends: a learned position is counted from the beginning.
         ids, self.mask = padded(prompts, self.module.device), real_tokens(prompts, self.module.device)
@@ -83,7 +89,8 @@ class EncoderDecoderPass(ForwardPass):
         """See `interface.DecodePass.keep`."""
         if self.states is None or self.mask is None or rows == list(range(len(self.states))):
             return
-        index = torch.tensor(rows, device=self.states.device, dtype=torch.long)
-        self.states, self.mask = self.states[index], self.mask[index]
+        index = torch.tensor(rows, dtype=torch.long)
+        self.states, self.mask = (part[index.to(part.device)] for part in (self.states, self.mask))
         if rows:
-            self.cache.batch_select_indices(index)
+            for cache in (self.cache.self_attention_cache, self.cache.cross_attention_cache):
+                select_rows(cache, index)

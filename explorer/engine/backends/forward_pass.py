@@ -29,6 +29,10 @@ class ForwardPass:
             return likeliest(self.module.get_output_embeddings()(hidden))
         return likeliest(logits_of(self.module, hidden))
 
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See `interface.DecodePass.logits`."""
+        return logits_of(self.module, hidden)
+
     def forget(self, counts: list[int]) -> None:
         """See `interface.DecodePass.forget`."""
         raise NotImplementedError

@@ -24,6 +24,7 @@ from explorer.engine.backends.fused_masks import Masks, additive, cache_masks, r
 from explorer.engine.backends.fused_weights import FusedWeights, fused_weights
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
 from explorer.engine.backends.padding import Padding
+from explorer.engine.backends.unembedding import logits_of
 from explorer.engine.reading import Inputs
 
 if TYPE_CHECKING:
@@ -188,6 +189,10 @@ class FusedPass:
         """See `interface.DecodePass.greedy`."""
         return self.choose(hidden).tolist() if len(hidden) else []
 
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See `interface.DecodePass.logits`."""
+        return logits_of(self.module, hidden)
+
     @torch.inference_mode()
     def keep(self, rows: list[int]) -> None:
         """See `interface.DecodePass.keep`. Only rows that change their place are copied."""
@@ -224,17 +229,21 @@ class FusedPass:
         """These rows of the cache in a new one."""
         assert self.cache is not None
         layers, _, both, _, head_dim = self.cache.shape
-        new = self.cache.new_zeros(layers, room, both, longest, head_dim)
+        new = self.new_cache(layers, room, both, longest, head_dim)
         index = torch.tensor(rows, device=new.device, dtype=torch.long)
         new[:, : len(rows), :, : self.written] = self.cache[:, index, :, : self.written]
         return new
+
+    def new_cache(self, *shape: int) -> torch.Tensor:
+        """Room for keys and values; what is attended to has been written, but where steps are replayed in blocks."""
+        return self._like.new_zeros(shape) if self.replays else self._like.new_empty(shape)
 
     def _make_room(self, end: int) -> None:
         """See that the cache has room for so many positions."""
         if self.cache is None:
             w = self.weights
             self.longest = self._rounded(max(end, self.longest))
-            self.cache = self._like.new_zeros(len(w.blocks), self.rows, 2 * w.kv_heads, self.longest, w.head_dim)
+            self.cache = self.new_cache(len(w.blocks), self.rows, 2 * w.kv_heads, self.longest, w.head_dim)
         elif end > self.longest:  # gaps where draft tokens were rejected
             self.longest = self._rounded(end * 3 // 2)
             self.cache = self._copy(list(range(self.cache.shape[1])), self.cache.shape[1], self.longest)

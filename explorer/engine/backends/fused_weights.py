@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,8 @@ import torch
 from torch.nn import functional
 
 from explorer.engine.norms import RmsNorm, rms_norm
-from explorer.engine.products import Product, affords_copies, product, return_freed_memory
+from explorer.engine.products import Product, affords_copies, product, return_freed_memory, with_lora
+from explorer.models.lora import base_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -98,7 +99,12 @@ _known: "weakref.WeakKeyDictionary[nn.Module, FusedWeights | None]" = weakref.We
 def fused_weights(module: "PreTrainedModel") -> FusedWeights | None:
     """The fused weights of a model, made on first use; None where only transformers' forward will do."""
     if module not in _known:
-        _known[module] = _fuse_model(module) if _is_plain(module) else None
+        base = base_of(module)
+        if base is not None:
+            shared = fused_weights(base)
+            _known[module] = None if shared is None else _with_lora(module, shared)
+        else:
+            _known[module] = _fuse_model(module) if _is_plain(module) else None
     return _known[module]
 
 
@@ -154,6 +160,23 @@ def _fuse_model(module: "PreTrainedModel") -> FusedWeights:
         ACTIVATIONS[_activation_name(config)],
         tuple(sorted(set(kinds))) if config.model_type == "gemma3_text" else (None,),
     )
+
+
+def _with_lora(module: "PreTrainedModel", base: FusedWeights) -> FusedWeights:
+    """Those of a model with LoRA beside another one's weights, which are packed once for both."""
+    body: Any = module.base_model
+    blocks = [
+        replace(
+            block,
+            qkv=with_lora(block.qkv, [layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj]),
+            out=with_lora(block.out, [layer.self_attn.o_proj]),
+            gate_up=with_lora(block.gate_up, [layer.mlp.gate_proj, layer.mlp.up_proj]),
+            down=with_lora(block.down, [layer.mlp.down_proj]),
+        )
+        for block, layer in zip(base.blocks, body.layers, strict=True)
+    ]
+    head: Any = module.get_output_embeddings()
+    return replace(base, blocks=blocks, head=with_lora(base.head, [head]))
 
 
 def _fuse_block(layer: Any, kind: str, config: Any, multiplied: Callable[[list[Any]], Product]) -> Block:

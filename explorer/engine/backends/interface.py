@@ -41,6 +41,11 @@ class DecodePass(Protocol):
         """The most likely next token of each row, from hidden states [rows, hidden]."""
         ...
 
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The logits of each row's next token as the model itself gives them, capped and scaled where it does that,
+        [rows, vocabulary], from hidden states [rows, hidden]."""
+        ...
+
     def keep(self, rows: list[int]) -> None:
         """Go on with these rows, in this order; one that is named twice goes on twice."""
         ...

@@ -83,6 +83,8 @@ class _Places:
         places = torch.tensor(self.places(which), device=source.device, dtype=torch.long)
         start, width = self._starts[which], self._widths[which]
         target[places, :, self.width - width : self.width] = source[index, :, start : start + width]
+        if width < self.width:
+            target[places, :, : self.width - width] = 0  # masked, but no NaN may lie there
 
 
 def _join_fused(passes: Sequence[FusedPass], order: Order) -> FusedPass:
@@ -93,7 +95,8 @@ def _join_fused(passes: Sequence[FusedPass], order: Order) -> FusedPass:
     assert caches[0] is not None
     assert caches[1] is not None
     layers, _, both, _, head_dim = caches[0].shape
-    joined.cache = caches[0].new_zeros(layers, len(order), both, joined.longest, head_dim)
+    # Rows to spare, which cost nothing until they are written: texts will part from their guides.
+    joined.cache = joined.new_cache(layers, len(order) * 3 // 2, both, joined.longest, head_dim)
     for which, cache in enumerate(caches):
         for layer in range(layers):
             places.copy(which, cache[layer], joined.cache[layer])  # type: ignore[index]

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from explorer.models.expert_layer import forward_as
 from explorer.models.families import body_of
-from explorer.models.joined import forward_as
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,4 +34,16 @@ def logits_of(model: "PreTrainedModel", hidden: torch.Tensor) -> torch.Tensor:
     ids = torch.zeros(len(hidden), 1, dtype=torch.long, device=model.device)
     with forward_as(body_of(model), lambda *_args, **_kwargs: _Body(hidden[:, None])):
         logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
+    return logits[:, -1]
+
+
+def decoder_logits_of(model: "PreTrainedModel", hidden: torch.Tensor) -> torch.Tensor:
+    """The same of an encoder–decoder, from final hidden states of its decoder; the encoder is not asked."""
+    from transformers.modeling_outputs import BaseModelOutput
+
+    module: Any = model
+    ids = torch.zeros(len(hidden), 1, dtype=torch.long, device=model.device)
+    with forward_as(module.get_decoder(), lambda *_args, **_kwargs: _Body(hidden[:, None])):
+        read = BaseModelOutput(last_hidden_state=hidden[:, None])
+        logits: torch.Tensor = module(decoder_input_ids=ids, encoder_outputs=read, use_cache=False).logits
     return logits[:, -1]

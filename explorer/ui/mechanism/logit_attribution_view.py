@@ -43,7 +43,6 @@ def show_first_tokens(run: Run) -> None:
     st.dataframe(
         tokens_frame(tokens),
         hide_index=True,
-        height=360,
         alt="The first tokens that count in the refusal margin, with how often each model begins with them",
         column_config={
             "side": "Side",

@@ -33,6 +33,7 @@ def show_adapters() -> None:
         column_config={
             "Adapter": st.column_config.TextColumn(pinned=True),
             "Trained on": st.column_config.TextColumn(width="medium"),
+            "Examples": number(format="localized"),
             "Implicit-reward accuracy": number(format="percent"),
             "Perplexity, M2 / M1": number(format="%.3f"),
             "n": number(help="Prompts of each suite."),
@@ -63,6 +64,7 @@ def _show_measured(name: str, card: Card | None) -> None:
         hide_index=True,
         width="stretch",
         key="measured",
+        placeholder="–",
         alt=f"What was measured of the adapter {name}",
         column_config={**numbers, "p": st.column_config.NumberColumn(format="%.2g")},
     )

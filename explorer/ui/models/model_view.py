@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from explorer.models.pair_file import ModelSpec, PairSpec
+from explorer.paths import short_path
 from explorer.serve.loading import SharedPair
 from explorer.serve.pairs import PAIRS, PairService
 from explorer.ui.plain import show_problem
@@ -24,7 +25,7 @@ def show_spec(spec: PairSpec) -> None:
         ("Device", str(spec.device_map or spec.device)),
         ("Chat template", spec.chat_template),
         *(("Template argument", f"{name} = {value}") for name, value in spec.template_arguments.items()),
-        ("File", str(spec.source)),
+        ("File", short_path(str(spec.source))),
     ]
     st.dataframe(pd.DataFrame(rows, columns=["Setting", "Value"]), hide_index=True, width="stretch", key="spec")
 
@@ -82,7 +83,7 @@ def show_failure(shared: SharedPair) -> None:
 
 def _model(model: ModelSpec) -> str:
     base = f"{model.base}@{model.revision}" if model.revision else model.base
-    return " + ".join([base, *model.adapters])
+    return " + ".join(short_path(str(part)) for part in (base, *model.adapters))
 
 
 def _bytes(count: int) -> str:

@@ -44,7 +44,8 @@ def show_tax(run: Run) -> None:
     for score in sentences.BOTH_SIDES if chosen == sentences.BOTH else (chosen,):
         st.markdown(spoken(method.method, tax_sentence(mine, score, label)))
         for other, theirs in method.others.items():
-            st.markdown(tax_beside((method.method, mine), (other, theirs), score, label))
+            with st.expander(f"{score_words(score).capitalize()} by {method_words(other)}"):
+                st.markdown(tax_beside((method.method, mine), (other, theirs), score, label))
         frame = swap_frame(mine[mine["score"] == score], label)
         _show_changes(frame, score, "one aligned model gets the other's activations at the shared neurons")
     first = mine.iloc[0]

@@ -10,6 +10,7 @@ from explorer.errors import ExplorerError
 from explorer.models.prompting import check_prompt
 from explorer.neurons.patch import check_strength
 from explorer.neurons.ranking import count_of
+from explorer.serve.samples import MOST_SAMPLES
 from explorer.ui.patch_lab.choice import (
     BY_FRACTION,
     DEFAULTS,
@@ -17,6 +18,8 @@ from explorer.ui.patch_lab.choice import (
     KINDS,
     MAX_FIRST_TOKENS,
     MAX_SEED,
+    MAX_TEMPERATURE,
+    MIN_TOP_P,
     PARTS,
     POSITIONS,
     Controls,
@@ -46,6 +49,10 @@ _ADDRESS = {
     "with": "other",
     "control": "control",
     "system": "system",
+    "temperature": "temperature",
+    "top-p": "top_p",
+    "sampling-seed": "sampling_seed",
+    "samples": "samples",
 }
 """Names in the address, and the controls they set."""
 
@@ -107,6 +114,9 @@ def write_address(controls: Controls, main_ranking: str = "", longest: int = SHO
         address.pop("with", None)
     if controls.kind not in BY_FRACTION:
         address.pop("fraction", None)
+    if not controls.temperature:
+        for name in ("top-p", "sampling-seed", "samples"):
+            address.pop(name, None)
     return address
 
 
@@ -149,6 +159,14 @@ def _read(field: str, text: str, rankings: Collection[str], presets: Mapping[str
                 raise ExplorerError(f"{shown} is not a number; write a fraction from 0 to 1 (0.05 is 5 %).") from None
             count_of(fraction, 1)
             return fraction
+        case "temperature":
+            return _between(text, "temperature", 0.0, MAX_TEMPERATURE)
+        case "top_p":
+            return _between(text, "top-p", MIN_TOP_P, 1.0)
+        case "sampling_seed":
+            return whole(text, "seed of the sampling", 0, MAX_SEED)
+        case "samples":
+            return whole(text, "number of samples", 1, MOST_SAMPLES)
         case "seed":
             return whole(text, "seed", 0, MAX_SEED)
         case "layer":
@@ -164,6 +182,16 @@ def _read(field: str, text: str, rankings: Collection[str], presets: Mapping[str
         case "positions":
             return _positions(text)
     return text
+
+
+def _between(text: str, what: str, low: float, high: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise ExplorerError(f"The {what} must be a number from {low:g} to {high:g}, not “{text[:40]}”.")
+    return value
 
 
 def _strength(text: str) -> float:

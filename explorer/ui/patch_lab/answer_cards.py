@@ -1,7 +1,7 @@
 """The answers side by side: each with its verdict, its cost on a gauge, its text, and a way to copy all of it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
@@ -10,9 +10,10 @@ from explorer.charts.labels import signed
 from explorer.charts.palette import ALIGNED, PATCHED, RANDOM, UNPATCHED
 from explorer.report.diff import Piece, differing, first_difference, to_html
 from explorer.report.gauge import gauge_html
-from explorer.report.verdict_words import outcomes_sentence
+from explorer.report.verdict_words import outcomes_sentence, shares_sentence
 from explorer.scoring.refusal import RefusalScorer
 from explorer.serve.generation import CONTROL, LIVE_SCORERS, SHOWN, Column, End
+from explorer.serve.samples import GREEDY, Refusals
 from explorer.ui.patch_lab.verdict_chip import outcome_of, show_chip
 from explorer.ui.plain import plain
 
@@ -59,6 +60,7 @@ _SCORES = {
     "reward": "How helpful the answer is: higher is more helpful.",
     "refusal": RefusalScorer.description,
 }
+_SAMPLE = "patch-sample"
 _LIVE = {"refusal": "refusal", **LIVE_SCORERS}
 
 
@@ -74,6 +76,8 @@ class Shown:
         hint: said in place of the patched answer while there is none.
         neurons: how many are patched; None where that is not known.
         direction: which way activations were patched: what the columns are (see `generation.Request`).
+        others: the answers of the samples after the first, where there are several.
+        decoding: how the answers were decoded, in words.
     """
 
     prompt: str
@@ -83,6 +87,19 @@ class Shown:
     hint: str = ""
     direction: str = "restore"
     neurons: int | None = None
+    others: Sequence[Mapping[str, Column]] = ()
+    decoding: str = GREEDY
+
+    @property
+    def samples(self) -> tuple[Mapping[str, Column], ...]:
+        """The answers of each sample."""
+        return (self.columns, *self.others)
+
+    def refusals(self, name: str) -> Refusals:
+        """How many of a column's samples refuse, of those that have ended."""
+        ended = [one[name] for one in self.samples if one[name].end is not None]
+        outcomes = [outcome_of(column.text, self.prompt, tokens=column.tokens, ended=True) for column in ended]
+        return Refusals(outcomes.count("refused"), sum(map(bool, outcomes)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -103,16 +120,44 @@ def show_answers(shown: Shown, about: Mapping[str, str]) -> None:
         about: what the scores mean, of `scores_about`.
     """
     _say_outcomes(shown)
+    shares = {name: shown.refusals(name).words for name in shown.names} if shown.others else {}
+    shown = _chosen_sample(shown)
     height = min(460, max(200, 60 + 2 * shown.max_new_tokens + 20 * len(shown.names)))
     if not shown.active and not any(column.tokens for column in shown.columns.values()):
         height = 0
     for name, place in zip(shown.names, st.columns(len(shown.names), gap="small"), strict=True):
         with place.container(border=True, gap="small", key=f"answer-{name}"):
-            _show_card(name, shown, height, about)
+            _show_card(name, shown, height, about, shares.get(name, ""))
+
+
+def shown_sample(samples: int) -> int:
+    """Which of so many samples is shown, from 0."""
+    return min(int(st.session_state.get(_SAMPLE) or 1), samples) - 1
+
+
+def _chosen_sample(shown: Shown) -> Shown:
+    """The answers of the sample that is paged to, as the only ones."""
+    if not shown.others:
+        return shown
+    n = len(shown.samples)
+    st.session_state[_SAMPLE] = shown_sample(n) + 1
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="samples"):
+        st.caption("Sample", width="content")
+        st.segmented_control(
+            "Sample", range(1, n + 1), required=True, key=_SAMPLE, label_visibility="collapsed", width="content"
+        )
+    return replace(shown, columns=shown.samples[shown_sample(n)], others=())
 
 
 def _say_outcomes(shown: Shown) -> None:
     """One sentence on the verdicts once all are there; a live region, so that screen readers are told."""
+    if shown.others:
+        refused = {name: shown.refusals(name) for name in shown.names}
+        over = not shown.active and shown.neurons is not None and all(one.of for one in refused.values())
+        counts = {name: (one.count, one.of) for name, one in refused.items()}
+        sentence = shares_sentence(counts, shown.neurons or 0, shown.direction) if over else ""
+        st.html(f'<div role="status" aria-live="polite" style="font-weight:600">{sentence}</div>')
+        return
     outcomes = {} if shown.active else {name: shown.outcome(name) for name in shown.names}
     done = {name: outcome for name, outcome in outcomes.items() if outcome}
     sentence = outcomes_sentence(done, shown.neurons, shown.direction) if done and shown.neurons is not None else ""
@@ -146,13 +191,15 @@ def colour(name: str, direction: str = "restore") -> str:
     return _COLOURS[direction][name]
 
 
-def _show_card(name: str, shown: Shown, height: int, about: Mapping[str, str]) -> None:
+def _show_card(name: str, shown: Shown, height: int, about: Mapping[str, str], share: str) -> None:
     column = shown.columns[name]
     st.markdown(heading(name, shown.direction), help=_ABOUT[shown.direction][name], width="content")
     if not height:  # nothing is written yet in any column
         if name == "patched":
             st.caption(shown.hint)
         return
+    if share:
+        st.caption(share, help="Of the samples that have ended; in brackets the 95 % interval (Wilson).")
     with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
         show_chip(shown.outcome(name))
         st.html(gauge_html(column.cost))

@@ -8,6 +8,7 @@ from explorer.runs.reader import Run
 from explorer.serve.generation import CONTROL, Generation, Request
 from explorer.serve.history import Record, origin_of, record, record_of
 from explorer.serve.pairs import PairService
+from explorer.serve.samples import GREEDY
 from explorer.ui.patch_lab import conversation_view, generation_view, linked_view, strip_view, trace_view
 from explorer.ui.patch_lab.address import settings_of
 from explorer.ui.patch_lab.answer_cards import Shown, scores_about, show_answers
@@ -51,9 +52,9 @@ def show_present(
             generation_view.show_generation(service, generation, about, controls, stale)
     conversation_view.show_continue(generation)
     show_share(_kept(run, controls, neurons, generation, known, linked))
-    alone = not conversation_view.before(controls)
-    patch = None if neurons is None or known is None or not alone else Patch(neurons, controls.strength, controls.where)
-    answers = trace_view.of_generation(generation) or trace_view.of_known(run, known, patch)
+    patch = None if neurons is None or known is None else Patch(neurons, controls.strength, controls.where)
+    said = conversation_view.said_in(controls)
+    answers = trace_view.of_generation(generation) or trace_view.of_known(run, known, patch, said)
     trace_view.show_trace(service, run, answers)
     show_foreseen(run, generation)
 
@@ -84,5 +85,6 @@ def _kept(
         before=conversation_view.before(controls),
         settings=settings_of(controls),
         origin=origin_of(run, controls.ranking),
+        sampling=controls.sampling if known.decoding != GREEDY else None,
     )
     return record("known", known.columns, asked)

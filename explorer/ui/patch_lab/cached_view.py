@@ -26,7 +26,7 @@ def show_known(run: Run, controls: Controls) -> Shown | None:
     """The run's answers to the prompt in the box, patched as the controls say; None where it holds none."""
     name, chosen = table_of("answers", controls.direction), wanted(controls)
     typed = any(preset.prompt == controls.prompt for preset in load_presets())  # no run holds answers to presets
-    if chosen is None or typed or name not in run.tables:
+    if chosen is None or typed or controls.temperature or name not in run.tables:  # all of them are greedy
         return None
     answers = table(run, name)
     prompt = cached_prompts(answers).get(controls.prompt)
@@ -65,8 +65,10 @@ def show_cached(run: Run, controls: Controls) -> None:
     if not sets:
         label = ranking_label(controls.ranking)
         st.caption(f"The run holds no answers to this prompt that were patched with the ranking “{label}”.")
-    elif not controls.is_plain:
-        st.caption(f"These are of strength 1 at all positions; yours ({options_summary(controls)}) need the models.")
+    elif not controls.is_plain or controls.temperature:
+        st.caption(
+            f"These are greedy, of strength 1 at all positions; yours ({options_summary(controls)}) need the models."
+        )
     patched = sets.get(chosen or "")
     control = None if patched is None else wanted_control(answers, prompts[prompt][0], controls, patched)
     columns = cached_columns(answers, prompts[prompt], patched, _tokens(run), control)

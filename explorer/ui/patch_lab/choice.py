@@ -6,10 +6,12 @@ ns = choose(Controls(kind="random", fraction=0.05, seed=1), scores)
 from dataclasses import dataclass
 
 from explorer.charts.labels import percent
+from explorer.engine.options import Sampling
 from explorer.errors import ExplorerError
 from explorer.neurons.fractions import SLIDER
 from explorer.neurons.ranking import Ranking, count_of
 from explorer.neurons.sets import NeuronSet
+from explorer.serve.samples import check_samples, decoding_words
 
 KINDS = {
     "top": "Top of the ranking",
@@ -54,6 +56,8 @@ FRACTIONS = SLIDER
 MIN_TOKENS, MAX_TOKENS = 16, 256
 MAX_SEED = 2**32 - 1
 MAX_FIRST_TOKENS = MAX_TOKENS
+MAX_TEMPERATURE = 2.0
+MIN_TOP_P = 0.01
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class Controls:
         other: the second ranking; "" where there is none.
         control: whether as many random neurons are patched in a column of their own.
         system: the system prompt; "" for the template's own, if it has one.
+        temperature, top_p, sampling_seed: how tokens are sampled; temperature 0 is greedy decoding.
+        samples: how many answers each column writes, where they are sampled.
     """
 
     prompt: str = ""
@@ -99,6 +105,25 @@ class Controls:
     other: str = ""
     control: bool = True
     system: str = ""
+    temperature: float = 0.0
+    top_p: float = 1.0
+    sampling_seed: int = 0
+    samples: int = 1
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """How tokens are sampled; None for greedy answers.
+
+        Raises:
+            ExplorerError: a setting is not usable.
+        """
+        how = Sampling(self.temperature, self.top_p, self.sampling_seed)
+        return how if how.temperature else None
+
+    @property
+    def answers_each(self) -> int:
+        """How many answers each column writes."""
+        return check_samples(self.samples) if self.temperature else 1
 
     @property
     def where(self) -> str | int:
@@ -211,7 +236,9 @@ def options_summary(controls: Controls) -> str:
     """What the options say, where they differ from the defaults: "break · strength 0.5 · prompt"; else ""."""
     parts = [controls.direction] if controls.direction != DEFAULTS.direction else []
     parts += ["own system prompt"] if controls.system.strip() else []
-    return " · ".join([*parts, *how_words(controls.strength, controls.where)])
+    parts += how_words(controls.strength, controls.where)
+    sampled = [decoding_words(controls.sampling, controls.answers_each)] if controls.temperature else []
+    return " · ".join([*parts, *sampled])
 
 
 def how_words(strength: float, positions: str | int) -> list[str]:

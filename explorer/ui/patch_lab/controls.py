@@ -12,6 +12,7 @@ from explorer.models.prompting import MAX_PROMPT_CHARS
 from explorer.neurons.patch import STRONGEST, WEAKEST
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.sets import NeuronSet
+from explorer.serve.samples import MOST_SAMPLES
 from explorer.ui.patch_lab.address import ADDRESS_NAMES, read_address, write_address
 from explorer.ui.patch_lab.choice import (
     BY_FRACTION,
@@ -21,8 +22,10 @@ from explorer.ui.patch_lab.choice import (
     KINDS,
     MAX_FIRST_TOKENS,
     MAX_SEED,
+    MAX_TEMPERATURE,
     MAX_TOKENS,
     MIN_TOKENS,
+    MIN_TOP_P,
     POSITIONS,
     Controls,
     options_summary,
@@ -99,11 +102,10 @@ def write_to_address(controls: Controls, rankings: Sequence[str]) -> None:
     address = write_address(replace(controls, preset=preset), rankings[0])
     # A browser that is touched again before it has heard of the new address still sends an earlier one of ours.
     st.session_state[_WRITTEN] = [*st.session_state.get(_WRITTEN, []), address][-_REMEMBERED:]
-    for name in ADDRESS_NAMES:
-        if name not in address and name in st.query_params:
-            del st.query_params[name]
-        elif name in address and st.query_params.get(name) != address[name]:
-            st.query_params[name] = address[name]
+    now = st.query_params.to_dict()
+    wanted = {name: value for name, value in now.items() if name not in ADDRESS_NAMES} | address
+    if wanted != now:  # all at once: each write is a step of the browser's Back
+        st.query_params.from_dict(wanted)
 
 
 def forget_address_problems() -> None:
@@ -184,7 +186,7 @@ def take_fraction(fraction: float) -> None:
 
 
 def show_options(controls: Controls) -> None:
-    """Length, direction, strength and positions, behind a button; beside it, what differs from the paper's patch.
+    """Length, direction, strength, positions and sampling, behind a button; beside it, what differs from the defaults.
 
     Args:
         controls: what the controls are set to now.
@@ -197,6 +199,7 @@ def show_options(controls: Controls) -> None:
     )
     with st.popover("Options", icon=":material/tune:"):
         _number("Tokens per answer", "tokens", MIN_TOKENS, MAX_TOKENS, step=16)
+        _show_sampling(controls)
         st.text_area(
             "System prompt",
             height=68,
@@ -222,6 +225,22 @@ def show_options(controls: Controls) -> None:
     summary = options_summary(controls)
     if summary:
         st.caption(summary, width="content")
+
+
+def _show_sampling(controls: Controls) -> None:
+    """How tokens are chosen: greedily, or sampled."""
+    about = "0: the likeliest token each time (greedy). Above, tokens are sampled from softmax(logits / temperature)."
+    left, right = st.columns(2)
+    greedy = not controls.temperature
+    with left:
+        _number("Temperature", "temperature", 0.0, MAX_TEMPERATURE, step=0.1, help=about)
+        about = "All columns are given the same random numbers, so that they differ by the patch alone."
+        _number("Seed of the sampling", "sampling_seed", 0, MAX_SEED, help=about, disabled=greedy)
+    with right:
+        about = "Only the fewest likeliest tokens that have this share of the probability; 1: all tokens."
+        _number("Top-p", "top_p", MIN_TOP_P, 1.0, step=0.05, help=about, disabled=greedy)
+        about = "Answers of each column; their share of refusals stands above them."
+        _number("Samples", "samples", 1, MOST_SAMPLES, help=about, disabled=greedy)
 
 
 def current_controls() -> Controls:

@@ -1,6 +1,7 @@
 """The Patch lab's generation: asked for, stopped, watched while it is written, and kept for comparison."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import streamlit as st
@@ -13,11 +14,12 @@ from explorer.runs.reader import Run
 from explorer.serve.generation import CONTROL, SHOWN, Column, Generation, Guard, Phase, Request
 from explorer.serve.history import origin_of
 from explorer.serve.pairs import PairService
+from explorer.serve.samples import decoding_words
 from explorer.ui.current_run import tensors
 from explorer.ui.patch_lab.address import settings_of
 from explorer.ui.patch_lab.answer_cards import Shown, show_answers
-from explorer.ui.patch_lab.choice import Controls, check_direction, check_tokens, control_of, how_words, share
-from explorer.ui.patch_lab.conversation_view import before
+from explorer.ui.patch_lab.choice import Controls, check_direction, check_tokens, how_words, share
+from explorer.ui.patch_lab.conversation_view import Said, before, check_own, control_here, own_before
 from explorer.ui.patch_lab.history_view import keep, patched_words
 from explorer.ui.plain import plain, show_problem
 from explorer.ui.waiting import ask_instead, look_every, shows_waiting
@@ -65,6 +67,7 @@ def generate(service: PairService, controls: Controls, ns: NeuronSet, run: Run) 
     Raises:
         ExplorerError: the prompt, the length, the direction, the strength or the positions are not usable.
     """
+    check_own(controls)
     patch = Patch(ns, controls.strength, controls.where)
     request = Request(
         check_prompt(controls.prompt),
@@ -76,12 +79,20 @@ def generate(service: PairService, controls: Controls, ns: NeuronSet, run: Run) 
         check_direction(controls.direction),
         patch.strength,
         patch.positions,
-        control_of(controls, ns)[0],
+        control_here(controls, ns)[0],
         before(controls),
         settings_of(controls),
         origin_of(run, controls.ranking),
+        controls.sampling,
+        controls.answers_each,
     )
+    request = replace(request, own=_own_in(request, controls))
     return ask_instead(service, _GENERATION, Generation(request))
+
+
+def _own_in(asked: Request, controls: Controls) -> dict[str, Said]:
+    """What was said before in each of a request's columns, where that is its own."""
+    return {name: said for name, said in own_before(controls).items() if name in asked.columns}
 
 
 def stale_words(generation: Generation | None, controls: Controls, ns: NeuronSet | None) -> str:
@@ -101,7 +112,8 @@ def stale_words(generation: Generation | None, controls: Controls, ns: NeuronSet
         "the direction": (asked.direction, controls.direction),
         "the strength": (asked.strength, controls.strength),
         "the positions": (asked.positions, controls.where),
-        "the conversation": (asked.before, before(controls)),
+        "the conversation": ((asked.before, asked.own), (before(controls), _own_in(asked, controls))),
+        "the sampling": ((asked.sampling, asked.samples), (controls.sampling, controls.answers_each)),
     }
     changed = [what for what, (then, after) in now.items() if then != after]
     if asked.neurons != ns:
@@ -178,6 +190,8 @@ def shown_of(generation: Generation) -> Shown:
         generation.active,
         direction=asked.direction,
         neurons=len(asked.neurons),
+        others=generation.samples[1:],
+        decoding=decoding_words(asked.sampling, asked.samples),
     )
 
 
@@ -186,7 +200,8 @@ def _show_status(service: PairService, generation: Generation) -> None:
         return
     asked = generation.request
     how = " · ".join([patched_words(asked.direction), *how_words(asked.strength, asked.positions)])
-    st.caption(f"{_doing(generation)} · {how}: {share(asked.neurons)}, {asked.neurons.label}")
+    decoding = decoding_words(asked.sampling, asked.samples)
+    st.caption(f"{_doing(generation)} · {how}: {share(asked.neurons)}, {asked.neurons.label} · {decoding}")
 
 
 def _doing(generation: Generation) -> str:

@@ -97,7 +97,8 @@ def _show_comparison(history: Sequence[Record]) -> None:
 def _how(kept: Record) -> str:
     """What was patched and how, in a line."""
     ending = " · stopped early" if kept.stopped else ""
-    how = "".join(f" · {word}" for word in how_words(kept.strength, kept.positions))
+    words = [*how_words(kept.strength, kept.positions), *([kept.decoding] if kept.sampling else [])]
+    how = "".join(f" · {word}" for word in words)
     size = f"{kept.neurons:,} neurons ({percent(kept.fraction)})"
     return f"{patched_words(kept.direction)}: {size}, {kept.set}{how}{ending}"
 
@@ -105,7 +106,7 @@ def _how(kept: Record) -> str:
 def _load(kept: Record, rankings: Sequence[str]) -> None:
     """Set the controls and the conversation to those of a record."""
     load_settings(kept.settings, rankings)
-    set_turns(kept.before)
+    set_turns(kept.before, kept.own, kept.direction)
 
 
 def _show_record(kept: Record, rankings: Sequence[str]) -> None:
@@ -126,5 +127,7 @@ def _show_record(kept: Record, rankings: Sequence[str]) -> None:
             with place:
                 scores = [f"cost {signed(kept.costs[name])}", f"reward {signed(kept.rewards[name])}"]
                 st.markdown(" · ".join([heading(name, kept.direction), *scores]))
+                if len(kept.samples) > 1:
+                    st.caption(f"{kept.refusals(name).words}; the first sample:")
                 show_chip(kept.verdicts.get(name, ""), about=False)
                 st.html(to_html([Piece(kept.texts[name], False)], colour(name, kept.direction)))

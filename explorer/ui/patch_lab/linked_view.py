@@ -11,7 +11,7 @@ from explorer.serve.snapshots import load
 from explorer.ui.patch_lab.answer_cards import Shown
 from explorer.ui.patch_lab.choice import Controls
 from explorer.ui.patch_lab.controls import load_settings
-from explorer.ui.patch_lab.conversation_view import before, set_turns
+from explorer.ui.patch_lab.conversation_view import before, own_before, set_turns
 from explorer.ui.patch_lab.share_view import ANSWERS
 from explorer.ui.plain import plain
 
@@ -32,7 +32,7 @@ def follow_link(rankings: Sequence[str]) -> None:
         else:
             st.session_state[_RECORD] = found
             load_settings(found.settings, rankings)
-            set_turns(found.before)
+            set_turns(found.before, found.own, found.direction)
     said = st.session_state[_RECORD]
     if isinstance(said, str):
         st.warning(plain(said), icon=":material/link_off:")
@@ -53,7 +53,16 @@ def forget_link() -> None:
 
 def shown_of(kept: Record) -> Shown:
     """The answers of a record as the cards take them."""
-    return Shown(kept.prompt, columns_of(kept), kept.max_new_tokens, direction=kept.direction, neurons=kept.neurons)
+    first, *others = (columns_of(kept, sample) for sample in range(len(kept.samples)))
+    return Shown(
+        kept.prompt,
+        first,
+        kept.max_new_tokens,
+        direction=kept.direction,
+        neurons=kept.neurons,
+        others=others,
+        decoding=kept.decoding,
+    )
 
 
 def changed_since(kept: Record, controls: Controls, neurons: NeuronSet | None) -> bool:
@@ -61,6 +70,9 @@ def changed_since(kept: Record, controls: Controls, neurons: NeuronSet | None) -
     if neurons is None or set_digest(neurons) != kept.neurons_sha256:
         return True
     if [list(turn) for turn in before(controls)] != kept.before:
+        return True
+    own = {name: [list(turn) for turn in said] for name, said in own_before(controls).items() if name in kept.own}
+    if own != kept.own or (controls.sampling, controls.answers_each) != (kept.sampling, len(kept.samples)):
         return True
     asked = (kept.prompt, kept.max_new_tokens, kept.direction, kept.strength, kept.positions)
     return asked != (
@@ -74,7 +86,7 @@ def changed_since(kept: Record, controls: Controls, neurons: NeuronSet | None) -
 
 def show_origin(kept: Record, changed: bool) -> None:
     """Where the answers that are shown come from, and whether the settings have changed since."""
-    said = f"Answers of {kept.time[:10]}, kept with this link; Generate writes new ones."
+    said = f"Answers of {kept.time[:10]} ({kept.decoding}), kept with this link; Generate writes new ones."
     if changed:
         said = f":orange-badge[:material/history: stale] {said} The settings have changed since."
     st.caption(said)

@@ -12,6 +12,7 @@ from explorer.serve.generation import SHOWN
 from explorer.serve.history import origin_of, set_digest
 from explorer.serve.pairs import PairService
 from explorer.serve.prompt_list import MOST_PROMPTS, ListRequest, PromptList, read_prompts, read_upload
+from explorer.serve.samples import decoding_words
 from explorer.ui.patch_lab.choice import Controls, check_direction, check_tokens, control_of, how_words, share
 from explorer.ui.patch_lab.generation_view import draft_of
 from explorer.ui.plain import plain, show_problem
@@ -65,6 +66,7 @@ def _ask(
         patch.strength,
         patch.positions,
         draft_of(run),
+        controls.sampling,
     )
     work = ask_instead(service, _LIST, PromptList(request))
     st.session_state[_ORIGIN] = origin_of(run, controls.ranking)
@@ -92,7 +94,8 @@ def _draw(service: PairService, work: PromptList, run: Run) -> None:
         st.markdown(refusals_sentence(frame, names, asked.direction))
         _show_table(frame, names, asked.direction)
         how = "".join(f" · {word}" for word in how_words(asked.strength, asked.positions))
-        st.caption(f"Patched: {share(asked.neurons)}, {asked.neurons.label}{how}; up to {asked.max_new_tokens} tokens.")
+        decoding = f"{decoding_words(asked.sampling)}, up to {asked.max_new_tokens} tokens"
+        st.caption(f"Patched: {share(asked.neurons)}, {asked.neurons.label}{how}; {decoding}.")
         if not work.active:
             _show_downloads(_with_origin(frame, work), run)
     if before and not work.active:
@@ -128,6 +131,7 @@ def _with_origin(frame: pd.DataFrame, work: PromptList) -> pd.DataFrame:
         "strength": asked.strength,
         "positions": asked.positions,
         "max_new_tokens": asked.max_new_tokens,
+        "decoding": decoding_words(asked.sampling),
         **st.session_state.get(_ORIGIN, {}),
     }
     return frame.assign(**about)

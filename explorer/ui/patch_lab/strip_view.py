@@ -16,18 +16,19 @@ from explorer.scoring.verdict import verdict
 from explorer.serve.generation import Column
 from explorer.serve.job import Phase
 from explorer.serve.pairs import PairService
+from explorer.serve.samples import decoding_words
 from explorer.serve.strip import ALIGNED, FRACTIONS, UNPATCHED, Strip, StripRequest
 from explorer.ui.patch_lab.answer_cards import Shown, colour
 from explorer.ui.patch_lab.choice import BY_FRACTION, Controls, check_direction, check_tokens, choose, share
 from explorer.ui.patch_lab.controls import take_fraction
-from explorer.ui.patch_lab.conversation_view import before
+from explorer.ui.patch_lab.conversation_view import before, conversation, own_before
 from explorer.ui.patch_lab.generation_view import draft_of
 from explorer.ui.patch_lab.verdict_chip import show_chip
 from explorer.ui.plain import plain, show_problem
 from explorer.ui.waiting import ask_instead, look_every, waiting_words
 
 _STRIP, _ASKED = "patch-strip", "patch-strip-asked"
-_FREE = ("fraction", "preset", "control")
+_FREE = ("fraction", "preset", "control", "samples")
 """Settings that a strip does not depend on."""
 
 _SHOWN = 120
@@ -46,6 +47,10 @@ def ask(service: PairService, controls: Controls, scores: Ranking, run: Run, oth
     Raises:
         ExplorerError: the prompt, the length, the set or the patch is not usable.
     """
+    if conversation().own:
+        raise ExplorerError(
+            "A film strip needs a conversation that all its frames share; go on from the answer of one column."
+        )
     if controls.kind not in BY_FRACTION:
         raise ExplorerError("A film strip needs a set that has a share: the top of a ranking, or random neurons.")
     request = StripRequest(
@@ -57,6 +62,7 @@ def ask(service: PairService, controls: Controls, scores: Ranking, run: Run, oth
         controls.where,
         draft_of(run),
         before(controls),
+        controls.sampling,
     )
     ask_instead(service, _STRIP, Strip(request))
     st.session_state[_ASKED] = _settings(controls)
@@ -78,7 +84,7 @@ def _sets(controls: Controls, scores: Ranking, other: Ranking | None) -> dict[fl
 def _settings(controls: Controls) -> dict[str, object]:
     """What must be the same for a strip to answer what the controls ask, at any of its fractions."""
     settings = {name: value for name, value in asdict(controls).items() if name not in _FREE}
-    return settings | {"before": before(controls)}
+    return settings | {"before": before(controls), "own": own_before(controls)}
 
 
 def known_at(controls: Controls) -> Shown | None:
@@ -88,7 +94,7 @@ def known_at(controls: Controls) -> Shown | None:
         return None
     strip.drain()
     fraction = controls.fraction
-    if strip.active or strip.problem or fraction not in strip.request.sets:
+    if strip.active or strip.problem or fraction not in strip.request.sets or controls.answers_each > 1:
         return None
     columns = {
         name: replace(strip.frames[at], refused=_outcome(strip, at) == "refused")
@@ -96,7 +102,10 @@ def known_at(controls: Controls) -> Shown | None:
     }
     asked = strip.request
     neurons = len(asked.sets[fraction])
-    return Shown(asked.prompt, columns, asked.max_new_tokens, direction=asked.direction, neurons=neurons)
+    decoding = decoding_words(asked.sampling)
+    return Shown(
+        asked.prompt, columns, asked.max_new_tokens, direction=asked.direction, neurons=neurons, decoding=decoding
+    )
 
 
 def show_strip(service: PairService, controls: Controls) -> None:
@@ -168,5 +177,7 @@ def _state(service: PairService, strip: Strip) -> str:
         case Phase.LOADING:
             return strip.loading[0]
         case Phase.DONE:
-            return plain(strip.notice) if strip.notice else f"greedy, up to {strip.request.max_new_tokens} tokens"
+            asked = strip.request
+            done = f"{decoding_words(asked.sampling)}, up to {asked.max_new_tokens} tokens"
+            return plain(strip.notice) if strip.notice else done
     return f"Writing: {strip.share:.0%}"

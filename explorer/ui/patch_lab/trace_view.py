@@ -1,6 +1,6 @@
 """The Patch lab's trace: what the patch does, token by token, to an answer that all three models read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +15,7 @@ from explorer.report.trace import NAMES, moved_frame, moved_sentence, parts_sent
 from explorer.runs.reader import Run
 from explorer.serve.generation import Column, End, Generation
 from explorer.serve.pairs import PairService
+from explorer.serve.samples import GREEDY
 from explorer.serve.tracing import TraceRequest, Tracing
 from explorer.studies.first_tokens import margin_of
 from explorer.ui.current_run import table
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from explorer.engine.traced import Trace
 
-_KEPT, _WHOSE = "patch-traces", "trace-whose"
+_KEPT, _WHOSE, _WHICH = "patch-traces", "trace-whose", "trace-sample"
 _NO_MARGIN = (
     "The margin of refusal over compliance is left out: the run holds no table `first_tokens`, which says which tokens "
     "begin refusals."
@@ -44,42 +45,60 @@ class Answers:
     Attributes:
         key: tells these answers from any others.
         prompt: that was answered.
-        columns: by the names of `READERS`.
+        samples: of each sample the answers, by the names of `READERS`.
         patch: how the patched one was written.
         direction: which way.
+        said: what was said before the prompt, by column.
+        sampled: whether tokens were sampled, so that an answer is no model's greedy one.
     """
 
     key: str
     prompt: str
-    columns: Mapping[str, Column]
+    samples: Sequence[Mapping[str, Column]]
     patch: Patch
     direction: str
+    said: Mapping[str, tuple[tuple[str, str], ...]]
+    sampled: bool
 
 
 @dataclass
 class _Traces:
-    """The traces of the answers that are shown, by whose answer was read; those of earlier answers are forgotten."""
+    """The traces of the answers that are shown, by whose answer of which sample was read; those of earlier answers are
+    forgotten."""
 
     key: str
-    by_reader: dict[str, Tracing] = field(default_factory=dict)
+    by_reader: dict[tuple[str, int], Tracing] = field(default_factory=dict)
 
 
 def of_generation(generation: Generation | None) -> Answers | None:
-    """The answers of a generation that is over; None where there is none, or something was said before its prompt."""
-    if generation is None or generation.active or not generation.tokens or generation.request.before:
+    """The answers of a generation that is over; None where there is none."""
+    if generation is None or generation.active or not generation.tokens:
         return None
     asked = generation.request
     patch = Patch(asked.neurons, asked.strength, asked.positions)
-    return Answers(generation.id, asked.prompt, generation.columns, patch, asked.direction)
+    said = {name: asked.before_in(name) for name in READERS}
+    sampled = asked.sampling is not None
+    return Answers(generation.id, asked.prompt, generation.samples, patch, asked.direction, said, sampled)
 
 
-def of_known(run: Run, shown: Shown | None, patch: Patch | None) -> Answers | None:
-    """Answers that come with a run or a film strip; None where none are shown."""
+def of_known(
+    run: Run, shown: Shown | None, patch: Patch | None, said: Mapping[str, tuple[tuple[str, str], ...]]
+) -> Answers | None:
+    """Answers that come with a run, a link or a film strip; None where none are shown.
+
+    Args:
+        run: the run.
+        shown: the answers.
+        patch: how the patched one was written.
+        said: what was said before the prompt, by column.
+    """
     if shown is None or patch is None:
         return None
     set_digest = hash(patch.neurons.flat().tobytes())
     which = (run.path, shown.prompt, shown.direction, set_digest, patch.strength, patch.positions, shown.max_new_tokens)
-    return Answers(repr(which), shown.prompt, shown.columns, patch, shown.direction)
+    key = repr((*which, shown.decoding, sorted(said.items())))
+    sampled = shown.decoding != GREEDY
+    return Answers(key, shown.prompt, shown.samples, patch, shown.direction, said, sampled)
 
 
 def show_trace(service: PairService, run: Run, answers: Answers | None) -> None:
@@ -104,7 +123,9 @@ def show_trace(service: PairService, run: Run, answers: Answers | None) -> None:
 
 def _draw(service: PairService, run: Run, answers: Answers) -> None:
     names = dict(zip(READERS, NAMES[answers.direction], strict=True))
-    written = [name for name in READERS if answers.columns[name].tokens]
+    several = len(answers.samples)
+    sample = min(int(st.session_state.get(_WHICH) or 1), several) - 1
+    written = [name for name in READERS if answers.samples[sample][name].tokens]
     if not written:
         return
     if st.session_state.get(_WHOSE) not in written:
@@ -118,18 +139,21 @@ def _draw(service: PairService, run: Run, answers: Answers) -> None:
             key=_WHOSE,
             help="All three models read the same answer, token by token, whoever wrote it.",
         )
+        if several > 1:
+            st.session_state[_WHICH] = sample + 1
+            sample = int(st.number_input("Sample", 1, several, key=_WHICH, width=110)) - 1
         traces = _traces_of(answers)
         before = _look_every(traces)
         for one in traces.by_reader.values():
             one.drain()  # also those that are not shown: they would count as left
-        tracing = traces.by_reader.get(str(whose))
+        tracing = traces.by_reader.get((str(whose), sample))
         if st.button(
             "Trace this answer",
             icon=":material/play_arrow:",
             key="trace-start",
             disabled=tracing is not None and not tracing.problem and not tracing.notice,
         ):
-            _start(service, run, answers, str(whose))
+            _start(service, run, answers, str(whose), sample)
             st.rerun()
     if before != _look_every(traces):
         st.rerun()  # it is to be looked at more often from now on, or no more
@@ -137,6 +161,7 @@ def _draw(service: PairService, run: Run, answers: Answers) -> None:
         st.caption(
             f"{names['unpatched']}, {names['patched']} and {names['aligned']} read the answer once each: how likely "
             "each makes refusing, how far the patched model is from the other two, and which neurons moved each token."
+            + (f" All read it behind {_behind(answers, str(whose))}." if answers.said[str(whose)] else "")
         )
         return
     if tracing.problem:
@@ -147,6 +172,12 @@ def _draw(service: PairService, run: Run, answers: Answers) -> None:
         _show(tracing.result, tracing, run, answers, str(whose))
     else:
         _show_status(service, tracing)
+
+
+def _behind(answers: Answers, whose: str) -> str:
+    """What stands before the prompt in a trace, in words."""
+    own = any(answers.said[name] != answers.said[whose] for name in READERS)
+    return "the conversation of its own column" if own else "the same conversation"
 
 
 def _traces_of(answers: Answers) -> _Traces:
@@ -160,13 +191,19 @@ def _look_every(traces: _Traces) -> float | None:
     return min((look_every(tracing) for tracing in traces.by_reader.values() if tracing.active), default=None)
 
 
-def _start(service: PairService, run: Run, answers: Answers, whose: str) -> None:
-    column = answers.columns[whose]
-    ended = column.end is End.TOKEN
+def _start(service: PairService, run: Run, answers: Answers, whose: str, sample: int) -> None:
+    column = answers.samples[sample][whose]
     request = TraceRequest(
-        answers.prompt, answers.patch, tuple(column.ids), column.text, ended, answers.direction, run_margin(run)
+        answers.prompt,
+        answers.patch,
+        tuple(column.ids),
+        column.text,
+        column.end is End.TOKEN,
+        answers.direction,
+        run_margin(run),
+        answers.said[whose],
     )
-    _traces_of(answers).by_reader[whose] = tracing = Tracing(request)
+    _traces_of(answers).by_reader[whose, sample] = tracing = Tracing(request)
     service.worker.submit(tracing, visitor())
 
 
@@ -184,16 +221,21 @@ def _show_status(service: PairService, tracing: Tracing) -> None:
 
 def _show(trace: "Trace", tracing: Tracing, run: Run, answers: Answers, whose: str) -> None:
     direction, key = answers.direction, f"trace-place-{tracing.id}"
-    st.markdown(plain(parts_sentence(trace, READERS.index(whose), direction)))
     places = {row: trace.parts(row) for row in range(len(READERS)) if READERS[row] != whose}
+    if answers.sampled:
+        st.markdown("This answer was sampled, so where greedy answers would part from it is not marked.")
+        places.clear()
+    else:
+        st.markdown(plain(parts_sentence(trace, READERS.index(whose), direction)))
     if key not in st.session_state:
         st.session_state[key] = next((place for place in places.values() if place is not None), 0)
     frame = trace_frame(trace)
     _show_charts(trace, frame, places, key, direction)
     about = (
         "Each token stands where it is predicted. KL(patched ‖ other) of the next token, in nats: 0 where both would "
-        "go on alike. Dashed: where the other models' answers part from this one. Click a token for the neurons that "
-        "moved it."
+        "go on alike. "
+        + ("" if answers.sampled else "Dashed: where the other models' answers part from this one. ")
+        + "Click a token for the neurons that moved it."
     )
     if trace.margin is not None:
         about = f"Margin: tokens that begin refusals over tokens that begin compliance, as chosen by the run. {about}"

@@ -45,6 +45,7 @@ def show_audit(run: Run) -> None:
         shown,
         hide_index=True,
         height=420,
+        placeholder="–",
         disabled=[str(c) for c in shown if c != "label"],
         key=f"audit_{run.name}_{direction}_{cell}_{n}_{seed}",
         column_config={
