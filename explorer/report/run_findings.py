@@ -68,8 +68,9 @@ def findings(run: Run) -> list[Finding]:
     ]
     known = {table for source in _SOURCES for table in source.tables}
     for study in STUDIES.values():
-        names = [table.name for table in study.tables]
+        names = [table.name for table in study.tables if table.kept]
         if not known & set(names) and not study.unasked("") and holds(run, *names):
+            names += [table.name for table in study.tables if not table.kept and holds(run, table.name)]
             found.append(Finding(study.title, _own_words(run, study, names), names[0]))
     return [finding for finding in found if finding.sentence]
 

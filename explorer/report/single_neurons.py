@@ -1,4 +1,4 @@
-"""Words and frames of the study of single neurons (table `single_neurons`)."""
+"""Words and frames of the study of single neurons (tables `single_neurons` and `single_beside`)."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import pandas as pd
 
 from explorer.charts.labels import interval, rate, suite_label
 from explorer.neurons.tables import neuron_label
+from explorer.studies.compared_sets import RANDOM, by_words
 from explorer.studies.single_neurons import margin_words
 
 SERIES = {
@@ -63,6 +64,37 @@ def change_frame(table: pd.DataFrame, measure: str) -> pd.DataFrame:
             "n": rows["n"].to_numpy(),
         }
     )
+
+
+def spread_frame(table: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
+    """For `charts.spread.spread_chart`: the margins of the top neurons and of those that they are compared with.
+
+    Args:
+        table: the run's, of one ranking.
+        beside: the run's table `single_beside`, of the same.
+
+    Returns:
+        Columns set, series, neuron, rank, value, low, high, n; a row a neuron and direction.
+    """
+    first = str(table["ranking"].iloc[0])
+    whole = pd.concat([table.assign(set=first), beside], ignore_index=True)
+    places = zip(whole["layer"], whole["neuron"], strict=True)
+    return pd.DataFrame(
+        {
+            "set": [_set_label(name) for name in whole["set"]],
+            "series": whole["direction"].map(SERIES).to_numpy(),
+            "neuron": [neuron_label(int(layer), int(neuron)) for layer, neuron in places],
+            "rank": whole["rank"].to_numpy(),
+            "value": whole["margin"].to_numpy(),
+            "low": whole["margin_low"].to_numpy(),
+            "high": whole["margin_high"].to_numpy(),
+            "n": whole["n"].to_numpy(),
+        }
+    )
+
+
+def _set_label(name: str) -> str:
+    return "Random neurons, same layers" if name == RANDOM else f"Top by {by_words(name)}"
 
 
 def alone_sentences(table: pd.DataFrame, layer: int, neuron: int) -> list[str]:

@@ -32,6 +32,7 @@ KEY_COLUMNS = {
     "sparsity": "ranking fraction k",
     "fewest": "direction ranking method suite score share fraction largest n",
     "single_neurons": "ranking direction rank layer neuron suite n margin",
+    "single_beside": "ranking set direction rank layer neuron suite n margin",
 }
 """The columns of each table that tell its rows apart: a table without one of them is damaged. Scores and intervals
 differ from run to run and are no part of it."""

@@ -1,7 +1,9 @@
-"""The top-ranked neurons one by one: what each does when it alone is patched (table `single_neurons`).
+"""The top-ranked neurons one by one: what each does when it alone is patched (tables `single_…`).
 
 Restoring patches M2's activation of the one neuron into M1, breaking M1's into M2. Few greedy answers change by one
 neuron of tens of thousands, so the margin log p(M2's answer) − log p(M1's answer), both read as given, is measured too.
+Any step towards M2 may raise M2's answer: the margins of as many random neurons of the same layers, and of the top
+neurons of other rankings, say how much of it is the choice of neurons.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +20,9 @@ from explorer.neurons.patch import DIRECTIONS
 from explorer.neurons.sets import NeuronSet
 from explorer.neurons.tables import neuron_label
 from explorer.progress import Progress as Tell
-from explorer.schema import Count, Place
+from explorer.schema import Count, Distinct, Place
 from explorer.studies import statistics
+from explorer.studies.compared_sets import RANDOM, SET, by_words
 from explorer.studies.documented import NEURON, RANKING, SUITE, TOKENS, N
 from explorer.studies.effect import by_prompt
 from explorer.studies.given import Build, LoadedModels
@@ -30,6 +33,10 @@ from explorer.studies.words import first_rows
 
 SCORES = ("refusal", "cost")
 
+BESIDE = "single_beside"
+
+MARGIN = Column("margin", "change of log p(M2's answer) − log p(M1's answer), nats a prompt", True)
+
 
 @dataclass(frozen=True)
 class SingleNeuronsSpec:
@@ -38,12 +45,14 @@ class SingleNeuronsSpec:
     Attributes:
         suite: what is answered, under [[answers]] or not.
         ranking: whose top neurons.
-        neurons: how many.
+        beside: other rankings, whose top neurons' margins are measured beside those of random ones.
+        neurons: how many of each.
         limit: at most so many prompts.
     """
 
     suite: Place
     ranking: Place = "safety"
+    beside: Annotated[tuple[Place, ...], Distinct] = ()
     neurons: Annotated[int, Interval(ge=1, le=1_000)] = 20
     limit: Count = 50
 
@@ -71,14 +80,30 @@ class SingleNeurons(Study[SingleNeuronsSpec]):
                 Column("cost", "mean cost of the patched model's answers, log-odds; nan without a cost", True),
                 Column("cost_before", "the same of the unpatched model's"),
                 Column("cost_change", "its change over the same prompts", True),
-                Column("margin", "change of log p(M2's answer) − log p(M1's answer), nats a prompt", True),
+                MARGIN,
             ),
+        ),
+        Table(
+            BESIDE,
+            "one neuron to compare with, patched alone in one direction",
+            (
+                RANKING,
+                SET,
+                Column("direction", "restore (M2's activation into M1) or break (M1's into M2)"),
+                SUITE,
+                Column("rank", "of the neuron in its set, from 1; random neurons in the order of their layers"),
+                *NEURON,
+                N,
+                TOKENS,
+                MARGIN,
+            ),
+            kept=False,
         ),
     )
 
     def needs(self, asked: SingleNeuronsSpec) -> Needs:
         """See `Study.needs`."""
-        return Needs(rankings=(asked.ranking,), prompts=(asked.suite,))
+        return Needs(rankings=(asked.ranking, *asked.beside), prompts=(asked.suite,))
 
     def stages(self, build: Build, asked: Sequence[SingleNeuronsSpec]) -> list[Stage]:
         """See `Study.stages`."""
@@ -90,36 +115,46 @@ class SingleNeurons(Study[SingleNeuronsSpec]):
             "tokens": tokens,
             "scorers": build.scorer_keys(),
             "models": build.models_key("m1", second),
-            "ranking": build.key_of(f"ranking-{one.ranking}"),
+            "rankings": [build.key_of(f"ranking-{name}") for name in (one.ranking, *one.beside)],
             "prompts": digest([p.prompt for p in prompts]),
             "statistics": statistics.VERSION,
         }
 
         def run(tell: Tell) -> None:
             ranking = build.ranking(one.ranking)
-            sets = tuple(ranking.window(i, 1) for i in range(min(one.neurons, len(ranking.order))))
-            texts = chunks([p.prompt for p in prompts], CHUNK)
-            how = Margins(tokens, second, sets)
-            read = build.read(read_margins, how, texts, share(tell, 0, 3))
-            margins = list(read)
+            top = ranking.top(min(one.neurons, len(ranking.order)))
+            sets, texts = _singles(top), chunks([p.prompt for p in prompts], CHUNK)
+            parts = 3 + 1 + len(one.beside)
+            margins = build.read(read_margins, Margins(tokens, second, sets), texts, share(tell, 0, parts))
             rows = []
             for number, direction in enumerate(DIRECTIONS):
                 first, other = ("m1", second) if number == 0 else (second, "m1")
                 patching = build.patching(sets=sets, first=first, second=other, aligned=False)
-                frame = build.answer(patching, prompts, share(tell, 1 + number, 3))
+                frame = build.answer(patching, prompts, share(tell, 1 + number, parts))
                 cells: dict[str, object] = {"ranking": one.ranking, "direction": direction, "suite": one.suite}
                 found = np.concatenate([part[direction] for part in margins], axis=1)
                 rows += single_rows(cells, sets, frame, found, tokens)
             build.writer.table(self.name, pd.DataFrame(rows))
+            compared = {RANDOM: NeuronSet.random_like(top)}
+            compared |= {name: build.ranking(name).top(len(top)) for name in one.beside}
+            rows = []
+            for number, (name, chosen) in enumerate(compared.items()):
+                how = Margins(tokens, second, _singles(chosen))
+                margins = build.read(read_margins, how, texts, share(tell, 3 + number, parts))
+                for direction in DIRECTIONS:
+                    cells = {"ranking": one.ranking, "set": name, "direction": direction, "suite": one.suite}
+                    found = np.concatenate([part[direction] for part in margins], axis=1)
+                    rows += beside_rows(cells, how.sets, found, tokens)
+            build.writer.table(BESIDE, pd.DataFrame(rows))
 
-        work = build.estimate(prompts, 2 * 2 * (2 * one.neurons + 1), tokens)
+        work = build.estimate(prompts, 2 * 2 * ((3 + len(one.beside)) * one.neurons + 1), tokens)
         stage = Stage(self.name, inputs, run, self.outputs, work)
         return [stage]
 
     def finding(self, tables: Mapping[str, pd.DataFrame]) -> str:
         """See `Study.finding`."""
         table = tables["single_neurons"]
-        return "" if table.empty else summary(first_rows(table, "ranking"))
+        return "" if table.empty else summary(first_rows(table, "ranking"), tables.get(BESIDE))
 
 
 @dataclass(frozen=True)
@@ -153,6 +188,12 @@ def read_margins(models: LoadedModels, how: Margins, prompts: list[str]) -> dict
     return {name: answer_margins(way, ids, second, first, how.sets) for name, way in ways.items()}
 
 
+def _singles(chosen: NeuronSet) -> tuple[NeuronSet, ...]:
+    """Each neuron of a set by itself, in the set's order."""
+    places = zip(chosen.layers, chosen.neurons, strict=True)
+    return tuple(NeuronSet(np.array([a]), np.array([b]), chosen.n_layers, chosen.n_neurons) for a, b in places)
+
+
 def single_rows(
     cells: dict[str, object], sets: Sequence[NeuronSet], answers: pd.DataFrame, margins: np.ndarray, max_new_tokens: int
 ) -> list[dict[str, Any]]:
@@ -171,48 +212,100 @@ def single_rows(
         changes have _low and _high.
     """
     before = answers[answers["condition"] == -1]
-    rows = []
-    for number, ns in enumerate(sets):
+    rows = beside_rows(cells, sets, margins, max_new_tokens)
+    for number, row in enumerate(rows):
         after = answers[answers["condition"] == number]
-        place = {"rank": number + 1, "layer": int(ns.layers[0]), "neuron": int(ns.neurons[0])}
-        row: dict[str, Any] = {**cells, **place, "n": margins.shape[1], "max_new_tokens": max_new_tokens}
         for score in SCORES:
             first = by_prompt(before, score)
             second = by_prompt(after, score).loc[first.index]
             row |= mean(second.to_numpy()).columns(score)
             row[f"{score}_before"] = float(first.mean())
             row |= paired_difference(first.to_numpy(), second.to_numpy()).columns(f"{score}_change")
+    return rows
+
+
+def beside_rows(
+    cells: dict[str, object], sets: Sequence[NeuronSet], margins: np.ndarray, max_new_tokens: int
+) -> list[dict[str, Any]]:
+    """What each neuron does to the margin in one direction.
+
+    Args:
+        cells: lead each row.
+        sets: one neuron each, in the order of their rank.
+        margins: float64 [1 + sets, n], in nats: of the unpatched model, then patched with each set.
+        max_new_tokens: length limit of the answers.
+
+    Returns:
+        Rows of cells, rank, layer, neuron, n, max_new_tokens and margin, its change in nats, with _low and _high.
+    """
+    rows = []
+    for number, ns in enumerate(sets):
+        place = {"rank": number + 1, "layer": int(ns.layers[0]), "neuron": int(ns.neurons[0])}
+        row: dict[str, Any] = {**cells, **place, "n": margins.shape[1], "max_new_tokens": max_new_tokens}
         rows.append(row | paired_difference(margins[0], margins[number + 1]).columns("margin"))
     return rows
 
 
-def summary(table: pd.DataFrame) -> str:
-    """What single neurons do in both directions, in words.
+_WAYS = (("restore", "patched into M1", 1, "raise"), ("break", "taken from M2", -1, "lower"))
+"""Direction, how it is said, the sign that moves towards the other model's answers, and its verb."""
+
+
+def summary(table: pd.DataFrame, beside: pd.DataFrame | None = None) -> str:
+    """What single neurons do in both directions, in words, and what the neurons do that they are compared with.
 
     Args:
         table: the run's, of one ranking.
+        beside: the run's table `single_beside`; None or empty where it holds none.
     """
     first = table.iloc[0]
     parts = []
-    for direction, lead, wanted in (("restore", "patched into M1", 1), ("break", "taken from M2", -1)):
+    for direction, lead, wanted, verb in _WAYS:
         rows = table[table["direction"] == direction]
         if rows.empty:
             continue
-        signs = [Estimate(*cells).sign for cells in rows[["margin", "margin_low", "margin_high"]].to_numpy()]
-        moved = sum(sign == wanted for sign in signs)
         best = rows.iloc[int((wanted * rows["margin"]).to_numpy().argmax())]
         name = neuron_label(int(best["layer"]), int(best["neuron"]))
-        verb = "raise" if wanted > 0 else "lower"
         parts.append(
-            f"{lead} alone, **{moved} of {len(rows)}** {verb} the margin of M2's answer over M1's, with an "
-            f"interval that excludes 0; {name} changes it most ({margin_words(best)})"
+            f"{lead} alone, **{_moved(rows, wanted)} of {len(rows)}** {verb} the margin of M2's answer over M1's, with "
+            f"an interval that excludes 0; {name} changes it most ({margin_words(best)})"
         )
     text = f"Of the {table['rank'].max()} top-ranked neurons, " + "; ".join(parts)
-    return (
-        f"{text}; {suite_label(first['suite'])}, n = {int(first['n']):,}, answers of up to "
-        f"{int(first['max_new_tokens'])} tokens. The 95 % intervals are not corrected for the number of neurons; "
-        "random neurons were not patched alone, so how much of this any neuron does is not known."
+    text += (
+        f"; {suite_label(first['suite'])}, n = {int(first['n']):,}, answers of up to "
+        f"{int(first['max_new_tokens'])} tokens. The 95 % intervals are not corrected for the number of neurons"
     )
+    mine = None if beside is None or beside.empty else beside[beside["ranking"] == first["ranking"]]
+    if mine is None or mine.empty:
+        return f"{text}; random neurons were not patched alone, so how much of this any neuron does is not known."
+    compared = "; ".join(_compared(rows, str(name)) for name, rows in mine.groupby("set", sort=False))
+    own = ", ".join(
+        f"{_mean_words(rows)} {lead}"
+        for direction, lead, _, _ in _WAYS
+        if not (rows := table[table["direction"] == direction]).empty
+    )
+    return f"{text}. On average one of them changes it by {own}. Beside them, {compared}."
+
+
+def _compared(rows: pd.DataFrame, name: str) -> str:
+    """What the neurons of one set do that the top ones are compared with."""
+    who = "random neurons of the same layers" if name == RANDOM else f"neurons at the top by {by_words(name)}"
+    said = [
+        f"{_moved(part, wanted)} of {len(part)} {verb} it {lead} ({_mean_words(part)} on average)"
+        for direction, lead, wanted, verb in _WAYS
+        if not (part := rows[rows["direction"] == direction]).empty
+    ]
+    return f"of **{who}** {', '.join(said)}"
+
+
+def _moved(rows: pd.DataFrame, wanted: int) -> int:
+    """How many of these neurons change the margin this way, by an interval that excludes 0."""
+    return sum(Estimate.of(row, "margin").sign == wanted for _, row in rows.iterrows())
+
+
+def _mean_words(rows: pd.DataFrame) -> str:
+    """The mean change of the margin over these neurons, with its 95 % interval over them, in nats a prompt."""
+    found = mean(rows["margin"].to_numpy())
+    return f"{signed(found.value, 2)} nats [{signed(found.low, 2)}, {signed(found.high, 2)}]"
 
 
 def margin_words(row: pd.Series) -> str:

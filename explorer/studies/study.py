@@ -65,11 +65,13 @@ class Table:
         name: of it in the run.
         about: what one row is.
         columns: all that it may hold.
+        kept: whether every run of this version that has the study holds it.
     """
 
     name: str
     about: str
     columns: tuple[Column, ...]
+    kept: bool = True
 
     def unknown(self, names: Sequence[str], scores: Sequence[str] = KNOWN_SCORES) -> list[str]:
         """Which of these columns are not documented, in a build with these scores."""

@@ -6,6 +6,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from explorer.public import is_public
 from explorer.serve.watching import start_watching
 from explorer.ui.contrast import show_contrast
+from explorer.ui.one_step_back import one_step_back
 from explorer.ui.registry import PAGES
 
 TITLE = "Safety-neuron explorer"
@@ -44,6 +45,7 @@ def route() -> None:
     page = st.navigation([*pages, st.Page(_go_home, title=TITLE, url_path=_HOME, visibility="hidden")], position="top")
     st.set_page_config(page_title=f"{page.title} · {TITLE}")
     show_contrast()
+    one_step_back()
     page.run()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from explorer.neurons.ranking import Ranking
+from explorer.neurons.sets import NeuronSet
 from explorer.studies.likeness import likeness_table
 from explorer.studies.place import place_table, sparsity_table
 from explorer.studies.tax import shared_table
@@ -29,6 +30,7 @@ def study_tables(changes: Mapping[str, Ranking]) -> dict[str, pd.DataFrame]:
         "sparsity": sparsity_table(changes),
         "place": place_table(changes),
         "single_neurons": _single_neurons(names[0], changes[names[0]]),
+        "single_beside": _single_beside(names[0], changes[names[0]]),
     }
     tables |= path_tables(tokens=TOKENS)
     if len(names) > 1:
@@ -50,6 +52,16 @@ def _single_neurons(name: str, ranking: Ranking) -> pd.DataFrame:
             cells |= {"neuron": neuron, "n": 12, "max_new_tokens": TOKENS, "refusal_before": 0.1, "cost_before": 1.0}
             cells |= _interval("refusal", 0.2) | _interval("cost", 0.5) | _interval("margin", sign / rank, 0.4)
             rows.append(cells | _interval("refusal_change", 0.1) | _interval("cost_change", -0.5))
+    return pd.DataFrame(rows)
+
+
+def _single_beside(name: str, ranking: Ranking) -> pd.DataFrame:
+    chosen, rows = NeuronSet.random_like(ranking.top(3)), []
+    for direction, sign in (("restore", 0.1), ("break", -0.1)):
+        for rank, (layer, neuron) in enumerate(zip(chosen.layers.tolist(), chosen.neurons.tolist(), strict=True), 1):
+            cells = {"ranking": name, "set": "random", "direction": direction, "suite": "redteam_eval", "rank": rank}
+            cells |= {"layer": layer, "neuron": neuron, "n": 12, "max_new_tokens": TOKENS}
+            rows.append(cells | _interval("margin", sign * rank, 0.25))
     return pd.DataFrame(rows)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from explorer.charts.ranks import MOST, PARTS, layers_chart, rank_figure, rank_points
+from explorer.charts.spread import spread_chart
 from explorer.neurons.scores import ChangeScores
 from explorer.report import single_neurons
 from explorer.report.ranking_names import counterpart, ranking_title
@@ -121,6 +122,16 @@ def test_single_neurons_are_told_in_words(cause) -> None:
     assert "taken from M2 alone, **2 of 3** lower" in text
     assert "(**−1.00** nats a prompt, −1.40 to −0.60)" in text
     assert "n = 12" in text
+    assert "random neurons were not patched alone" in text
+    beside = cause.whole_table("single_beside")
+    text = summary(table, beside)
+    assert "On average one of them changes it by +0.61 nats [" in text
+    assert "of **random neurons of the same layers** 1 of 3 raise it patched into M1 (+0.20 nats [" in text
+    assert "1 of 3 lower it taken from M2 (−0.20 nats [" in text
+    spread = single_neurons.spread_frame(table, beside)
+    assert spread["set"].unique().tolist() == ["Top by attribution", "Random neurons, same layers"]
+    assert len(spread) == 12
+    assert spread_chart(spread, "nats").to_dict()["layer"][1]["mark"]["type"] == "tick"
     frame = single_neurons.change_frame(table, "margin")
     assert frame["row"].tolist()[0] == frame["row"].tolist()[1]
     assert single_neurons.measures_of(table.assign(cost_change=float("nan"))) == ["margin", "refusal_change"]

@@ -167,3 +167,22 @@ def test_the_history_outlasts_a_reload_and_is_the_browser_s_own(lab) -> None:
     page.page.get_by_text("Last generations (1)").wait_for()
     other = lab("tokens=8")
     assert other.page.get_by_text("Last generations").count() == 0
+
+
+def test_back_takes_one_press_however_often_the_slider_was_moved(open_page) -> None:
+    page = open_page("/")
+    page.get_by_role("link", name="Patch lab").first.click()
+    lab = Lab(page)
+    for _ in range(4):
+        before = page.url
+        lab.move_slider(1)
+        page.wait_for_function("before => location.href !== before", arg=before)
+        lab.wait_until_idle()
+    assert "fraction=" in page.url
+    page.go_back()
+    page.get_by_role("heading", level=1, name="Safety").wait_for()
+    assert page.evaluate("location.pathname") == "/"
+    page.go_forward()
+    lab = Lab(page)
+    assert "fraction=" in page.url
+    assert not lab.crashed()

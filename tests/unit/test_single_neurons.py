@@ -25,7 +25,7 @@ from tests.tiny_build import CONFIG, write_build
 
 NEW = 6
 PROMPTS = tiny.PROMPTS[:3]
-STUDY = '[single_neurons]\nsuite = "ordinary_eval"\nranking = "safety"\nneurons = 3\nlimit = 5\n'
+STUDY = '[single_neurons]\nsuite = "ordinary_eval"\nranking = "safety"\nbeside = ["ordinary"]\nneurons = 3\nlimit = 5\n'
 
 
 @pytest.mark.parametrize("back", [False, True], ids=["restore", "break"])
@@ -102,6 +102,24 @@ def test_a_build_measures_the_top_neurons_alone(tmp_path, monkeypatch):
             layers=tiny.LAYERS,
         )
         assert row["margin_low"] <= row["margin"] <= row["margin_high"]
+    beside = run.whole_table("single_beside")
+    assert beside.groupby(["set", "direction"], sort=False).size().to_dict() == {
+        (name, way): 3 for name in ("random", "ordinary") for way in ("restore", "break")
+    }
+    ordinary, other = beside[beside["set"] == "ordinary"], run.ranking("ordinary").top(3)
+    assert ordinary["neuron"].tolist() == other.neurons.tolist() * 2
+    chosen = beside[(beside["set"] == "random") & (beside["direction"] == "restore")]
+    assert sorted(chosen["layer"]) == sorted(top.layers.tolist()), "random neurons lie in the layers of the top ones"
+    assert not set(zip(chosen["layer"], chosen["neuron"], strict=True)) & set(
+        zip(top.layers.tolist(), top.neurons.tolist(), strict=True)
+    )
+    one = NeuronSet(*(chosen[c].to_numpy()[:1] for c in ("layer", "neuron")), pair.n_layers, pair.n_neurons)
+    margins = answer_margins(pair, ids, second, first, [one])
+    assert_close(
+        np.array([chosen["margin"].iloc[0]], dtype=np.float32),
+        np.array([(margins[1] - margins[0]).mean()], dtype=np.float32),
+        layers=tiny.LAYERS,
+    )
 
 
 def test_rows_say_what_changed():
@@ -125,7 +143,8 @@ def test_rows_say_what_changed():
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('ranking = "safety"\nneurons', 'ranking = "lost"\nneurons', "does not define"),
+        ('ranking = "safety"\nbeside', 'ranking = "lost"\nbeside', "does not define"),
+        ('beside = ["ordinary"]', 'beside = ["lost"]', "does not define"),
         ("neurons = 3", "neurons = 0", r"\[single_neurons\]: neurons must be"),
         ("limit = 5", "limits = 5", "unknown setting"),
     ],

@@ -1,16 +1,18 @@
 """The Neurons page's comparison of two rankings, and its top neurons patched one by one."""
 
+import pandas as pd
 import streamlit as st
 
 from explorer.charts.labels import ranking_label
 from explorer.charts.matrix import interval_chart
 from explorer.charts.ranks import layers_chart, rank_figure
+from explorer.charts.spread import spread_chart
 from explorer.report import single_neurons as singles
 from explorer.report.facts import nearest
 from explorer.report.ranking_names import counterpart, main_first, ranking_title
 from explorer.report.ranking_pairs import sizes
 from explorer.runs.reader import Run
-from explorer.studies.single_neurons import summary
+from explorer.studies.single_neurons import BESIDE, summary
 from explorer.ui.contrast import figure_in_theme
 from explorer.ui.current_run import explained, table
 from explorer.ui.derived import layer_shares_of, rank_points_of
@@ -78,6 +80,7 @@ def show_one_by_one(run: Run) -> None:
         return
     with explained():
         whole = table(run, _TABLE)
+        others = table(run, BESIDE) if has_table(run, BESIDE) else None
     rankings = list(dict.fromkeys(whole["ranking"]))
     left, right = st.columns(2, gap="large")
     with left:
@@ -86,7 +89,10 @@ def show_one_by_one(run: Run) -> None:
     with right:
         held = singles.measures_of(rows)
         measure = pick("What changes", held, "single_measure", lambda name: singles.MEASURES[name].label)
-    st.markdown(summary(rows))
+    beside = others[others["ranking"] == ranking] if others is not None else None
+    st.markdown(summary(rows, beside))
+    if beside is not None and not beside.empty:
+        _show_beside(run, rows, beside)
     frame, said = singles.change_frame(rows, measure), singles.MEASURES[measure]
     chart = interval_chart(frame, said.axis, share=said.share).properties(height=60 + 30 * frame["row"].nunique())
     show_chart(chart, "What each of the top neurons changes when it alone is patched, in both directions")
@@ -95,6 +101,17 @@ def show_one_by_one(run: Run) -> None:
         "it moves even where no greedy answer changes."
     )
     caption_and_csv(about, f"{run.name}-single-neurons.csv", lambda: rows, "singles_csv")
+
+
+def _show_beside(run: Run, rows: pd.DataFrame, beside: pd.DataFrame) -> None:
+    """The margins of the top neurons next to those of random neurons and of other rankings' top."""
+    frame = singles.spread_frame(rows, beside)
+    chart = spread_chart(frame, singles.MEASURES["margin"].axis)
+    show_chart(chart, "The margins of single neurons, next to those of random neurons and of other rankings")
+    about = (
+        "A tick a neuron, patched alone; diamonds are the means of each set. Any step towards M2 may raise its answer."
+    )
+    caption_and_csv(about, f"{run.name}-single-neurons-beside.csv", lambda: frame, "beside_csv")
 
 
 def _open_point(key: str) -> None:
