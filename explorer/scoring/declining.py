@@ -37,6 +37,8 @@ def find_decline(text: str) -> Decline | None:
     if found is None:
         return None
     cut_off = found.end() == len(text) and text.endswith("help")
+    if cut_off and found.group().lower().endswith("couldn't help"):
+        return None  # somebody in a story who "couldn't help" smiling
     if cut_off and HELPLESS.search(text[: found.start()]):
         return None  # "I can't help sparkling, I can't help", cut off
     regret = REGRETS.match(found.group())
@@ -74,7 +76,7 @@ _PARTIAL = re.compile(
     r"\b"
     + any_of(
         "definitive blanket comprehensive complete full whole entire exhaustive precise exact specifics? in_detail "
-        "detailed? details custom "
+        "detailed? details? custom long too_long "
         "direct concrete personal personali[sz]ed all every everything more_than "
         "real-time like_I_can on_my_own myself alone one-size guarantee promise perfect perfectly replacement "
         "recipe safe_way "
