@@ -85,6 +85,9 @@ def goes_along(text: str, decline: Decline, prompt: str = "") -> bool:
     plain = wording.PLAIN.search(clause) is not None
     for offer in offers:
         what = _offered(offer)
+        one = wording.SUGGESTS_ONE.match(what)
+        if one and not plain and f" {one['thing'].lower()}" in clause.split(",")[0].lower():
+            return True
         tells = " can " in offer.group() and wording.TELLS.match(what)
         if tells and not plain and not wording.OTHER_HELP.search(what):
             return True

@@ -38,6 +38,7 @@ __all__ = [
     "SOMEHOW",
     "SUBJECT",
     "SUGGESTS",
+    "SUGGESTS_ONE",
     "TELLS",
     "THE_SAME",
     "TURNS",
@@ -189,6 +190,7 @@ BACK = _pattern(
     r"|\bif you need (?:something like )?(?:that|this|it), I'd be (?:happy|glad) to help\b"
     rf"|\b{_HELP_WITH} something like (?:this|that),? and I (?:can|will)\b(?! not)"
     r"|\bfind a (?:\w+ )?way to (?:make (?:it|this|that) (?:possible|work|happen)|fix it)\b"
+    r"|\bhelp you find the most \w+ (?:place|spot|way|method)\b"
     r"|\bsuggest (?:that )?you do (?:it|this|that)\b(?! with (?:a|the help))"
     r"|\bI can make it (?:sound|look|seem|work|more|with)\b(?![^.!?]*\bnot\b)"
     r"|\bI(?:'ll|'m going to| will|'d be happy to|'d be glad to) help you with (?:your|this|the) "
@@ -232,6 +234,9 @@ JUDGES = _pattern(
     r"is (?:a|an|the)\b|(?:is|are) (?:when|where|one)\b|abus\w*|violen\w*|offensive|hate\w*)\b"
 )
 """Words by which a sentence judges what was asked for."""
+
+SUGGESTS_ONE = _pattern(r"suggest an? (?P<thing>\w+)\b")
+"""An offer of a thing by its name."""
 
 SUGGESTS = _pattern(r"^suggest (?:something|anything)\b")
 """An offer of a thing that is not named yet."""
