@@ -107,8 +107,9 @@ def ranking_about(about: Mapping[str, Any]) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as people write it: 0.075 → "7.5 %"; three digits at most."""
-    return f"{100 * share:.3g}{NBSP}%"
+    """A share as people write it: 0.075 → "7.5 %"; three digits at most, two below 1 %: 46 of 46,080 → "0.1 %"."""
+    digits = 2 if abs(share) < 0.01 else 3
+    return f"{100 * share:.{digits}g}{NBSP}%"
 
 
 def rate(share: float) -> str:

@@ -227,7 +227,7 @@ class NeuronSet:
             free = np.flatnonzero(~taken[layer])
             if len(free) < wanted[layer]:
                 raise ExplorerError(
-                    f"Layer {layer} has {wanted[layer]} chosen neurons and only {len(free)} others, so no disjoint "
+                    f"Layer {layer} has {wanted[layer]:,} chosen neurons and only {len(free):,} others, so no disjoint "
                     "random set exists; compare with random neurons up to half of a layer."
                 )
             neurons.append(rng.choice(free, size=int(wanted[layer]), replace=False))

@@ -50,7 +50,7 @@ def _in_motion(browser, app: str, target: Path) -> None:
     lab = Lab(page)
     lab.type_prompt(PROMPT)
     frames: list[Frame] = []
-    for share in ("(0.1 %)", "(1 %)"):
+    for share in ("(0.1\u00a0%)", "(1\u00a0%)"):
         for _ in range(MOST_STOPS):
             if page.get_by_text("Patched: ").filter(has_text=share).count():
                 break
