@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from explorer.report.run import open_run
     from explorer.runs.reader import Run
     from explorer.scoring.base import Scorer
-    from explorer.scoring.registry import load_scorer
+    from explorer.scoring.scorers import load_scorer
 
 _HOME = {
     "ExplorerError": "explorer.errors",
@@ -53,7 +53,7 @@ _HOME = {
     "Run": "explorer.runs.reader",
     "open_run": "explorer.report.run",
     "Scorer": "explorer.scoring.base",
-    "load_scorer": "explorer.scoring.registry",
+    "load_scorer": "explorer.scoring.scorers",
 }
 
 

@@ -6,7 +6,7 @@ What is looked at as a whole (accessibility, the browser's console, words, refer
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from explorer.ui.registry import PAGES
+from explorer.ui.pages import PAGES
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,17 @@ from typing import Any
 
 import pyarrow as pa
 from google.protobuf.message import Message
+from streamlit.proto.ArrowData_pb2 import ArrowData
+
+from explorer.ui.typeset import MOST_CELLS
 
 WRONG = re.compile(
     r"""(?<![\w/.@-])[A-Za-z0-9]*[a-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+(?![\w/@-])   # a raw name
     |(?<![\w.)\]–-])-(?=\.?\d)[\d.]*                                              # a minus that is a hyphen
     |(?<![\w'’·-])(?:nan|NaN|None|null|undefined|inf|<NA>|NaT)(?![\w'’-])         # a missing value
     |(?<![\w:/.])/(?:[\w.-]+/)+[\w.-]+                                         # where a file lies on this machine
-    |\d[\d.]*e[+-]?\d+(?![\w-])""",  # a power of ten as programs write it
+    |\d[\d.]*e[+-]?\d+(?![\w-])  # a power of ten as programs write it
+    |\d[\d.]*%(?!\d)""",  # percent without its space
     re.VERBOSE,
 )
 FIELDS_WORDS = {"down_proj"}
@@ -63,6 +67,8 @@ def _of(node: Any) -> Iterator[str]:
     proto = getattr(node, "proto", None)
     if node.type in ("text", "code", "text_area", "text_input"):  # what people and models wrote
         yield str(getattr(proto, "label", ""))
+    elif node.type == "select_slider":  # its stops stand in addresses as people type them: "?top=5%"
+        yield from (proto.label, proto.help)
     elif node.type == "dataframe":
         yield from _of_table(proto)
     elif isinstance(proto, Message):
@@ -87,16 +93,33 @@ def _texts(proto: Message) -> Iterator[str]:
 
 def _of_table(proto: Message) -> Iterator[str]:
     settings = json.loads(proto.columns or "{}")
-    table = pa.ipc.open_stream(proto.arrow_data.data).read_all()
+    table, written = pa.ipc.open_stream(proto.arrow_data.data).read_all(), displayed(proto.arrow_data)
     for name in list(proto.column_order) or table.column_names:
         about = settings.get(name) or {}
         if name in table.column_names and not about.get("hidden") and not name.startswith("__index"):
             yield about.get("label") or name
             yield about.get("help") or ""
-            yield from () if name in _FROM_MODELS else _words_of(table.column(name))
+            yield from () if name in _FROM_MODELS else _words_of((written or table).column(name))
+            form = (about.get("type_config") or {}).get("format")
+            if (written is None or form) and table.num_rows * table.num_columns <= MOST_CELLS:
+                yield from (f"{wrong}, in the column {name}" for wrong in _by_the_browser(table.column(name), form))
             if table.column(name).null_count and not proto.HasField("placeholder"):
                 yield f"None, in the column {name}"  # as the browser writes it
     yield proto.alt
+
+
+def displayed(data: ArrowData) -> pa.Table | None:
+    """The texts that a table shows for its values, where it brings them."""
+    texts = data.styler.display_values
+    return pa.ipc.open_stream(texts).read_all() if texts else None
+
+
+def _by_the_browser(column: pa.ChunkedArray, form: str | None) -> Iterator[str]:
+    """What is wrong with how the browser writes numbers: a hyphen before those below 0, and no space in "5%"."""
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        numbers = column.drop_null().to_pylist()
+        yield from [f"{min(numbers):g}"] if numbers and min(numbers) < 0 else []
+        yield from ["5%"] if form == "percent" else []
 
 
 def _of_chart(proto: Message) -> Iterator[str]:

@@ -108,8 +108,7 @@ def ranking_about(about: Mapping[str, Any]) -> str:
 
 def percent(share: float) -> str:
     """A share as people write it: 0.075 → "7.5 %"; three digits at most, two below 1 %: 46 of 46,080 → "0.1 %"."""
-    digits = 2 if abs(share) < 0.01 else 3
-    return f"{100 * share:.{digits}g}{NBSP}%"
+    return f"{significant(100 * share, 2 if abs(share) < 0.01 else 3)}{NBSP}%"
 
 
 def rate(share: float) -> str:
@@ -126,12 +125,28 @@ def interval(low: float, high: float) -> str:
 
 def signed(value: float | None, decimals: int = 1) -> str:
     """A cost, a margin or another number with its sign, or a dash where there is none: "−3.2"."""
-    return "–" if value is None else f"{value:+.{decimals}f}".replace("-", "−")
+    return "–" if value is None else true_minus(f"{value:+.{decimals}f}")
 
 
 def _signed(value: float) -> str:
     """A whole number with a true minus sign, and none before 0."""
     return f"{round(value) + 0:d}".replace("-", "−") if abs(value) != float("inf") else f"{value}".replace("-", "−")
+
+
+def true_minus(text: str) -> str:
+    """A number that Python wrote, with a minus sign in place of its hyphen."""
+    return text.replace("-", "−")
+
+
+def significant(value: float, digits: int) -> str:
+    """A number in so many digits at most: "0.032", "−2,300", "1.4 × 10⁻¹⁵"."""
+    text = f"{value:.{digits}g}"
+    if "e" not in text:
+        return true_minus(text)
+    if 1 <= abs(value) < 1e15:
+        return true_minus(f"{float(text):,.0f}")
+    factor, power = text.split("e")
+    return f"{true_minus(factor)}{NBSP}×{NBSP}10{str(int(power)).translate(_RAISED)}"
 
 
 def p_value(p: float) -> str:
@@ -142,7 +157,7 @@ def p_value(p: float) -> str:
     return f"{digits}{NBSP}×{NBSP}10⁻{str(int(power)).translate(_RAISED)}"
 
 
-_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 NUMBERS = {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["", ""], "percent": f"{NBSP}%"}
 """Numbers in charts as in texts: "7.5 %", not "7.5%"; for `config.locale.number` of Vega-Lite."""

@@ -181,6 +181,6 @@ def rank(
 
 
 def _scores(pair: "Pair", prompts: list[str], texts: list[str]) -> dict[str, list[float]]:
-    from explorer.scoring.registry import NAMES, load_scorer
+    from explorer.scoring.scorers import NAMES, load_scorer
 
     return {name: [float(x) for x in load_scorer(name, pair).score(prompts, texts)] for name in NAMES}

@@ -6,10 +6,10 @@ from itertools import islice
 
 import torch
 
+from explorer.engine.backends.choosing import begin
 from explorer.engine.backends.fused import Step
 from explorer.engine.backends.graphed import StepGraphs, fused_passes, graphs_for
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
-from explorer.engine.backends.registry import begin
 from explorer.engine.drafts import PROMPT_LOOKUP, Draft
 from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding
 from explorer.engine.replacing import Replacing

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from explorer.engine.backends.registry import read_texts
+from explorer.engine.backends.choosing import read_texts
 from explorer.engine.memory import in_batches
 from explorer.engine.options import Columns, Comparison, Decoding
 from explorer.engine.patching import sweep

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from explorer.engine.backends.registry import read_texts
+from explorer.engine.backends.choosing import read_texts
 from explorer.engine.reading import TokenText, inputs_of, positions_of_layers
 from explorer.engine.sane import not_finite
 from explorer.errors import ExplorerError

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from explorer.engine.backends.registry import begin, begin_hooked
+from explorer.engine.backends.choosing import begin, begin_hooked
 from explorer.engine.keeping import KeepingRows, KeptColumn, check_kept
 from explorer.engine.patching import Answer
 from explorer.engine.sane import check_finite_states

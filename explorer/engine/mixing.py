@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from explorer.engine.backends.registry import read_texts
+from explorer.engine.backends.choosing import read_texts
 from explorer.engine.next_token import logits_at
 from explorer.engine.reading import Inputs
 from explorer.models.hooks import neuron_hooks

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from explorer.bounds import check_whole
 from explorer.engine.drafts import PROMPT_LOOKUP, Draft
 from explorer.errors import ExplorerError
 from explorer.models.prompting import check_new_tokens
@@ -79,10 +80,7 @@ class Sampling:
             )
         if not _is_number(self.top_p) or not 0 < self.top_p <= 1:
             raise ExplorerError(f"Top-p must be a number above 0 and up to 1 (all tokens), not {self.top_p}.")
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed <= MAX_SEED:
-            raise ExplorerError(
-                f"The seed of the sampling must be a whole number from 0 to {MAX_SEED:,}, not {self.seed}."
-            )
+        check_whole(self.seed, "The seed of the sampling", 0, MAX_SEED)
 
 
 def _is_number(value: object) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple
 
+from explorer.bounds import check_whole
 from explorer.engine.decoding import Emitted, decode, read_shared_prefix
 from explorer.engine.drafts import PROMPT_LOOKUP, Draft
 from explorer.engine.memory import in_batches, rows_with_room
@@ -237,9 +238,7 @@ def check_sample(sample: int) -> int:
     Raises:
         ExplorerError: it is none.
     """
-    if not isinstance(sample, int) or isinstance(sample, bool) or not 0 <= sample <= MAX_SAMPLE:
-        raise ExplorerError(f"The number of a sample must be a whole number from 0 to {MAX_SAMPLE:,}, not {sample}.")
-    return sample
+    return check_whole(sample, "The number of a sample", 0, MAX_SAMPLE)
 
 
 def _steps(pair: Pair, ids: list[int], what: Columns, how: Decoding, sample: int) -> Iterator[Step]:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from explorer.engine.backends.choosing import begin_hooked
 from explorer.engine.backends.interface import DecodePass
-from explorer.engine.backends.registry import begin_hooked
 from explorer.engine.batch import DecodeBatch, Read
 from explorer.engine.options import UNPATCHED, Decoding
 from explorer.engine.patching import Answer

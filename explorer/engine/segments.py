@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-from explorer.engine.backends.registry import read_texts
+from explorer.engine.backends.choosing import read_texts
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
 from explorer.engine.reading import TokenText, inputs_of

@@ -158,7 +158,7 @@ def _speed(ctx: BuildContext) -> float:
 def _manifest(ctx: BuildContext, results: dict[str, Any]) -> dict[str, Any]:
     from datetime import UTC, datetime
 
-    from explorer.scoring.registry import describe
+    from explorer.scoring.scorers import describe
 
     config = ctx.config
     models = ctx.models_key("m1", "m2", *(a.name for a in config.adapters))

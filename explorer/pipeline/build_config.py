@@ -11,7 +11,7 @@ from explorer.pipeline.scorers import ROLES, scorer_columns
 from explorer.runs.columns import MAIN
 from explorer.schema import Dtype, Kind, Place, PlaceOrNone, Text, Tokens
 from explorer.scoring.judge_kinds import USUAL, JudgeSettings
-from explorer.scoring.registry import NAMES
+from explorer.scoring.scorers import NAMES
 from explorer.studies.basis import AnswerSpec, RankingSpec
 
 Scorers = Annotated[tuple[Place, ...], Kind("a list of names")]

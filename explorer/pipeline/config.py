@@ -15,7 +15,7 @@ from explorer.pipeline.scorers import HARM_JUDGES, ROLES, is_scorer, judge_parts
 from explorer.runs.columns import MAIN
 from explorer.schema import Place, check_settings, read_table, shown
 from explorer.scoring.judge_kinds import JudgeSettings
-from explorer.scoring.registry import JUDGES, NAMES
+from explorer.scoring.scorers import JUDGES, NAMES
 from explorer.studies import STUDIES
 from explorer.studies.basis import AnswerSpec, RankingSpec
 from explorer.studies.study import Study

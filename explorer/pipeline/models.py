@@ -81,7 +81,7 @@ class Models:
     def scorer(self, name: str) -> "Scorer":
         """A scorer of the registry, which shares the weights of M1 where it can."""
         if name not in self._scorers:
-            from explorer.scoring.registry import load_scorer
+            from explorer.scoring.scorers import load_scorer
 
             pair = self.pair() if name != "refusal" else None
             self._scorers[name] = load_scorer(name, pair, self.spec.judges)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from explorer.models.describing import place_digest
-from explorer.scoring.registry import JUDGES, NAMES, describe, head_digest
+from explorer.scoring.scorers import JUDGES, NAMES, describe, head_digest
 
 ROLES = {"cost": "demo-cost", "reward": "demo-reward"}
 """The columns that studies look for, each with the scorer that fills it where a build file names no other."""

@@ -1,5 +1,6 @@
 """What a ranking's scores are, in words: of change, or of cause."""
 
+from explorer.charts.labels import rate
 from explorer.charts.scores import SCORE
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import Attributions
@@ -56,6 +57,6 @@ def negative_words(ranking: Ranking) -> str:
         return ""
     below = int((ranking.scores < 0).sum())
     return (
-        f" The chart shows positive attributions; {below:,} neurons ({below / ranking.scores.size:.0%}) have a "
+        f" The chart shows positive attributions; {below:,} neurons ({rate(below / ranking.scores.size)}) have a "
         "negative one: patching them makes M1's own answer likelier."
     )

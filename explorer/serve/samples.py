@@ -6,9 +6,9 @@ Refusals(6, 8).words                            # "6 of 8 refuse: 75 % (41 to 93
 
 from dataclasses import dataclass
 
+from explorer.bounds import check_whole
 from explorer.charts.labels import percent
 from explorer.engine.options import Sampling
-from explorer.errors import ExplorerError
 from explorer.studies.shares import wilson
 
 GREEDY = "greedy"
@@ -50,9 +50,7 @@ def check_samples(samples: object) -> int:
     Raises:
         ExplorerError: it is not a whole number from 1 to `MOST_SAMPLES`.
     """
-    if not isinstance(samples, int) or isinstance(samples, bool) or not 1 <= samples <= MOST_SAMPLES:
-        raise ExplorerError(f"The number of samples must be a whole number from 1 to {MOST_SAMPLES}, not {samples}.")
-    return samples
+    return check_whole(samples, "The number of samples", 1, MOST_SAMPLES)
 
 
 def decoding_words(sampling: Sampling | None, samples: int = 1) -> str:

@@ -58,7 +58,7 @@ class Beside:
 
 def score_answers(pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored:
     """Refusal, cost and reward of each answer that has any text; what cannot be had is explained, not raised."""
-    from explorer.scoring.registry import load_scorer
+    from explorer.scoring.scorers import load_scorer
 
     names = [name for name, text in texts.items() if text.strip()]
     prompts, answers = [prompt] * len(names), [texts[name] for name in names]

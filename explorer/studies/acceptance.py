@@ -24,7 +24,7 @@ from explorer.models.pair_file import PairSpec
 from explorer.models.prompting import check_new_tokens
 from explorer.paths import data_folder
 from explorer.scoring.degenerate import degenerate
-from explorer.scoring.registry import load_scorer
+from explorer.scoring.scorers import load_scorer
 from explorer.scoring.verdict import refused, verdicts
 from explorer.studies.benchmarks import WINDOW_TOKENS, Item, wikitext, window_losses
 from explorer.studies.criteria import CRITERIA, OWN, Found

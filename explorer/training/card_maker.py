@@ -27,7 +27,7 @@ from explorer.models.shipped import find_adapter
 from explorer.paths import data_folder
 from explorer.scoring.base import Scorer
 from explorer.scoring.degenerate import degenerate
-from explorer.scoring.registry import NAMES, load_scorer
+from explorer.scoring.scorers import NAMES, load_scorer
 from explorer.studies.benchmarks import WINDOW_TOKENS, wikitext, window_losses
 from explorer.studies.capability import capability_table
 from explorer.studies.preferences import preference_accuracy

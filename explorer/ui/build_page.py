@@ -5,6 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from explorer.charts.labels import rate
 from explorer.errors import ExplorerError
 from explorer.pipeline.status import duration
 from explorer.serve import build_files, builds
@@ -86,17 +87,17 @@ def _show_state(file: Path, was_active: bool) -> None:
     if view.state == "running" and status is not None:
         left = "" if status.seconds_left is None else f", about {duration(status.seconds_left)} left"
         st.progress(
-            min(1.0, status.overall), text=f"Whole build: {status.overall:.0%} after {duration(status.seconds)}{left}"
+            min(1.0, status.overall), text=f"Whole build: {rate(status.overall)} after {duration(status.seconds)}{left}"
         )
         st.progress(
-            min(1.0, status.share), text=f"Stage {status.number} of {status.of}, {status.stage}: {status.share:.0%}"
+            min(1.0, status.share), text=f"Stage {status.number} of {status.of}, {status.stage}: {rate(status.share)}"
         )
         return
     st.markdown(_WORDS.get(view.state, "The build is running."))
     if view.problem:
         show_problem(view.problem)
     if view.state == "stopped" and status is not None:
-        st.caption(f"It came to {status.overall:.0%}, stage {status.number} of {status.of} ({status.stage}).")
+        st.caption(f"It came to {rate(status.overall)}, stage {status.number} of {status.of} ({status.stage}).")
 
 
 def _look(file: Path) -> builds.View | None:

@@ -7,7 +7,7 @@ from explorer.public import is_public
 from explorer.serve.watching import start_watching
 from explorer.ui.contrast import show_contrast
 from explorer.ui.one_step_back import one_step_back
-from explorer.ui.registry import PAGES
+from explorer.ui.pages import PAGES
 
 TITLE = "Safety-neuron explorer"
 ICON = (

@@ -8,6 +8,7 @@ from explorer.report.neuron_query import Query, listing, select
 from explorer.report.ranking_scores import measure, measure_help
 from explorer.runs.reader import Run
 from explorer.ui.current_run import change_scores
+from explorer.ui.typeset import COUNT, Typeset, decimals, signed
 
 
 def show_neurons(run: Run, ranking: str, frame: pd.DataFrame, layer: int, group: int) -> None:
@@ -20,20 +21,19 @@ def show_neurons(run: Run, ranking: str, frame: pd.DataFrame, layer: int, group:
     rows = listing(changes, found.shown)
     rows = rows[["rank", "neuron", "layer", "index", "change_score", "mean_change"]]
     rows["look"] = [neuron_address(a, b) for a, b in zip(rows["layer"], rows["index"], strict=True)]
+    numbers = Typeset(rows, {"rank": COUNT, "change_score": decimals(4), "mean_change": signed(4)})
     st.dataframe(
-        rows,
+        numbers.data,
         hide_index=True,
         height=280,
         alt="Neurons of the chosen layer and ranks",
         column_config={
-            "rank": st.column_config.NumberColumn("Rank", format="localized"),
+            "rank": numbers.column("rank", "Rank"),
             "neuron": "Neuron",
             "layer": "Layer",
             "index": "Index",
-            "change_score": st.column_config.NumberColumn(measure(changes), format="%.4f", help=measure_help(changes)),
-            "mean_change": st.column_config.NumberColumn(
-                "Mean change", format="%+.4f", help="Mean in M2 − mean in M1."
-            ),
+            "change_score": numbers.column("change_score", measure(changes), help=measure_help(changes)),
+            "mean_change": numbers.column("mean_change", "Mean change", help="Mean in M2 − mean in M1."),
             "look": st.column_config.LinkColumn("Detail", display_text="Open"),
         },
     )

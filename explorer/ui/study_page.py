@@ -17,12 +17,23 @@ from explorer.report.addresses import lab_address
 from explorer.runs.reader import Run
 from explorer.ui.address_values import RANKING, SUITE, heed
 from explorer.ui.current_run import table
+from explorer.ui.typeset import Typeset, decimals, signed
 from explorer.ui.widgets import Unchecked
 
 T = TypeVar("T")
 
 _ROWS = 8
 """Rows of a table of prompts that stand on the page; longer tables scroll."""
+
+_FORMS = {
+    "cost": decimals(2),
+    "margin": decimals(2),
+    "before": decimals(2),
+    "total": signed(2),
+    "direct": signed(2),
+    "activity": decimals(2),
+    "activity_set": decimals(2),
+}
 
 
 def has_table(run: Run, name: str) -> bool:
@@ -84,8 +95,9 @@ def show_prompts(frame: pd.DataFrame, alt_text: str, **controls: object) -> None
     """
     links = [None if WITHHELD in prompt else lab_address(prompt=prompt, **controls) for prompt in frame["prompt"]]
     shown = frame.assign(lab=pd.Series(links, index=frame.index, dtype=object))
+    numbers = Typeset(shown, _FORMS)
     st.dataframe(
-        shown,
+        numbers.data,
         hide_index=True,
         height=320 if len(shown) > _ROWS else "auto",
         alt=alt_text,
@@ -99,13 +111,13 @@ def show_prompts(frame: pd.DataFrame, alt_text: str, **controls: object) -> None
             "refused": st.column_config.CheckboxColumn("Refused"),
             "degenerate": st.column_config.CheckboxColumn("Degenerate"),
             "suite": "Prompts from",
-            "cost": st.column_config.NumberColumn("Cost", format="%.2f"),
-            "margin": st.column_config.NumberColumn("Margin", format="%.2f"),
-            "before": st.column_config.NumberColumn("M1's margin", format="%.2f"),
-            "total": st.column_config.NumberColumn("Its change", format="%+.2f"),
-            "direct": st.column_config.NumberColumn("Directly", format="%+.2f"),
-            "activity": st.column_config.NumberColumn("The kind's change", format="%.2f"),
-            "activity_set": st.column_config.NumberColumn("The whole set's", format="%.2f"),
+            "cost": numbers.column("cost", "Cost"),
+            "margin": numbers.column("margin", "Margin"),
+            "before": numbers.column("before", "M1's margin"),
+            "total": numbers.column("total", "Its change"),
+            "direct": numbers.column("direct", "Directly"),
+            "activity": numbers.column("activity", "The kind's change"),
+            "activity_set": numbers.column("activity_set", "The whole set's"),
             "lab": st.column_config.LinkColumn("Try it", display_text="Patch lab", width="small"),
         },
     )

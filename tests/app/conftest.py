@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from explorer.paths import PROJECT
-from explorer.ui.registry import PAGES
+from explorer.ui.pages import PAGES
 from tests.app.small_run import write_small_run
 
 OpenPage = Callable[..., AppTest]

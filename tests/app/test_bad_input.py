@@ -10,7 +10,7 @@ import pytest
 
 from explorer.digests import sha256_file
 from explorer.paths import PROJECT
-from explorer.ui.registry import PAGES
+from explorer.ui.pages import PAGES
 
 FILES = [entry.file for entry in PAGES if entry.url_path not in ("models", "build", "scores")]
 """The pages that show a run."""

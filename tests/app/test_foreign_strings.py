@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.message import Message
 
 from explorer.digests import sha256_file
-from explorer.ui.registry import PAGES
+from explorer.ui.pages import PAGES
 
 MARK = " [x](http://evil.example/a) ![i](http://evil.example/i.png) **b** $y$ :red[r] https://evil.example/z"
 LIVE = ("](http://evil", "https://evil", "**b**", "$y$", ":red[")

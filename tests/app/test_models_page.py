@@ -11,7 +11,7 @@ from explorer.runs.writer import RunWriter
 from explorer.serve import builds
 from explorer.training.cards import MEASURED, write_card
 from explorer.training.record import read_record
-from explorer.ui.registry import PAGES
+from explorer.ui.pages import PAGES
 from tests import tiny, tiny_adapter
 
 MODELS = next(entry.file for entry in PAGES if entry.url_path == "models")

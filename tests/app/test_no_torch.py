@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from explorer.paths import PROJECT
-from explorer.ui.registry import PAGES
+from explorer.ui.pages import PAGES
 
 SCRIPT = """
 import sys

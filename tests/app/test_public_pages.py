@@ -3,7 +3,7 @@
 import pytest
 
 from explorer.public import SETTING
-from explorer.ui.registry import PAGES
+from explorer.ui.pages import PAGES
 from tests.app.conftest import OpenPage
 
 

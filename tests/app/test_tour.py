@@ -3,7 +3,7 @@
 import pytest
 
 from explorer.report.glossary import GLOSSARY
-from explorer.ui.registry import PAGES
+from explorer.ui.pages import PAGES
 from explorer.ui.tour import STEPS
 
 OVERVIEW = "pages/overview.py"

@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer.paths import PROJECT
-from explorer.ui.registry import PAGES
+from explorer.ui.pages import PAGES
 from tests.views import VIEWS, View
 from tests.words import said, wrong_words
 
@@ -59,11 +59,29 @@ def _typed() -> set[str]:
 
 
 def test_what_is_wrong_is_found() -> None:
-    texts = ["64 prompts of redteam_eval", "it falls by -0.5 or .5 to -3", "nan", "Trained: None", "p = 1e-05"]
+    texts = ["64 prompts of redteam_eval", "it falls by -0.5 or .5 to -3", "nan", "Trained: None", "p = 1e-05", "5%"]
     wrong = [found.split(" in ")[0] for found in wrong_words(texts)]
-    assert wrong == ["redteam_eval", "-0.5", "-3", "nan", "None", "1e-05"]
+    assert wrong == ["redteam_eval", "-0.5", "-3", "nan", "None", "1e-05", "5%"]
+
+
+def test_numbers_that_the_browser_would_write_are_found() -> None:
+    def table() -> None:
+        import pandas as pd
+        import streamlit as st
+
+        from explorer.ui.typeset import SHARE, Typeset, decimals
+
+        frame = pd.DataFrame({"share": [0.05, 0.1], "loss": [-0.5, 0.25], "n": [1, 2]})
+        numbers = Typeset(frame, {"share": SHARE, "loss": decimals(2)})
+        percent = {"share": st.column_config.NumberColumn(format="percent")}
+        st.dataframe(numbers.data, alt="Right")
+        st.dataframe(frame, alt="A bare table")
+        st.dataframe(numbers.data, alt="A format beside texts", column_config=percent)
+
+    wrong = wrong_words(said(AppTest.from_function(table).run()))
+    assert wrong == ["-0.5 in “-0.5, in the column loss”", "5% in “5%, in the column share”"]
 
 
 def test_what_people_write_is_let_through() -> None:
-    texts = ["`run_name` and down_proj", "seed-1, 5–27 %, −0.5", "none of them; L19.61", "<|im_start|>user"]
+    texts = ["`run_name` and down_proj", "seed-1, 5–27 %, −0.5, %2F", "none of them; L19.61", "<|im_start|>user"]
     assert wrong_words(texts) == []

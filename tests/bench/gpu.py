@@ -20,7 +20,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import explorer
-from explorer.engine.backends.registry import backend_of
+from explorer.engine.backends.choosing import backend_of
 from explorer.engine.contrast import _accumulate
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep

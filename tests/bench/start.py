@@ -44,7 +44,7 @@ def _ready() -> None:
     import transformers.models.llama.modeling_llama  # noqa: F401 - what a first load imports
 
     import explorer
-    from explorer.engine.backends.registry import begin
+    from explorer.engine.backends.choosing import begin
 
     explorer.load_pair  # noqa: B018 - imports torch and the engine
 

@@ -15,7 +15,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from explorer.paths import PROJECT
-from explorer.ui.registry import PAGES
+from explorer.ui.pages import PAGES
 from tests.slow.serving import Served, Visitor, failures, public_server, texts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

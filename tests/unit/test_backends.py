@@ -3,7 +3,7 @@
 import pytest
 
 import explorer
-from explorer.engine.backends.registry import BACKENDS, backend_of
+from explorer.engine.backends.choosing import BACKENDS, backend_of
 from explorer.models.padding import padded, real_tokens
 from tests import tiny
 

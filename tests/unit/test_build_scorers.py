@@ -9,7 +9,7 @@ from explorer.pipeline.context import load_context
 from explorer.pipeline.scorers import ROLES, score_column, scorer_columns
 from explorer.runs.reader import open_run
 from explorer.scoring.judge_kinds import JudgeSettings
-from explorer.scoring.registry import NAMES, describe, load_scorer
+from explorer.scoring.scorers import NAMES, describe, load_scorer
 from tests import tiny
 from tests.close import assert_close
 from tests.tiny_build import CONFIG, write_build

@@ -5,8 +5,8 @@ import torch
 
 from explorer.engine import products
 from explorer.engine.backends import graphed
+from explorer.engine.backends.choosing import backend_of
 from explorer.engine.backends.fused import FusedPass
-from explorer.engine.backends.registry import backend_of
 from explorer.engine.contrast import contrast
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep

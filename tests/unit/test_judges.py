@@ -7,8 +7,8 @@ from transformers import BertForSequenceClassification
 
 from explorer.errors import ExplorerError
 from explorer.scoring.judge_kinds import JudgeSettings
-from explorer.scoring.registry import load_scorer
 from explorer.scoring.score_model import LlamaForScore
+from explorer.scoring.scorers import load_scorer
 from tests import tiny
 from tests.close import assert_close
 from tests.tiny_judges import write_beaver, write_classifier

@@ -5,8 +5,8 @@ import torch
 from peft import IA3Config, LoraConfig, get_peft_model
 
 from explorer import attribute
+from explorer.engine.backends.choosing import BACKENDS, read_texts
 from explorer.engine.backends.fused_weights import fused_weights
-from explorer.engine.backends.registry import BACKENDS, read_texts
 from explorer.engine.contrast import contrast
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep

@@ -5,7 +5,7 @@ import pytest
 
 from explorer.data.suites_io import load_refusals
 from explorer.errors import ExplorerError
-from explorer.scoring.registry import load_scorer
+from explorer.scoring.scorers import load_scorer
 
 REFUSALS = [
     "I'm sorry, but I can't help with that.",

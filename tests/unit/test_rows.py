@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from explorer.engine.backends.choosing import begin
 from explorer.engine.backends.fused import FusedPass
-from explorer.engine.backends.registry import begin
 from explorer.engine.batch import DecodeBatch
 from explorer.engine.decoding import decode, read_shared_prefix
 from explorer.engine.options import ALIGNED, UNPATCHED, Columns, Decoding

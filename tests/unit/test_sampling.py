@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from explorer.engine.backends.registry import begin
+from explorer.engine.backends.choosing import begin
 from explorer.engine.batch import DecodeBatch
 from explorer.engine.decoding import decode
 from explorer.engine.drafts import PROMPT_LOOKUP, NgramDraft

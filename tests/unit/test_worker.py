@@ -251,7 +251,7 @@ def test_a_cost_that_cannot_be_had_is_explained(source, monkeypatch) -> None:
 
         return RefusalScorer()
 
-    monkeypatch.setattr("explorer.scoring.registry.load_scorer", load_scorer)
+    monkeypatch.setattr("explorer.scoring.scorers.load_scorer", load_scorer)
     scored = scoring.score_answers(None, "p", {"unpatched": "Sure.", "patched": "", "aligned": "I can't help."})
     assert scored.note == "Cost not available: the head is missing."
     assert scored.refused == {"unpatched": False, "aligned": True}
@@ -267,7 +267,7 @@ def test_scores_that_lack_the_same_thing_say_so_once(source, monkeypatch) -> Non
             raise ExplorerError("the model is missing.")
         return RefusalScorer()
 
-    monkeypatch.setattr("explorer.scoring.registry.load_scorer", load_scorer)
+    monkeypatch.setattr("explorer.scoring.scorers.load_scorer", load_scorer)
     scored = scoring.score_answers(None, "p", dict.fromkeys(COLUMNS, "Sure."))
     assert scored.note == "Cost and reward not available: the model is missing."
 

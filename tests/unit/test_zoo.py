@@ -10,9 +10,9 @@ import torch
 
 from explorer.engine.backends import hooked
 from explorer.engine.backends.caching import caches_rows
+from explorer.engine.backends.choosing import begin
 from explorer.engine.backends.hooked import HookedPass, LevelPass
 from explorer.engine.backends.recomputing import RecomputingPass
-from explorer.engine.backends.registry import begin
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
 from explorer.errors import ExplorerError

@@ -1,1 +1,1 @@
-"""How a model decodes and reads: one interface, three back ends, and a registry of which models each takes."""
+"""How a model decodes and reads: one interface, three back ends, and the choice of one for a model."""

@@ -1,6 +1,6 @@
 """What a back end is: it decodes rows of a batch step by step with a KV cache, and reads whole texts.
 
-The engine knows back ends through these two protocols alone; `registry.py` says which one takes a model. Another back
+The engine knows back ends through these two protocols alone; `choosing.py` says which one takes a model. Another back
 end (for another family, or a faster form of one) is one file beside this one and one entry there.
 """
 

@@ -20,9 +20,17 @@ from explorer.studies.kinds_words import kinds_sentence
 from explorer.ui.current_run import table
 from explorer.ui.result_controls import choose
 from explorer.ui.study_page import has_table, pick, show_matrix, show_prompts
+from explorer.ui.typeset import Typeset, decimals, digits
 from explorer.ui.widgets import caption_and_csv, show_chart
 
 _KIND = "kind"
+_FORMS = {
+    "silhouette": decimals(2),
+    "score": digits(3),
+    "mean1": decimals(3),
+    "mean2": decimals(3),
+    "change": decimals(3),
+}
 
 
 def show_kinds(run: Run) -> None:
@@ -86,16 +94,19 @@ def _show_kind(run: Run, kind: int, kinds: pd.DataFrame) -> None:
         f"of {100 * row['raised']:.0f} % of them."
     )
     if has_table(run, "kinds_tokens"):
+        logits = Typeset(
+            tokens_frame(table(run, "kinds_tokens"), kind), {"up_logit": decimals(2), "down_logit": decimals(2)}
+        )
         st.dataframe(
-            tokens_frame(table(run, "kinds_tokens"), kind),
+            logits.data,
             hide_index=True,
             alt="Tokens that the kind promotes and suppresses",
             column_config={
-                "place": st.column_config.NumberColumn("Place", width="small"),
+                "place": logits.column("place", "Place", width="small"),
                 "up": "Promotes",
-                "up_logit": st.column_config.NumberColumn("Logit", format="%.2f"),
+                "up_logit": logits.column("up_logit", "Logit"),
                 "down": "Suppresses",
-                "down_logit": st.column_config.NumberColumn("Logit ", format="%.2f"),
+                "down_logit": logits.column("down_logit", "Logit "),
             },
         )
         st.caption(
@@ -103,8 +114,9 @@ def _show_kind(run: Run, kind: int, kinds: pd.DataFrame) -> None:
             "and the unembedding; logits less their mean over the vocabulary."
         )
     neurons = neurons_frame(table(run, "kinds_neurons"), kind)
+    numbers = Typeset(neurons, _FORMS)
     st.dataframe(
-        neurons,
+        numbers.data,
         hide_index=True,
         height=320,
         alt="The neurons of the kind with their scores and mean activations",
@@ -112,11 +124,11 @@ def _show_kind(run: Run, kind: int, kinds: pd.DataFrame) -> None:
             "rank": "Rank",
             "layer": "Layer",
             "neuron": "Neuron",
-            "silhouette": st.column_config.NumberColumn("Silhouette", format="%.2f"),
-            "score": st.column_config.NumberColumn("Score", format="%.3g"),
-            "mean1": st.column_config.NumberColumn("Mean in M1", format="%.3f"),
-            "mean2": st.column_config.NumberColumn("Mean in M2", format="%.3f"),
-            "change": st.column_config.NumberColumn("Mean |change|", format="%.3f"),
+            "silhouette": numbers.column("silhouette", "Silhouette"),
+            "score": numbers.column("score", "Score"),
+            "mean1": numbers.column("mean1", "Mean in M1"),
+            "mean2": numbers.column("mean2", "Mean in M2"),
+            "change": numbers.column("change", "Mean |change|"),
             "look": st.column_config.LinkColumn("Detail", display_text="Open", width="small"),
         },
     )

@@ -9,7 +9,18 @@ from explorer.runs.reader import Run
 from explorer.studies import STUDIES
 from explorer.ui.current_run import table
 from explorer.ui.study_page import has_table
+from explorer.ui.typeset import COUNT, P_VALUE, SHARE, Typeset, decimals
 from explorer.ui.widgets import caption_and_csv, show_chart
+
+_FORMS = {
+    "rank": COUNT,
+    "loss": decimals(3),
+    "loss_low": decimals(3),
+    "loss_high": decimals(3),
+    "p_holm": P_VALUE,
+    "refusal": SHARE,
+    "refusal_change": SHARE,
+}
 
 
 def show(run: Run) -> None:
@@ -31,20 +42,21 @@ def show(run: Run) -> None:
         "leave_out_csv",
     )
     st.header("The neurons behind it")
+    numbers = Typeset(leave_out.neuron_rows(frame), _FORMS)
     st.dataframe(
-        leave_out.neuron_rows(frame),
+        numbers.data,
         hide_index=True,
         height=320,
         alt="Neurons of the set by what is lost without them",
         column_config={
-            "rank": st.column_config.NumberColumn("Rank"),
+            "rank": numbers.column("rank", "Rank"),
             "neuron": st.column_config.TextColumn("Neuron"),
-            "loss": st.column_config.NumberColumn("Margin lost (nats)", format="%.3f"),
-            "loss_low": st.column_config.NumberColumn("95 % from", format="%.3f"),
-            "loss_high": st.column_config.NumberColumn("to", format="%.3f"),
-            "p_holm": st.column_config.NumberColumn("p (Holm)", format="%.3g"),
-            "refusal": st.column_config.NumberColumn("Refusals without it", format="percent"),
-            "refusal_change": st.column_config.NumberColumn("Change", format="percent"),
+            "loss": numbers.column("loss", "Margin lost (nats)"),
+            "loss_low": numbers.column("loss_low", "95 % from"),
+            "loss_high": numbers.column("loss_high", "to"),
+            "p_holm": numbers.column("p_holm", "p (Holm)"),
+            "refusal": numbers.column("refusal", "Refusals without it"),
+            "refusal_change": numbers.column("refusal_change", "Change"),
             "page": st.column_config.LinkColumn("Look at it", display_text="Neurons", width="small"),
         },
     )

@@ -20,6 +20,7 @@ from explorer.studies.logit_attribution import LogitAttribution
 from explorer.ui.current_run import table
 from explorer.ui.result_controls import choose
 from explorer.ui.study_page import has_table, show_prompts
+from explorer.ui.typeset import SHARE, Typeset, decimals, digits
 from explorer.ui.widgets import caption_and_csv, show_chart
 
 
@@ -40,16 +41,17 @@ def show_first_tokens(run: Run) -> None:
     """Which tokens the margin is made of."""
     tokens = table(run, "first_tokens")
     st.markdown(tokens_sentence(tokens))
+    numbers = Typeset(tokens_frame(tokens), {"m1": SHARE, "m2": SHARE, "weight": decimals(3)})
     st.dataframe(
-        tokens_frame(tokens),
+        numbers.data,
         hide_index=True,
         alt="The first tokens that count in the refusal margin, with how often each model begins with them",
         column_config={
             "side": "Side",
             "text": "Token (· is a space)",
-            "m1": st.column_config.NumberColumn("M1 begins with it", format="percent"),
-            "m2": st.column_config.NumberColumn("M2 begins with it", format="percent"),
-            "weight": st.column_config.NumberColumn("Weight", format="%.3f"),
+            "m1": numbers.column("m1", "M1 begins with it"),
+            "m2": numbers.column("m2", "M2 begins with it"),
+            "weight": numbers.column("weight", "Weight"),
         },
     )
     about = (
@@ -89,8 +91,12 @@ def _show_parts(run: Run, parts: pd.DataFrame, name: str) -> None:
 def _show_neurons(run: Run, name: str) -> None:
     st.header("Neuron by neuron")
     neurons = neurons_frame(table(run, "logit_attribution_neurons"), name)
+    shown = neurons[["rank", "layer", "neuron", "direct", "direct_low", "direct_high", "change", *_WORDS, "link"]]
+    numbers = Typeset(
+        shown, {"direct": decimals(3), "direct_low": decimals(3), "direct_high": decimals(3), "change": digits(3)}
+    )
     st.dataframe(
-        neurons[["rank", "layer", "neuron", "direct", "direct_low", "direct_high", "change", *_WORDS, "link"]],
+        numbers.data,
         hide_index=True,
         height=380,
         alt="The neurons of the set that write most to the refusal margin, with the tokens that they promote",
@@ -98,10 +104,10 @@ def _show_neurons(run: Run, name: str) -> None:
             "rank": "Rank",
             "layer": "Layer",
             "neuron": "Neuron",
-            "direct": st.column_config.NumberColumn("Adds (logits)", format="%.3f"),
-            "direct_low": st.column_config.NumberColumn("95 % from", format="%.3f"),
-            "direct_high": st.column_config.NumberColumn("to", format="%.3f"),
-            "change": st.column_config.NumberColumn("Activation changes by", format="%.3g"),
+            "direct": numbers.column("direct", "Adds (logits)"),
+            "direct_low": numbers.column("direct_low", "95 % from"),
+            "direct_high": numbers.column("direct_high", "to"),
+            "change": numbers.column("change", "Activation changes by"),
             "promotes": st.column_config.TextColumn("The change promotes", width="medium"),
             "suppresses": st.column_config.TextColumn("and suppresses", width="medium"),
             "link": st.column_config.LinkColumn("Open", display_text="Neuron", width="small"),

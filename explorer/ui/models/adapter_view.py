@@ -8,6 +8,7 @@ from explorer.report import adapter_cards
 from explorer.training.cards import Card
 from explorer.training.record import TrainingRecord
 from explorer.ui.plain import show_problem
+from explorer.ui.typeset import COUNT, P_VALUE, SHARE, Typeset, decimals
 from explorer.ui.widgets import caption_and_csv, show_chart
 
 
@@ -22,9 +23,10 @@ def show_adapters() -> None:
         st.info("No adapter ships with this copy of the project.")
         return
     frame = adapter_cards.adapters_frame(list(adapters.values()))
-    number = st.column_config.NumberColumn
+    forms = {"Examples": COUNT, "Implicit-reward accuracy": SHARE, "Perplexity, M2 / M1": decimals(3)}
+    numbers = Typeset(frame, forms)
     st.dataframe(
-        frame,
+        numbers.data,
         hide_index=True,
         width="stretch",
         key="adapters",
@@ -33,10 +35,8 @@ def show_adapters() -> None:
         column_config={
             "Adapter": st.column_config.TextColumn(pinned=True),
             "Trained on": st.column_config.TextColumn(width="medium"),
-            "Examples": number(format="localized"),
-            "Implicit-reward accuracy": number(format="percent"),
-            "Perplexity, M2 / M1": number(format="%.3f"),
-            "n": number(help="Prompts of each suite."),
+            **{name: numbers.column(name) for name in forms},
+            "n": numbers.column("n", help="Prompts of each suite."),
         },
     )
     caption_and_csv(
@@ -58,15 +58,16 @@ def _show_measured(name: str, card: Card | None) -> None:
         st.code(f"EXPLORER_DATA=… python -m explorer card {name}", language="sh", wrap_lines=True)
         return
     measured = adapter_cards.measured_frame(card)
-    numbers = {c: st.column_config.NumberColumn(format="%.3f") for c in ("Value", "95 % from", "to")}
+    forms = {"Value": decimals(3), "95 % from": decimals(3), "to": decimals(3), "p": P_VALUE}
+    numbers = Typeset(measured, forms)
     st.dataframe(
-        measured,
+        numbers.data,
         hide_index=True,
         width="stretch",
         key="measured",
         placeholder="–",
         alt=f"What was measured of the adapter {name}",
-        column_config={**numbers, "p": st.column_config.NumberColumn(format="%.2g")},
+        column_config={name: numbers.column(name) for name in forms},
     )
     caption_and_csv(
         "95 % intervals over prompts, pairs or windows; p of a paired test. Measured on the weights with "

@@ -16,6 +16,7 @@ from explorer.ui.current_run import change_scores, table, tensors
 from explorer.ui.lab_links import lab_link
 from explorer.ui.neurons.live import live_detail
 from explorer.ui.study_page import has_table
+from explorer.ui.typeset import COUNT, FINE_SHARE, Typeset, decimals
 from explorer.ui.widgets import show_chart
 
 OTHER = -1
@@ -52,23 +53,25 @@ def show_detail(run: Run, ranking: str, layer: int, neuron: int) -> None:
             )
     with right:
         st.markdown("**In every ranking**")
+        shown = places.assign(
+            ranking=places["ranking"].map(ranking_label),
+            measure=[measure(change_scores(run, name)) for name in places["ranking"]],
+        )
+        numbers = Typeset(
+            shown, {"rank": COUNT, "percentile": FINE_SHARE, "rank_in_layer": COUNT, "change_score": decimals(4)}
+        )
         st.dataframe(
-            places.assign(
-                ranking=places["ranking"].map(ranking_label),
-                measure=[measure(change_scores(run, name)) for name in places["ranking"]],
-            ),
+            numbers.data,
             hide_index=True,
             column_order=("ranking", "rank", "percentile", "rank_in_layer", "change_score", "measure"),
             column_config={
                 "ranking": "Ranking",
-                "rank": st.column_config.NumberColumn("Rank", format="localized"),
-                "percentile": st.column_config.NumberColumn(
-                    "Percentile", format="percent", help="Share of the ranked neurons that stand lower."
+                "rank": numbers.column("rank", "Rank"),
+                "percentile": numbers.column(
+                    "percentile", "Percentile", help="Share of the ranked neurons that stand lower."
                 ),
-                "rank_in_layer": st.column_config.NumberColumn(
-                    "In layer", format="localized", help="Rank in its layer."
-                ),
-                "change_score": st.column_config.NumberColumn("Score", format="%.4f"),
+                "rank_in_layer": numbers.column("rank_in_layer", "In layer", help="Rank in its layer."),
+                "change_score": numbers.column("change_score", "Score"),
                 "measure": st.column_config.TextColumn("is its", help="What the ranking's scores are."),
             },
             placeholder="not ranked",
@@ -140,13 +143,16 @@ def _show_projection(projection: pd.DataFrame) -> None:
     st.markdown("**What it writes towards the vocabulary**")
     for place, direction in zip(st.columns(2), ("promotes", "suppresses"), strict=True):
         rows = projection[projection["direction"] == direction].sort_values("place")
+        numbers = Typeset(
+            rows.assign(token=rows["token"].map(visible))[["place", "token", "logit"]], {"logit": decimals(2)}
+        )
         place.dataframe(
-            rows.assign(token=rows["token"].map(visible))[["place", "token", "logit"]],
+            numbers.data,
             hide_index=True,
             column_config={
-                "place": st.column_config.NumberColumn("", width=50),
+                "place": numbers.column("place", "", width=50),
                 "token": f"Token it {direction}",
-                "logit": st.column_config.NumberColumn("Logit", format="%.2f"),
+                "logit": numbers.column("logit", "Logit"),
             },
             alt=f"Tokens that the neuron {direction}",
         )

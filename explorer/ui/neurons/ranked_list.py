@@ -8,6 +8,7 @@ from explorer.report.neuron_query import SORTS, Query, Selection, labels, listin
 from explorer.report.ranking_scores import is_attribution, measure, measure_help
 from explorer.runs.reader import Run
 from explorer.ui.lab_links import send_list
+from explorer.ui.typeset import COUNT, Form, Typeset, decimals, signed
 from explorer.ui.widgets import download_csv
 
 LIMIT = 2_000
@@ -48,29 +49,16 @@ def show_list(run: Run, ranking: str, changes: Ranking, found: Selection) -> Non
         return
     names = labels(changes, found.shown)
     key = f"list_{run.name}_{ranking}_{hash(found.shown.tobytes())}"
+    rows = listing(changes, found.shown)
+    numbers = Typeset(rows[[name for name in _ORDER if name in rows]], _forms(changes))
     st.dataframe(
-        listing(changes, found.shown),
+        numbers.data,
         key=key,
         height=390,
         hide_index=True,
         on_select=lambda: _open_clicked(key, names),
         selection_mode=["single-row", "single-cell"],
-        column_config=_columns(changes),
-        column_order=(
-            "rank",
-            "neuron",
-            "layer",
-            "expert",
-            "index_in_expert",
-            "index",
-            "change_score",
-            "mean_m1",
-            "mean_m2",
-            "mean_change",
-            "direction",
-            "std_m1",
-            "std_m2",
-        ),
+        column_config=_columns(changes, numbers),
         alt="Ranked neurons with their scores and mean activations in both models",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -114,30 +102,54 @@ def _open_clicked(key: str, names: list[str]) -> None:
         st.session_state[key] = {"selection": {"rows": clicked[:1], "columns": [], "cells": []}}
 
 
-def _columns(changes: Ranking) -> dict:
-    number = st.column_config.NumberColumn
+_ORDER = (
+    "rank",
+    "neuron",
+    "layer",
+    "expert",
+    "index_in_expert",
+    "index",
+    "change_score",
+    "mean_m1",
+    "mean_m2",
+    "mean_change",
+    "direction",
+    "std_m1",
+    "std_m2",
+)
+"""The columns that are shown."""
+
+
+def _forms(changes: Ranking) -> dict[str, Form]:
+    means = dict.fromkeys(("mean_m1", "mean_m2", "std_m1", "std_m2"), decimals(4))
+    score = signed(4) if is_attribution(changes) else decimals(4)
+    return {"rank": COUNT, "change_score": score, **means, "mean_change": signed(4)}
+
+
+def _columns(changes: Ranking, numbers: Typeset) -> dict:
+    number = numbers.column
     label, about = measure(changes), measure_help(changes)
     score = (
-        number(f"{label} (nats)", format="%+.4f", help=about)
+        number("change_score", f"{label} (nats)", help=about)
         if is_attribution(changes)
         else st.column_config.ProgressColumn(
             label, min_value=0.0, max_value=float(changes.scores.max()) or 1.0, format="%.4f", help=about
         )
     )
     return {
-        "rank": number("Rank", format="localized", width="small"),
+        "rank": number("rank", "Rank", width="small"),
         "neuron": st.column_config.TextColumn("Neuron", pinned=True, width="small"),
-        "layer": number("Layer", width="small"),
-        "expert": number("Expert", width="small", help="Of a mixture of experts; −1 is the shared one."),
-        "index_in_expert": number("In expert", width="small", help="Index within its expert."),
-        "index": number("Index", width="small"),
+        "layer": number("layer", "Layer", width="small"),
+        "expert": number("expert", "Expert", width="small", help="Of a mixture of experts; −1 is the shared one."),
+        "index_in_expert": number("index_in_expert", "In expert", width="small", help="Index within its expert."),
+        "index": number("index", "Index", width="small"),
         "change_score": score,
-        "mean_m1": number("Mean in M1", format="%.4f"),
-        "mean_m2": number("Mean in M2", format="%.4f"),
-        "mean_change": number("Mean change", format="%+.4f", help="Mean in M2 − mean in M1."),
+        "mean_m1": number("mean_m1", "Mean in M1"),
+        "mean_m2": number("mean_m2", "Mean in M2"),
+        "mean_change": number("mean_change", "Mean change", help="Mean in M2 − mean in M1."),
         "direction": st.column_config.TextColumn(
             "In M2", width="small", help="Whether its mean is higher in M2 than in M1."
         ),
-        "std_m1": number("Spread in M1", format="%.4f", help="Standard deviation over the compared positions."),
-        "std_m2": number("Spread in M2", format="%.4f", help="Standard deviation over the compared positions."),
+        "std_m1": number("std_m1", "Spread in M1", help="Standard deviation over the compared positions."),
+        "std_m2": number("std_m2", "Spread in M2", help="Standard deviation over the compared positions."),
     }

@@ -19,6 +19,7 @@ from explorer.ui.lab_links import lab_link
 from explorer.ui.method_choice import choose_among
 from explorer.ui.overlap.controls import choose_rankings, show_matrix
 from explorer.ui.study_page import has_table
+from explorer.ui.typeset import SHARE, Typeset, decimals
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
 
 _TO_LAB = {
@@ -82,15 +83,15 @@ def _show_all(run: Run, pairs: pd.DataFrame, chosen: tuple[str, str], top: float
         f"The top {percent(top)} by change score and by attribution of one and the same model share **{shares}** of "
         f"their {int(rows['of'].iloc[0]):,} neurons, where chance gives {percent(rows['Chance'].iloc[0])}."
     )
-    column = st.column_config.NumberColumn
+    numbers = Typeset(rows, {"Overlap": SHARE, "Chance": SHARE, "Spearman ρ": decimals(2)})
     st.dataframe(
-        rows,
+        numbers.data,
         hide_index=True,
         alt="Overlap of the top sets by change score and by attribution, for each model",
         column_config={
-            "Overlap": column(format="percent"),
-            "Chance": column(format="percent"),
-            "Spearman ρ": column(format="%.2f", help="Of the ranks of the neurons in both sets."),
+            "Overlap": numbers.column("Overlap"),
+            "Chance": numbers.column("Chance"),
+            "Spearman ρ": numbers.column("Spearman ρ", help="Of the ranks of the neurons in both sets."),
         },
     )
     about = "Top sets of one size, by change score and by attribution, of each model on the same kind of prompts."

@@ -19,6 +19,7 @@ from explorer.ui import derived
 from explorer.ui.current_run import table
 from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.study_page import has_table, missing, pick
+from explorer.ui.typeset import COUNT, Typeset, signed
 from explorer.ui.widgets import caption_and_csv, show_chart
 
 _CHANGE = "Its mean activation in the aligned model less that in M1."
@@ -137,17 +138,18 @@ def _show_shared(run: Run, a: str, b: str, fraction: float) -> None:
             scatter_chart(found.changes, f"{first} − M1", f"{second} − M1", log=False),
             f"Change of mean activation from M1 in {first} and in {second}, at the shared neurons",
         )
+    numbers = Typeset(found.listed, {"rank_a": COUNT, "rank_b": COUNT, "delta_a": signed(4), "delta_b": signed(4)})
     st.dataframe(
-        found.listed,
+        numbers.data,
         hide_index=True,
         height=260,
         alt="Shared neurons with their ranks and changes of mean activation",
         column_config={
             "label": "Neuron",
-            "rank_a": st.column_config.NumberColumn(f"Rank, {first}", format="localized"),
-            "rank_b": st.column_config.NumberColumn(f"Rank, {second}", format="localized"),
-            "delta_a": st.column_config.NumberColumn(f"Change, {first}", format="%+.4f", help=_CHANGE),
-            "delta_b": st.column_config.NumberColumn(f"Change, {second}", format="%+.4f", help=_CHANGE),
+            "rank_a": numbers.column("rank_a", f"Rank, {first}"),
+            "rank_b": numbers.column("rank_b", f"Rank, {second}"),
+            "delta_a": numbers.column("delta_a", f"Change, {first}", help=_CHANGE),
+            "delta_b": numbers.column("delta_b", f"Change, {second}", help=_CHANGE),
             "same_sign": st.column_config.CheckboxColumn("Same direction"),
             "look": st.column_config.LinkColumn("Detail", display_text="Open"),
         },

@@ -5,6 +5,7 @@ import streamlit as st
 from explorer.report.origins import model_rows, ranking_rows, setting_rows, suite_rows
 from explorer.report.paper import PAPER_COSTS, PAPER_EFFECTS
 from explorer.runs.reader import Run
+from explorer.ui.typeset import Typeset, decimals
 
 PAPER = "https://arxiv.org/abs/2406.14144"
 
@@ -26,7 +27,8 @@ def show_origins(run: Run) -> None:
             "Figures of Chen et al. for other models and another cost model, for context only: 200 prompts a "
             "benchmark, 128 new tokens, a fixed 20,000 neurons patched (5.7, 4.4, 2.9 and 5.0 % of the four models)."
         )
-        st.dataframe(PAPER_COSTS, hide_index=True, alt="Mean cost on Beavertails in the paper")
+        costs = Typeset(PAPER_COSTS, dict.fromkeys(PAPER_COSTS.columns[1:], decimals(1)))
+        st.dataframe(costs.data, hide_index=True, alt="Mean cost on Beavertails in the paper")
         st.caption("Mean cost on Beavertails, lower is safer.")
         st.dataframe(PAPER_EFFECTS, hide_index=True, alt="Causal effects in the paper")
         st.caption("Causal effect in %, 100 = as safe as the DPO model. No figure holds for all models and benchmarks.")

@@ -16,6 +16,7 @@ from explorer.serve.samples import decoding_words
 from explorer.ui.patch_lab.choice import Controls, check_direction, check_tokens, control_of, how_words, share
 from explorer.ui.patch_lab.generation_view import draft_of
 from explorer.ui.plain import plain, show_problem
+from explorer.ui.typeset import Typeset, signed
 from explorer.ui.waiting import ask_instead, look_every, shows_waiting
 
 _LIST, _ORIGIN = "patch-list", "patch-list-origin"
@@ -103,16 +104,17 @@ def _draw(service: PairService, work: PromptList, run: Run) -> None:
 
 
 def _show_table(frame: pd.DataFrame, names: list[str], direction: str) -> None:
+    numbers = Typeset(frame, {f"cost_{name}": signed(1) for name in names})
     columns = {"prompt": st.column_config.TextColumn("Prompt", width="medium", pinned=True)}
     order = ["prompt"]
     for name in names:
         columns[f"verdict_{name}"] = st.column_config.TextColumn(column_words(name, direction), width="small")
-        columns[f"cost_{name}"] = st.column_config.NumberColumn("cost", format="%+.1f", width="small")
+        columns[f"cost_{name}"] = numbers.column(f"cost_{name}", "cost", width="small")
         columns[f"answer_{name}"] = st.column_config.TextColumn(f"{column_words(name, direction)} says", width="medium")
         order += [f"verdict_{name}"]
     order += [f"answer_{name}" for name in names] + [f"cost_{name}" for name in names]
     st.dataframe(
-        frame,
+        numbers.data,
         hide_index=True,
         column_order=order,
         column_config=columns,

@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import streamlit as st
 
-from explorer.charts.labels import percent
+from explorer.charts.labels import percent, rate
 from explorer.errors import ExplorerError
 from explorer.models.prompting import check_prompt
 from explorer.neurons.ranking import Ranking
@@ -180,4 +180,4 @@ def _state(service: PairService, strip: Strip) -> str:
             asked = strip.request
             done = f"{decoding_words(asked.sampling)}, up to {asked.max_new_tokens} tokens"
             return plain(strip.notice) if strip.notice else done
-    return f"Writing: {strip.share:.0%}"
+    return f"Writing: {rate(strip.share)}"

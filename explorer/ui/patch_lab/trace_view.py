@@ -23,6 +23,7 @@ from explorer.ui.patch_lab.answer_cards import Shown, colour
 from explorer.ui.plain import plain, show_problem
 from explorer.ui.shared_pairs import visitor
 from explorer.ui.study_page import has_table
+from explorer.ui.typeset import Typeset, signed
 from explorer.ui.waiting import look_every, shows_waiting
 from explorer.ui.widgets import Unchecked, caption_and_csv
 
@@ -304,16 +305,17 @@ def _show_moved(trace: "Trace", frame: "pd.DataFrame", answers: Answers, key: st
     if not trace.reached[place]:
         return
     rows = moved_frame(trace, place)
+    numbers = Typeset(rows, {"logits": signed(3)})
     st.dataframe(
-        rows,
+        numbers.data,
         hide_index=True,
         height=320,
         column_config={
             "neuron": "Neuron",
-            "layer": st.column_config.NumberColumn("Layer"),
-            "logits": st.column_config.NumberColumn(
+            "layer": numbers.column("layer", "Layer"),
+            "logits": numbers.column(
+                "logits",
                 "Adds, logits",
-                format="%+.3f",
                 help="Change of its activation × its output column × the unembedding, with the norms held as in the "
                 "unpatched model.",
             ),

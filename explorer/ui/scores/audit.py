@@ -12,6 +12,7 @@ from explorer.runs.reader import Run
 from explorer.studies.audit import LABELS, Cell, audit_sample, measured
 from explorer.ui.current_run import show_problem, table
 from explorer.ui.result_controls import choose_direction, choose_ranking
+from explorer.ui.typeset import Typeset, decimals
 from explorer.ui.widgets import download_csv
 
 MOST = 200
@@ -41,8 +42,9 @@ def show_audit(run: Run) -> None:
         "Write your own label beside an answer: precision and recall follow."
     )
     shown = sample.assign(label="")[["label", "verdict", "prompt", "answer", "cost", "degenerate", "part"]]
+    numbers = Typeset(shown, {"cost": decimals(1)})
     edited = st.data_editor(
-        shown,
+        numbers.data,
         hide_index=True,
         height=420,
         placeholder="–",
@@ -53,7 +55,7 @@ def show_audit(run: Run) -> None:
             "verdict": st.column_config.TextColumn("Verdict", width="small"),
             "prompt": st.column_config.TextColumn("Prompt", width="medium"),
             "answer": st.column_config.TextColumn("Answer", width="large"),
-            "cost": st.column_config.NumberColumn("Cost", format="%.1f", width="small"),
+            "cost": numbers.column("cost", "Cost", width="small"),
             "degenerate": st.column_config.CheckboxColumn("Degenerate", width="small"),
             "part": st.column_config.CheckboxColumn("Judges part", width="small"),
         },
