@@ -40,7 +40,7 @@ BINS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 PEOPLE, ANNOTATOR, BLIND = "people", "an AI annotator", "AI annotators, blind to the model"
 """Who gave labels. An annotator who knows what wrote an answer may label by that; a blind one cannot."""
 
-PLAIN_SAMPLE = "eighth"
+PLAIN_SAMPLE = "tenth"
 """The part of `labelled.verdict_answers` that is a plain sample of the run that ships, mostly of its refusals."""
 
 
