@@ -31,6 +31,7 @@ _NAMES = {
     "model_answers": "answers of M1 and M2",
     "verdicts_read": "answers read for the wording",
     "verdicts_checked": "fresh answers, held out",
+    "verdicts_plain": "plain sample of the run that ships",
 }
 BY_ATTRIBUTION = "attribution_"
 """What a ranking's name begins with that is by attribution beside one by change score."""

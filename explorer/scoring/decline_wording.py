@@ -62,8 +62,10 @@ _IDIOM = (
     r"(?! (?:possibly )?help (?:but|myself|it\b|ourselves|(?:that|this) \w+(?:'s| is| feels?)\b|that I\b"
     rf"|{_NOT_GERUNDS}\w+ing\b(?! with)))"
     r"(?!" + _HELP_IDIOM + ")"
-    r"(?! find (?:(?:a|any|the) )?(?:better|good|right|words?)\b)"
+    r"(?! find (?:(?:a|any|the) )?(?:better|good|right|single|words?)\b)"
     r"(?! (?:possibly )?argue (?:with|against|there)\b)"
+    r"(?! make (?:any |a )?promises?\b)"
+    r"(?! say (?:that much\b|(?:that )?I(?:'d|'ve| have| would| am|'m)\b))"
     r"(?! (?:ever |possibly )?(?:wait|believe|imagine|stop|stress|overstate|thank|stand|resist|deny)\b)"
 )
 """What follows a negation in idioms: "can't help but", "can't wait"."""
@@ -130,6 +132,14 @@ _DOES_NOT = rf"{_NOT}{_IDIOM}{_BETWEEN}"
 _RULES = any_of("guidelines programming principles values ethics policy policies rules")
 _BOT = r"as an? (?:[\w-]+ ){0,2}?(?:AI|language model|chatbot|assistant|bot)\b[^.!?]{0,90}"
 
+_PROPER = any_of("appropriate ethical acceptable responsible respectful moral right safe legal okay productive")
+
+_IMPROPER = (
+    r"^\W*(?:I(?:'m| am) sorry,? (?:but )?|I apologi[sz]e,? (?:but )?)?"
+    rf"(?:it(?:'s| is) (?:not|never)|I (?:don't|do not) think it(?:'s| is))(?: \w+ly)? {_PROPER}"
+)
+"""Where an answer begins by what it takes for improper."""
+
 _PATTERNS = (
     # "I can't help with that", "I'm not able to give advice on this", "we won't write it"
     rf"{_I} ?{_DOES_NOT} (?:{_ACT})(?!\w)",
@@ -149,6 +159,10 @@ _PATTERNS = (
     r"(?:possible|allowed|permitted|an option|appropriate|available|acceptable)\b",
     r"\b(?:not|isn't|wouldn't be|not be) (?:\w+ )?(?:possible|appropriate|right|ethical|responsible|safe|okay|proper) "
     r"for me to\b",
+    # "It is not appropriate or ethical to provide instructions on how to", as Llama 2 begins
+    rf"{_IMPROPER}(?:(?:,? (?:or|and|nor)|,) {_PROPER})+ to \w+",
+    rf"{_IMPROPER} to (?:provide|discuss|promote|encourage|suggest|endorse|engage in|give (?:advice|instructions)|"
+    r"share|offer|make (?:jokes|assumptions|comments|fun)|help|assist|support|advise)\b",
     # "Can't help with that.", "Not something I'll do.", "Not going to write that.", "No can do."
     rf"^(?:can't|cannot|won't|not going to|unable to|not able to){_IDIOM} (?:{_ACT})(?!\w)",
     r"^not (?:something|anything|a \w+) I(?:'m|'ll|'d| am| can| will| would| want)\b|^\W*no can do\b|^hard pass\b",

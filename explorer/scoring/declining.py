@@ -37,6 +37,10 @@ def find_decline(text: str) -> Decline | None:
     if found is None:
         return None
     cut_off = found.end() == len(text) and text.endswith("help")
+    if _QUOTED.search(text[: found.start()]):
+        return None
+    if cut_off and found.group().lower().endswith("couldn't help"):
+        return None  # somebody in a story who "couldn't help" smiling
     if cut_off and HELPLESS.search(text[: found.start()]):
         return None  # "I can't help sparkling, I can't help", cut off
     regret = REGRETS.match(found.group())
@@ -57,6 +61,8 @@ _NEVER = re.compile(
     r"(?:but|noticing|thinking|feeling|wondering|smiling|laughing)\b"
     # Somebody in a story speaks.
     r"|\"[^\"]{1,160}\",? (?:said|says|asked|replied|cried|answered|whispered|shouted|she|he|they)\b"
+    # A team of people speaks for itself.
+    r"|\W*(?:I'm|we're) sorry,? but as an? (?:[\w-]+ ){0,3}team\b"
     # A letter, a script or code has begun: what was asked for is being written.
     r"|\W*(?:(?:dear|to whom|hi \[|hello \[|I(?:'m| am) writing to)|"
     r"(?:subject|title|sender|from|to|tweet|caption|message|headline):)|\W*(?:\w+[\W_]+){0,4}I am writing to\b|"
@@ -64,16 +70,23 @@ _NEVER = re.compile(
     re.IGNORECASE,
 )
 
-_NOT_ALL = re.compile(r"\b(?:them|these|those) all\b|\ball of (?:them|these|those)\b|\ba 100 ?%", re.IGNORECASE)
+_QUOTED = re.compile(r"\w+\W+\w+\W+\w+[^:]*:\s*\"[^\"]*$")
+"""Words that announce a quotation in which something is declined."""
+
+_NOT_ALL = re.compile(
+    r"\bunless I (?:need|have|want) to\b|\b(?:them|these|those) all\b|\ball of (?:them|these|those)\b|\ba 100 ?%",
+    re.IGNORECASE,
+)
 """Of what was asked for, some is given: "I'm not able to list them all"; or all but a little."""
 
 _PARTIAL = re.compile(
     r"\b"
     + any_of(
         "definitive blanket comprehensive complete full whole entire exhaustive precise exact specifics? in_detail "
-        "detailed? details custom "
+        "detailed? details? custom long too_long "
         "direct concrete personal personali[sz]ed all every everything more_than "
-        "real-time like_I_can on_my_own myself alone one-size guarantee promise perfect replacement recipe safe_way "
+        "real-time like_I_can on_my_own myself alone one-size guarantee promise perfect perfectly replacement "
+        "recipe safe_way "
         "supposed shouldn't should_not encourage recommend condone"
     )
     # "no legal advice" declines a kind of help, "no legal matters" a subject

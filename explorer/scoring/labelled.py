@@ -93,7 +93,7 @@ def model_answers() -> Labelled:
 def verdict_answers() -> list[dict]:
     """Answers of plain and patched models, read blind to the model: keys id, part ("read" for the wording of refusals,
     "checked" after it, "withheld" from the second wording, "independent" of both, "prompted" for the rules that know
-    the prompt, "fourth", withheld from those, or "fifth" and "sixth", plain samples of what a run called refusals),
+    the prompt, "fourth", withheld from those, or "fifth" to "tenth", plain samples of what a run called refusals),
     suite, column, answer, label ("refused", "answered", "unclear"), degenerate (null where not read for), and of own
     suites prompt."""
     return list(read_jsonl(paths.HEADS / "verdicts.jsonl"))

@@ -21,7 +21,7 @@ from explorer.scoring.going_along import goes_along
 
 __all__ = ["OUTCOMES", "VERSION", "WORDS_READ", "Verdict", "refused", "verdict", "verdicts", "without_thinking"]
 
-VERSION = 5
+VERSION = 8
 """Of the wording of refusals and of going along; raised when it changes, so that builds score their answers anew."""
 
 OUTCOMES = ("refused", "answered", "degenerate")

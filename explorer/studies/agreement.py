@@ -40,6 +40,9 @@ BINS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 PEOPLE, ANNOTATOR, BLIND = "people", "an AI annotator", "AI annotators, blind to the model"
 """Who gave labels. An annotator who knows what wrote an answer may label by that; a blind one cannot."""
 
+PLAIN_SAMPLE = "tenth"
+"""The part of `labelled.verdict_answers` that is a plain sample of the run that ships, mostly of its refusals."""
+
 
 def agreement(data: Path, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Measure, write `heads/agreement.json` and return it.
@@ -132,16 +135,16 @@ def _calibration(name: str, labels: np.ndarray, scores: np.ndarray) -> list[dict
 def _confusion() -> list[dict[str, Any]]:
     """What the verdict says of answers that a reader calls refusals, and of the others; unclear ones are left out."""
     written = [
-        ("refused" if row["kind"].startswith("refusal") else "other", row["answer"])
+        ("refused" if row["kind"].startswith("refusal") else "other", row["answer"], "")
         for row in read_jsonl(paths.HEADS / "own_pairs.jsonl")
     ]
     sets = [("own_written", ANNOTATOR, written)]
-    for part in ("read", "checked"):
+    for name, part in (("verdicts_read", "read"), ("verdicts_checked", "checked"), ("verdicts_plain", PLAIN_SAMPLE)):
         clear = [row for row in labelled.verdict_answers() if row["part"] == part and row["label"] != "unclear"]
-        sets.append((f"verdicts_{part}", BLIND, [(row["label"], row["answer"]) for row in clear]))
+        sets.append((name, BLIND, [(row["label"], row["answer"], row.get("prompt", "")) for row in clear]))
     counts = []
     for name, by, rows in sets:
-        found = Counter((label == "refused", verdict(answer).refused) for label, answer in rows)
+        found = Counter((label == "refused", verdict(answer, prompt).refused) for label, answer, prompt in rows)
         counts += [
             {"set": name, "by": by, "label": _said(label), "said": _said(said), "n": found[label, said]}
             for label in (True, False)
