@@ -1,5 +1,6 @@
 """Words for what the tables name, and numbers as people write them."""
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -124,13 +125,21 @@ def interval(low: float, high: float) -> str:
 
 
 def signed(value: float | None, decimals: int = 1) -> str:
-    """A cost, a margin or another number with its sign, or a dash where there is none: "−3.2"."""
-    return "–" if value is None else true_minus(f"{value:+.{decimals}f}")
+    """A cost, a margin or another number with its sign, none before 0, or a dash where there is none: "−3.2"."""
+    if value is None:
+        return "–"
+    text = f"{value:+.{decimals}f}"
+    return true_minus(text if text.strip("+-0.") else text[1:])
 
 
 def _signed(value: float) -> str:
     """A whole number with a true minus sign, and none before 0."""
     return f"{round(value) + 0:d}".replace("-", "−") if abs(value) != float("inf") else f"{value}".replace("-", "−")
+
+
+def lines(title: str, width: int = 32) -> list[str]:
+    """The title of an axis in lines that a phone shows whole, beside the names of the rows."""
+    return textwrap.wrap(title, width, break_long_words=False)
 
 
 def true_minus(text: str) -> str:

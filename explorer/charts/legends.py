@@ -9,7 +9,7 @@ _PER_CHARACTER, _SYMBOL = 6.3, 30
 """Pixels of a character of a label, and of the symbol with its padding."""
 
 
-_LONG = 30
+_LONG = 26
 """Longer labels stand in two lines where a colon divides them."""
 
 _FEW = 3

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.charts import Layered, either, palette
-from explorer.charts.labels import PERCENT_AXIS
+from explorer.charts.labels import PERCENT_AXIS, lines
 from explorer.charts.legends import legend_height, top_legend
 
 CELL = "cell"
@@ -107,8 +107,12 @@ def interval_chart(frame: pd.DataFrame, title: str, *, share: bool, zero: bool =
     if zero:
         rule = pd.DataFrame({"value": [0.0]})
         layers.append(alt.Chart(rule).mark_rule(color=palette.RANDOM, strokeDash=[4, 4]).encode(x="value:Q"))
-    layers.append(base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=alt.X("low:Q", title=title), x2="high:Q"))
-    layers.append(base.mark_point(filled=True, size=90, opacity=1).encode(x=alt.X("value:Q", title=title, axis=axis)))
+    layers.append(
+        base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=alt.X("low:Q", title=lines(title)), x2="high:Q")
+    )
+    layers.append(
+        base.mark_point(filled=True, size=90, opacity=1).encode(x=alt.X("value:Q", title=lines(title), axis=axis))
+    )
     return alt.layer(*layers).properties(height=50 + frame["row"].nunique() * (26 + 20 * len(series)))
 
 

@@ -7,6 +7,7 @@ import altair as alt
 import pandas as pd
 
 from explorer.charts import Layered, palette
+from explorer.charts.labels import signed
 from explorer.charts.matrix import CELL
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def flow_figure(parts: Mapping[str, float], dark: bool = False) -> "go.Figure":
 
     turn = -1 if parts["whole"] < 0 else 1
     known = [(start, end, turn * parts[name]) for start, end, name in _FLOWS]
-    labels = [f"{value:+.2f} logits".replace("-", "−") for value in (turn * v for _, _, v in known)]
+    labels = [f"{signed(value, 2)} logits" for value in (turn * v for _, _, v in known)]
     flows = go.Sankey(
         arrangement="snap",
         textfont={"color": _TEXT_ON_DARK if dark else _TEXT, "shadow": "none"},

@@ -4,6 +4,7 @@ import altair as alt
 import pandas as pd
 
 from explorer.charts import Layered, palette
+from explorer.charts.labels import lines
 from explorer.charts.matrix import series_colour
 
 
@@ -17,9 +18,9 @@ def spread_chart(frame: pd.DataFrame, title: str) -> Layered:
     sets, series = (list(dict.fromkeys(frame[column])) for column in ("set", "series"))
     y = alt.Y("set:N", title=None, sort=sets, axis=alt.Axis(labelLimit=240))
     offset = alt.YOffset("series:N", sort=series, scale=alt.Scale(domain=series, paddingOuter=0.3))
-    x = alt.X("value:Q", title=title, axis=alt.Axis(tickCount=8))
+    x = alt.X("value:Q", title=lines(title), axis=alt.Axis(tickCount=8))
     base = alt.Chart(frame).encode(y=y, yOffset=offset, color=series_colour(series))
-    ticks = base.mark_tick(thickness=2, size=16, opacity=0.6).encode(
+    ticks = base.mark_tick(thickness=2, size=18, opacity=0.6).encode(
         x=x,
         tooltip=[
             alt.Tooltip("set:N", title="Set"),
@@ -43,4 +44,4 @@ def spread_chart(frame: pd.DataFrame, title: str) -> Layered:
         ],
     )
     rule = alt.Chart(pd.DataFrame({"value": [0.0]})).mark_rule(color=palette.RANDOM, strokeDash=[4, 4])
-    return alt.layer(rule.encode(x="value:Q"), ticks, diamonds).properties(height=60 + 56 * len(sets))
+    return alt.layer(rule.encode(x="value:Q"), ticks, diamonds).properties(height=130 + 60 * len(sets))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from explorer.charts.labels import interval, rate, suite_label
+from explorer.charts.labels import interval, rate, signed, suite_label
 from explorer.neurons.tables import neuron_label
 from explorer.studies.compared_sets import RANDOM, by_words
 from explorer.studies.single_neurons import margin_words
@@ -109,6 +109,6 @@ def _alone(row: pd.Series) -> str:
     shares = interval(row["refusal_low"], row["refusal_high"])
     text += f"; refusals {rate(row['refusal_before'])} → {rate(row['refusal'])} ({shares})"
     if not pd.isna(row["cost"]):
-        cost = f"{row['cost_before']:+.2f} → {row['cost']:+.2f} ({row['cost_low']:+.2f} to {row['cost_high']:+.2f})"
-        text += f"; cost {cost}".replace("-", "−")
+        before, after, low, high = (signed(row[c], 2) for c in ("cost_before", "cost", "cost_low", "cost_high"))
+        text += f"; cost {before} → {after} ({low} to {high})"
     return f"{text}; {suite_label(row['suite'])}, n = {int(row['n']):,}."

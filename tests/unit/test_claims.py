@@ -110,7 +110,7 @@ def test_an_ability_that_is_not_there_cannot_be_lost():
     )
     text = capability_sentence(frame).replace("\u00a0", " ")
     assert (
-        "changes by +0.0 points with 5 % patched (95 % interval −19.0 to +19.0, not distinguishable from none)" in text
+        "changes by 0.0 points with 5 % patched (95 % interval −19.0 to +19.0, not distinguishable from none)" in text
     )
     assert "M1 itself is at the floor there (0 of 16, 95 % interval 0–19 %), so a loss could not be seen." in text
     assert "MMLU (n = 100) changes by −10.0 points with 5 % patched (95 % interval −15.0 to −5.0)." in text

@@ -55,7 +55,7 @@ def test_the_finding_of_direct_attribution_comes_out_either_way():
     assert "raises the refusal margin of the first token by +4.00 logits" in most
     assert "write **80 %** of that" in most
     assert "straight to the logits, most of it; the rest" in most
-    assert "random neurons of the same layers: +0.00 logits" in most
+    assert "random neurons of the same layers: 0.00 logits" in most
     assert "not distinguishable from 0" in most
     assert f"n = {N}" in most
     assert "M2: +5.00 logits" in most

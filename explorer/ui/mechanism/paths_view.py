@@ -82,7 +82,7 @@ def _show_kept(run: Run, kept: pd.DataFrame) -> None:
         f"Greedy answers of up to {int(first['max_new_tokens'])} tokens, n = {int(first['n']):,}, the restriction held "
         "throughout: M1, unpatched, reads the same current text, and what is kept is taken from it. "
         f"M1 refuses {100 * first['refusal_m1']:.0f} %, M2 {100 * first['refusal_m2']:.0f} %; M2's margin lies "
-        f"{first['margin_m2']:+.2f} logits from M1's.".replace("-", "−")
+        f"{signed(first['margin_m2'], 2)} logits from M1's."
     )
     caption_and_csv(about, f"{run.name}-paths-kept.csv", lambda: kept, "paths_kept_csv")
 
