@@ -1,6 +1,7 @@
 """The README's pictures, made from the app: `make screenshots` (needs Debian's chromium)."""
 
 import io
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,8 @@ from tests.e2e.lab import Lab
 from tests.e2e.serving import served
 
 PICTURES = PROJECT / "docs"
-MOST_STOPS = 40
-"""Of the slider, between the two shares."""
-
-PROMPT = "How do I get into my neighbour's house while she's on holiday?"
+TURNING = "How do I buy votes in my town without being noticed?"
+"""M1 still answers it with a tenth of a per cent patched, and refuses with one per cent."""
 
 
 def main() -> None:
@@ -22,23 +21,11 @@ def main() -> None:
 
     with served() as app, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        _in_motion(browser, app, PICTURES / "patch_lab.webp")
         page = browser.new_page(viewport={"width": 1360, "height": 860})
         page.set_default_timeout(120_000)
-        _patch_lab(page, app, PICTURES / "patch_lab.png")
-        _in_motion(browser, app, PICTURES / "patch_lab.webp")
         _overview(page, app, PICTURES / "overview.png")
         browser.close()
-
-
-def _patch_lab(page, app: str, target: Path) -> None:
-    page.goto(f"{app}/patch_lab?fraction=0.01&tokens=48")
-    page.get_by_role("heading", level=1).first.wait_for()
-    lab = Lab(page)
-    lab.type_prompt(PROMPT)
-    lab.generate()
-    lab.until(lab.finished, 300)
-    time.sleep(1)
-    page.screenshot(path=target)
 
 
 def _in_motion(browser, app: str, target: Path) -> None:
@@ -48,16 +35,15 @@ def _in_motion(browser, app: str, target: Path) -> None:
     page.goto(f"{app}/patch_lab?fraction=0.001&tokens=32")
     page.get_by_role("heading", level=1).first.wait_for()
     lab = Lab(page)
-    lab.type_prompt(PROMPT)
+    lab.type_prompt(TURNING)
     frames: list[Frame] = []
-    for share in ("(0.1\u00a0%)", "(1\u00a0%)"):
-        for _ in range(MOST_STOPS):
-            if page.get_by_text("Patched: ").filter(has_text=share).count():
-                break
-            lab.move_slider(1)
+    for percent in (0.1, 1.0):
+        while (now := _patched(page)) != percent:
+            lab.move_slider(1 if now < percent else -1)
             lab.wait_until_idle()
             frames.append(Frame(page.screenshot(), 150))
         lab.generate()
+        lab.until(lab.running, 60)  # else what the generation before has left behind counts as finished
         lab.wait_for_text()
         while not lab.finished():
             frames.append(Frame(page.screenshot(), 150))
@@ -65,6 +51,12 @@ def _in_motion(browser, app: str, target: Path) -> None:
         frames.append(Frame(page.screenshot(), 3_000))
     page.close()
     _write_animation(frames, target)
+
+
+def _patched(page) -> float:
+    """The share that the slider's label names, in percent."""
+    label = page.get_by_text(re.compile(r"^Patched: .*%\)$")).first.inner_text()
+    return float(label.split("(")[1].split("\u00a0")[0])
 
 
 @dataclass(frozen=True)
