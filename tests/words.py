@@ -67,8 +67,6 @@ def _of(node: Any) -> Iterator[str]:
     proto = getattr(node, "proto", None)
     if node.type in ("text", "code", "text_area", "text_input"):  # what people and models wrote
         yield str(getattr(proto, "label", ""))
-    elif node.type == "select_slider":  # its stops stand in addresses as people type them: "?top=5%"
-        yield from (proto.label, proto.help)
     elif node.type == "dataframe":
         yield from _of_table(proto)
     elif isinstance(proto, Message):

@@ -46,14 +46,22 @@ def heed(key: str, labels: Mapping[str, T], shared: str = "") -> bool:
             )
         else:
             st.session_state[key] = found[0]
+            if name != key:  # under its own name Streamlit takes what it cannot read out of the address once more
+                st.query_params[key] = _label(found[0], labels)
             done = True
     return done
 
 
+def _unspaced(text: str) -> str:
+    """A text without its spaces: 5 % as 5%."""
+    return "".join(text.split())
+
+
 def _match(asked: str, labels: Mapping[str, T]) -> tuple[T] | None:
     """The value that a text stands for: by its label, by its name, or, of shares, the closest one."""
-    if asked in labels:
-        return (labels[asked],)
+    spelled = [value for label, value in labels.items() if _unspaced(label) == _unspaced(asked)]
+    if spelled:
+        return (spelled[0],)
     named = [value for value in labels.values() if str(value) == asked]
     if named:
         return (named[0],)
@@ -65,3 +73,8 @@ def _match(asked: str, labels: Mapping[str, T]) -> tuple[T] | None:
     if len(numbers) != len(labels) or not 0 < wanted <= 1:
         return None
     return (min(labels.values(), key=lambda value: abs(float(str(value)) - wanted)),)
+
+
+def _label(value: object, labels: Mapping[str, object]) -> str:
+    """What stands in the address for a value."""
+    return next(label for label, one in labels.items() if one == value)

@@ -83,14 +83,14 @@ def show_random(near: tuple[float, Rate] | None, fraction: float) -> None:
 def choose_fraction(
     label: str, fractions: Sequence[float], default: float, key: str, about: str | None = None
 ) -> float:
-    """A slider over sizes of sets, kept in the address as people write it (`?top=5%25`); it heeds `?fraction=` too."""
-    labels = {f"{100 * f:.3g}%": float(f) for f in fractions}
+    """A slider over sizes of sets, kept in the address by its label; it heeds `?top=5%25` and `?fraction=0.05` too."""
+    labels = {percent(f): float(f) for f in fractions}
     asked = heed(key, labels, FRACTION)
     return st.select_slider(
         label,
         fractions,
         value=None if asked else default,
-        format_func=lambda f: f"{100 * f:.3g}%",
+        format_func=percent,
         key=key,
         bind="query-params",
         help=about,
