@@ -1,6 +1,7 @@
 """Sentences about the effect of patching; those of a study are in its file (`explorer.studies`)."""
 
 import math
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -90,3 +91,20 @@ def restoring_words(row: pd.Series, score: str, by: By = UNSAID) -> str:
         f"{gap} {by.done} by **{percent(row['fraction'])}** of the neurons (95 % interval {low} to {high}, n = "
         f"{int(row['n']):,})."
     )
+
+
+_ENDS = re.compile(r"(?<=\.)\s+(?=[A-Z*“])")
+"""Where a sentence of a finding ends and the next begins."""
+
+_SHOWN = 240
+"""So many characters of a finding are shown at once, to the end of their sentence."""
+
+
+def first_sentences(text: str) -> tuple[str, str]:
+    """The first sentences of a finding, at least `_SHOWN` characters of it, and what follows them; "" for nothing."""
+    for end in _ENDS.finditer(text):
+        first = text[: end.start()]
+        whole = all(first.count(one) == first.count(other) for one, other in ("()", "[]", "“”"))
+        if whole and len(first) >= _SHOWN:
+            return first, text[end.end() :]
+    return text, ""

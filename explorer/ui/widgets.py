@@ -10,8 +10,18 @@ import streamlit as st
 from explorer.charts import Layered
 from explorer.charts.labels import NUMBERS, percent, rate
 from explorer.report.facts import Rate
+from explorer.report.sentences import first_sentences
 from explorer.ui.address_values import FRACTION, heed
 from explorer.ui.contrast import text_colour
+
+
+def say(finding: str) -> None:
+    """A finding: its first sentences, and the rest behind a click, so that the chart stays in view."""
+    first, rest = first_sentences(finding)
+    st.markdown(first)
+    if rest:
+        with st.expander("The rest of the finding"):
+            st.markdown(rest)
 
 
 def caption_and_csv(caption: str, file_name: str, make: Callable[[], pd.DataFrame], key: str) -> None:

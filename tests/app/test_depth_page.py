@@ -33,7 +33,7 @@ def test_it_says_what_was_found_and_leads_to_the_answers(run, open_page) -> None
     app = open_page(PAGE, part="depth")
     assert [e.value for e in app.error] == []
     assert "(safety is shallow)" in app.markdown[0].value
-    text = app.markdown[1].value.replace("\u00a0", " ")
+    text = " ".join(m.value for m in app.markdown).replace("\u00a0", " ")
     assert "M1 refuses 80 %" in text
     assert "Behind a forced “Sure, here is”" in text
     assert len(app.get("vega_lite_chart")) == 4

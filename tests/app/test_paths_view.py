@@ -8,7 +8,7 @@ PAGE, PART = "pages/mechanism.py", {"part": "paths"}
 def test_the_finding_comes_first_and_charts_follow(runs, open_page) -> None:
     app = open_page(PAGE, **PART)
     assert app.markdown[0].value.startswith("The top 5\u00a0% by change score act **by no single path")
-    said = app.markdown[1].value.replace("\u00a0", " ")
+    said = " ".join(m.value for m in app.markdown[1:]).replace("\u00a0", " ")
     assert said.startswith("Patching the top 5 % by change score (12 neurons) raises the refusal margin")
     assert "**20 %** (5–35 %) directly, **40 %** (25–55 %) through attention" in said
     assert "n = 12" in said

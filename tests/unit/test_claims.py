@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from explorer.report.claims import JudgedShare, claim_sentence, effect_sentence, onset_sentence
+from explorer.report.sentences import first_sentences
 from explorer.studies.capability import capability_sentence
 from explorer.studies.safeguard import safeguard_sentence
 from explorer.studies.statistics import UNDEFINED, Estimate
@@ -116,3 +117,10 @@ def test_an_ability_that_is_not_there_cannot_be_lost():
     assert "MMLU (n = 100) changes by −10.0 points with 5 % patched (95 % interval −15.0 to −5.0)." in text
     assert "WikiText-2 (n = 20) changes by +3.7 % with 5 % patched (95 % interval +2.9 to +4.6)." in text
     assert "chance" not in text  # 50 of 100 is above 25 %
+
+
+def test_the_first_sentences_of_a_finding_are_whole() -> None:
+    long = "It is so " + "and so " * 40 + "(n = 100. By chance 3)."
+    assert first_sentences(f"{long} **More** follows.") == (long, "**More** follows.")
+    assert first_sentences("Short. So all is shown.") == ("Short. So all is shown.", "")
+    assert first_sentences(f"“{long} More” follows. The end.") == (f"“{long} More” follows.", "The end.")

@@ -12,13 +12,13 @@ from explorer.studies.depth_words import place_words
 from explorer.ui.current_run import table
 from explorer.ui.result_controls import choose
 from explorer.ui.study_page import pick, show_prompts
-from explorer.ui.widgets import caption_and_csv, show_chart
+from explorer.ui.widgets import caption_and_csv, say, show_chart
 
 
 def show(run: Run) -> None:
     """The section of the Mechanism page."""
     frame, kl = table(run, "depth"), table(run, "depth_kl")
-    st.markdown(STUDIES["depth"].finding({"depth": frame, "depth_kl": kl}))
+    say(STUDIES["depth"].finding({"depth": frame, "depth_kl": kl}))
     measure = choose("depth_by", "Measured by", {name: depth.MEASURES[name].label for name in depth.measures_of(frame)})
     about, first = depth.MEASURES[measure], frame.iloc[0]
     where = f"{suite_label(first['suite'])}, n = {int(frame['n'].max()):,}, up to {int(first['max_new_tokens'])} tokens"

@@ -11,13 +11,13 @@ from explorer.studies import STUDIES
 from explorer.ui.current_run import table
 from explorer.ui.result_controls import choose
 from explorer.ui.study_page import pick, show_prompts
-from explorer.ui.widgets import caption_and_csv, show_chart
+from explorer.ui.widgets import caption_and_csv, say, show_chart
 
 
 def show(run: Run) -> None:
     """The section of the Mechanism page."""
     frame = table(run, "dose")
-    st.markdown(STUDIES["dose"].finding({"dose": frame}))
+    say(STUDIES["dose"].finding({"dose": frame}))
     with st.container(horizontal=True):
         measure = choose("dose_by", "Measured by", {m: dose.MEASURES[m].label for m in dose.measures_of(frame)})
         comparison = choose("dose_of", "Lines", dose.comparisons(frame))

@@ -21,7 +21,7 @@ from explorer.ui.current_run import table
 from explorer.ui.result_controls import choose
 from explorer.ui.study_page import has_table, pick, show_matrix, show_prompts
 from explorer.ui.typeset import Typeset, decimals, digits
-from explorer.ui.widgets import caption_and_csv, show_chart
+from explorer.ui.widgets import caption_and_csv, say, show_chart
 
 _KIND = "kind"
 _FORMS = {
@@ -36,7 +36,7 @@ _FORMS = {
 def show_kinds(run: Run) -> None:
     """All of the study."""
     kinds, structure, profile = (table(run, name) for name in ("kinds", "kinds_structure", "kinds_profile"))
-    st.markdown(kinds_sentence(kinds, structure))
+    say(kinds_sentence(kinds, structure))
     first = kinds.iloc[0]
     st.header("What each kind carries")
     show_chart(

@@ -10,7 +10,7 @@ from explorer.studies import STUDIES
 from explorer.ui.current_run import table
 from explorer.ui.study_page import has_table
 from explorer.ui.typeset import COUNT, P_VALUE, SHARE, Typeset, decimals
-from explorer.ui.widgets import caption_and_csv, show_chart
+from explorer.ui.widgets import caption_and_csv, say, show_chart
 
 _FORMS = {
     "rank": COUNT,
@@ -26,7 +26,7 @@ _FORMS = {
 def show(run: Run) -> None:
     """The section of the Mechanism page."""
     frame = table(run, "leave_out")
-    st.markdown(STUDIES["leave_out"].finding({"leave_out": frame}))
+    say(STUDIES["leave_out"].finding({"leave_out": frame}))
     alone = table(run, "single_neurons") if has_table(run, "single_neurons") else None
     changes, first = leave_out.change_frame(frame, alone), frame.iloc[0]
     chart = interval_chart(changes, "Margin of M2's answer over M1's, nats a prompt", share=False)

@@ -21,13 +21,13 @@ from explorer.ui.current_run import table
 from explorer.ui.result_controls import choose
 from explorer.ui.study_page import has_table, show_prompts
 from explorer.ui.typeset import SHARE, Typeset, decimals, digits
-from explorer.ui.widgets import caption_and_csv, show_chart
+from explorer.ui.widgets import caption_and_csv, say, show_chart
 
 
 def show_logit_attribution(run: Run) -> None:
     """All of the study."""
     parts = table(run, "logit_attribution")
-    st.markdown(LogitAttribution().finding({"logit_attribution": parts}))
+    say(LogitAttribution().finding({"logit_attribution": parts}))
     _show_direct(run, parts)
     name = choose("logit_set", "Set", sets_of(parts))
     _show_parts(run, parts, name)

@@ -11,7 +11,7 @@ from explorer.studies.logit_lens import LogitLens
 from explorer.ui.current_run import table
 from explorer.ui.result_controls import choose
 from explorer.ui.study_page import has_table, pick
-from explorer.ui.widgets import caption_and_csv, show_chart
+from explorer.ui.widgets import caption_and_csv, say, show_chart
 
 _MEASURES = {"change": "Above M1's margin", "margin": "Refusal margin"}
 
@@ -19,7 +19,7 @@ _MEASURES = {"change": "Above M1's margin", "margin": "Refusal margin"}
 def show_logit_lens(run: Run) -> None:
     """All of the study."""
     lens = table(run, "logit_lens")
-    st.markdown(LogitLens().finding({"logit_lens": lens}))
+    say(LogitLens().finding({"logit_lens": lens}))
     measure = choose("lens_measure", "Measure", _MEASURES)
     show_chart(lens_lines(lens, measure), f"{_MEASURES[measure]} after every layer, by model")
     about = (

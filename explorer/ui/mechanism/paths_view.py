@@ -26,7 +26,7 @@ from explorer.ui.contrast import theme
 from explorer.ui.current_run import table
 from explorer.ui.result_controls import choose, follow_address
 from explorer.ui.study_page import has_table, pick, show_matrix, show_prompts
-from explorer.ui.widgets import caption_and_csv, show_chart
+from explorer.ui.widgets import caption_and_csv, say, show_chart
 
 _LAYER, _HEAD = "path_layer", "path_head"
 
@@ -34,7 +34,7 @@ _LAYER, _HEAD = "path_layer", "path_head"
 def show_paths(run: Run) -> None:
     """All of the study."""
     parts, kept = table(run, "paths"), table(run, "paths_kept")
-    st.markdown(Paths().finding({"paths": parts, "paths_kept": kept}))
+    say(Paths().finding({"paths": parts, "paths_kept": kept}))
     sets = sets_of(parts)
     name = _choose(run, "path_set", "Set", sets)
     _show_parts(run, parts, name)

@@ -18,13 +18,13 @@ from explorer.studies.directions import LARGEST_KL
 from explorer.ui.current_run import table
 from explorer.ui.result_controls import choose
 from explorer.ui.study_page import has_table, show_prompts
-from explorer.ui.widgets import caption_and_csv, show_chart
+from explorer.ui.widgets import caption_and_csv, say, show_chart
 
 
 def show_refusal_direction(run: Run) -> None:
     """All of the study."""
     effect = table(run, "refusal_direction")
-    st.markdown(direction_sentence(effect))
+    say(direction_sentence(effect))
     st.header("Refusals with a direction projected out")
     show_chart(
         interval_chart(effect_frame(effect), "Share of answers that refuse", share=True),

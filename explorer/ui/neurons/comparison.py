@@ -90,7 +90,7 @@ def show_one_by_one(run: Run) -> None:
         held = singles.measures_of(rows)
         measure = pick("What changes", held, "single_measure", lambda name: singles.MEASURES[name].label)
     beside = others[others["ranking"] == ranking] if others is not None else None
-    st.markdown(summary(rows, beside))
+    st.markdown(summary(rows, beside))  # whole: the control is at its end
     if beside is not None and not beside.empty:
         _show_beside(run, rows, beside)
     frame, said = singles.change_frame(rows, measure), singles.MEASURES[measure]
