@@ -4,8 +4,7 @@ They show a small run of made-up numbers in a temporary folder; the run that shi
 test starts with empty caches.
 """
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,6 @@ OpenPage = Callable[..., AppTest]
 def _empty_caches() -> None:
     st.cache_data.clear()
     st.cache_resource.clear()
-
-
-@pytest.fixture(autouse=True)
-def _own_main() -> Iterator[None]:
-    """AppTest puts a page's script in the place of `__main__`, which processes that later tests start would run."""
-    main = sys.modules["__main__"]
-    yield
-    sys.modules["__main__"] = main
 
 
 @pytest.fixture(scope="session")
