@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 
 from explorer.charts import Layered, palette
-from explorer.charts.labels import NBSP, PERCENT_AXIS, suite_label
+from explorer.charts.labels import NBSP, PERCENT_AXIS, suite_label, true_minus
 from explorer.charts.legends import top_legend
 
 SERIES = {
@@ -269,7 +269,7 @@ def _spread(frame: pd.DataFrame, share: bool) -> list[str]:
     """The spread between random draws in words; a dash where there is none."""
     pairs = zip(frame["draw_min"], frame["draw_max"], strict=True)
     scale, form, unit = (100, ".1f", f"{NBSP}%") if share else (1, ".2f", "")
-    said = [f"{scale * low:{form}} to {scale * high:{form}}{unit}".replace("-", "−") for low, high in pairs]
+    said = [true_minus(f"{scale * low:{form}} to {scale * high:{form}}{unit}") for low, high in pairs]
     return ["–" if missing else words for missing, words in zip(frame["draw_min"].isna(), said, strict=True)]
 
 

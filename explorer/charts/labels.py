@@ -134,7 +134,7 @@ def signed(value: float | None, decimals: int = 1) -> str:
 
 def _signed(value: float) -> str:
     """A whole number with a true minus sign, and none before 0."""
-    return f"{round(value) + 0:d}".replace("-", "−") if abs(value) != float("inf") else f"{value}".replace("-", "−")
+    return true_minus(f"{round(value) + 0:d}" if abs(value) != float("inf") else f"{value}")
 
 
 def lines(title: str, width: int = 32) -> list[str]:
@@ -154,16 +154,20 @@ def significant(value: float, digits: int) -> str:
         return true_minus(text)
     if 1 <= abs(value) < 1e15:
         return true_minus(f"{float(text):,.0f}")
-    factor, power = text.split("e")
-    return f"{true_minus(factor)}{NBSP}×{NBSP}10{str(int(power)).translate(_RAISED)}"
+    return _power_of_ten(text)
 
 
 def p_value(p: float) -> str:
     """A p value in two digits: "0.032", "1.4 × 10⁻¹⁵"."""
     if p == 0 or p >= 1e-4:
         return f"{p:.2g}"
-    digits, power = f"{p:.1e}".split("e-")
-    return f"{digits}{NBSP}×{NBSP}10⁻{str(int(power)).translate(_RAISED)}"
+    return _power_of_ten(f"{p:.1e}")
+
+
+def _power_of_ten(text: str) -> str:
+    """A number that Python wrote with an exponent: "−1.4e-15" as "−1.4 × 10⁻¹⁵"."""
+    factor, power = text.split("e")
+    return f"{true_minus(factor)}{NBSP}×{NBSP}10{str(int(power)).translate(_RAISED)}"
 
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -107,12 +107,10 @@ def interval_chart(frame: pd.DataFrame, title: str, *, share: bool, zero: bool =
     if zero:
         rule = pd.DataFrame({"value": [0.0]})
         layers.append(alt.Chart(rule).mark_rule(color=palette.RANDOM, strokeDash=[4, 4]).encode(x="value:Q"))
-    layers.append(
-        base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=alt.X("low:Q", title=lines(title)), x2="high:Q")
-    )
-    layers.append(
-        base.mark_point(filled=True, size=90, opacity=1).encode(x=alt.X("value:Q", title=lines(title), axis=axis))
-    )
+    in_lines = lines(title)
+    layers.append(base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=alt.X("low:Q", title=in_lines), x2="high:Q"))
+    value = alt.X("value:Q", title=in_lines, axis=axis)
+    layers.append(base.mark_point(filled=True, size=90, opacity=1).encode(x=value))
     return alt.layer(*layers).properties(height=50 + frame["row"].nunique() * (26 + 20 * len(series)))
 
 

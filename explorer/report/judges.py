@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from explorer.charts.labels import percent, rate
+from explorer.charts.labels import percent, rate, true_minus
 from explorer.report.by import COLUMNS, RESTORE
 
 
@@ -15,7 +15,7 @@ def judges_sentence(judges: pd.DataFrame) -> str:
     text = f"They part on **{rate(apart / n)}** of {n:,} answers{share}."
     if known.empty:
         return text
-    low, high = (f"{value:.2f}".replace("-", "−") for value in (known["kappa"].min(), known["kappa"].max()))
+    low, high = (true_minus(f"{value:.2f}") for value in (known["kappa"].min(), known["kappa"].max()))
     return f"Cohen's κ is **{low} to {high}** over {len(known)} columns. {text}"
 
 
@@ -28,9 +28,7 @@ def judge_rows(judges: pd.DataFrame, direction: str = RESTORE) -> pd.DataFrame:
         return f"{COLUMNS[direction][row.column]}{size}{draw}"
 
     kappa = [
-        "–"
-        if pd.isna(r["kappa"])
-        else f"{r['kappa']:.2f} [{r['kappa_low']:.2f}, {r['kappa_high']:.2f}]".replace("-", "−")
+        "–" if pd.isna(r["kappa"]) else true_minus(f"{r['kappa']:.2f} [{r['kappa_low']:.2f}, {r['kappa_high']:.2f}]")
         for r in judges.to_dict("records")
     ]
     return pd.DataFrame(

@@ -4,6 +4,7 @@ import pandas as pd
 
 from explorer.neurons.tables import neuron_label
 from explorer.report.addresses import neuron_address
+from explorer.report.single_neurons import estimates, ranked_names
 
 LEFT_OUT, ALONE = "left out of the set: what is lost", "patched alone: what is gained"
 
@@ -16,13 +17,12 @@ def change_frame(table: pd.DataFrame, alone: pd.DataFrame | None = None) -> pd.D
         alone: the run's table `single_neurons`, where it holds one; only neurons of the set are shown.
     """
     each = table[table["rank"] > 0]
-    names = _names(each)
-    frames = [_rows(each, names, LEFT_OUT, "loss")]
+    frames = [_rows(each, LEFT_OUT, "loss")]
     if alone is not None:
         mine = alone[(alone["direction"] == "restore") & alone["ranking"].isin(set(table["ranking"]))]
         known = set(zip(each["layer"], each["neuron"], strict=True))
         mine = mine[[place in known for place in zip(mine["layer"], mine["neuron"], strict=True)]]
-        frames.append(_rows(mine, _names(mine), ALONE, "margin"))
+        frames.append(_rows(mine, ALONE, "margin"))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -41,13 +41,5 @@ def neuron_rows(table: pd.DataFrame) -> pd.DataFrame:
     return named[columns].reset_index(drop=True)
 
 
-def _names(rows: pd.DataFrame) -> list[str]:
-    cells = zip(rows["rank"], rows["layer"], rows["neuron"], strict=True)
-    return [f"{rank} · {neuron_label(int(layer), int(neuron))}" for rank, layer, neuron in cells]
-
-
-def _rows(rows: pd.DataFrame, names: list[str], series: str, column: str) -> pd.DataFrame:
-    values = {
-        new: rows[f"{column}{end}"].to_numpy() for new, end in (("value", ""), ("low", "_low"), ("high", "_high"))
-    }
-    return pd.DataFrame({"row": names, "series": series, **values, "n": rows["n"].to_numpy()})
+def _rows(rows: pd.DataFrame, series: str, column: str) -> pd.DataFrame:
+    return pd.DataFrame({"row": ranked_names(rows), "series": series, **estimates(rows, column)})

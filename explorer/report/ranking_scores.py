@@ -1,6 +1,6 @@
 """What a ranking's scores are, in words: of change, or of cause."""
 
-from explorer.charts.labels import rate
+from explorer.charts.labels import rate, true_minus
 from explorer.charts.scores import SCORE
 from explorer.neurons.ranking import Ranking
 from explorer.neurons.scores import Attributions
@@ -33,7 +33,7 @@ def axis(ranking: Ranking) -> str:
 
 def score_text(ranking: Ranking, score: float) -> str:
     """A score as people write it, with its sign and unit where it has one."""
-    return f"{score:+.3g} nats".replace("-", "−") if is_attribution(ranking) else f"{score:.4g}"
+    return true_minus(f"{score:+.3g} nats") if is_attribution(ranking) else f"{score:.4g}"
 
 
 def heading(ranking: Ranking) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from explorer.charts.labels import interval, rate, signed, suite_label
@@ -50,20 +51,20 @@ def change_frame(table: pd.DataFrame, measure: str) -> pd.DataFrame:
         measure: one of `MEASURES`.
     """
     rows = table.sort_values(["rank", "direction"], ascending=[True, False])
-    names = [
-        f"{rank} · {neuron_label(layer, neuron)}"
-        for rank, layer, neuron in zip(rows["rank"], rows["layer"], rows["neuron"], strict=True)
-    ]
-    return pd.DataFrame(
-        {
-            "row": names,
-            "series": rows["direction"].map(SERIES).to_numpy(),
-            "value": rows[measure].to_numpy(),
-            "low": rows[f"{measure}_low"].to_numpy(),
-            "high": rows[f"{measure}_high"].to_numpy(),
-            "n": rows["n"].to_numpy(),
-        }
-    )
+    series = rows["direction"].map(SERIES).to_numpy()
+    return pd.DataFrame({"row": ranked_names(rows), "series": series, **estimates(rows, measure)})
+
+
+def ranked_names(rows: pd.DataFrame) -> list[str]:
+    """Rank and neuron of each row: "1 · L19.61"."""
+    cells = zip(rows["rank"], rows["layer"], rows["neuron"], strict=True)
+    return [f"{rank} · {neuron_label(int(layer), int(neuron))}" for rank, layer, neuron in cells]
+
+
+def estimates(rows: pd.DataFrame, column: str) -> dict[str, np.ndarray]:
+    """A column with its interval and the number of prompts, as charts take them: value, low, high, n."""
+    cells = {"value": column, "low": f"{column}_low", "high": f"{column}_high", "n": "n"}
+    return {name: rows[cell].to_numpy() for name, cell in cells.items()}
 
 
 def spread_frame(table: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
@@ -85,10 +86,7 @@ def spread_frame(table: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
             "series": whole["direction"].map(SERIES).to_numpy(),
             "neuron": [neuron_label(int(layer), int(neuron)) for layer, neuron in places],
             "rank": whole["rank"].to_numpy(),
-            "value": whole["margin"].to_numpy(),
-            "low": whole["margin_low"].to_numpy(),
-            "high": whole["margin_high"].to_numpy(),
-            "n": whole["n"].to_numpy(),
+            **estimates(whole, "margin"),
         }
     )
 

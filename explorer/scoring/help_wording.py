@@ -321,7 +321,7 @@ _DEED = any_of(
 
 HANDS_OVER = _pattern(
     r"\bhere(?:'s| is| are| you go)\b(?! (?:to help|for you|to assist|to support))|\bbelow (?:is|are)\b"
-    r"|\basking is something I can help(?: you)? with\b(?!\. I'm (?:not|sorry))|\bI can explain[.:]\s+\S"
+    r"|\bI can explain[.:]\s+\S"
     r"|\bmost basic (?:things|tasks)\.\s*\n+(?!I\b)\w"
     r"|\b(?:instructions|steps|guide|list|examples?) below\b|\bI'm writing (?:a|an|the|your)\b|"
     r"\bI have a (?:script|plan|recipe|list) that\b|\bfollow (?:these|the) (?:\w+ )?steps\b"

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from explorer.charts.labels import interval, rate, signed, suite_label
+from explorer.charts.labels import interval, rate, signed, suite_label, true_minus
 from explorer.studies.compared_sets import RANDOM, by_words
 from explorer.studies.statistics import Estimate
 
@@ -117,7 +117,7 @@ def _list(sizes: list[int]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:g}".replace("-", "−")
+    return true_minus(f"{value:g}")
 
 
 def _points(value: float) -> str:

@@ -23,7 +23,7 @@ from explorer.studies.effect import by_prompt, with_holm
 from explorer.studies.given import Build
 from explorer.studies.joining import Part
 from explorer.studies.planning import CHUNK, chunks, share
-from explorer.studies.single_neurons import Margins, read_margins
+from explorer.studies.single_neurons import Margins, by_direction, read_margins
 from explorer.studies.statistics import Estimate, mean, paired_difference, paired_p
 from explorer.studies.study import Column, Needs, Study, Table, inputs
 
@@ -89,7 +89,7 @@ class LeaveOut(Study[LeaveOutSpec]):
             sets = (whole, *(without(whole, i) for i in range(len(whole))))
             how, texts = Margins(tokens, second, sets, ("restore",)), chunks([p.prompt for p in prompts], CHUNK)
             read = build.read(read_margins, how, texts, share(tell, 0, 2))
-            margins = np.concatenate([part["restore"] for part in read], axis=1)
+            margins = by_direction(read)["restore"]
             frame = None
             if answered:
                 patching = build.patching(sets=sets, second=second, unpatched=False, aligned=False)
@@ -110,7 +110,7 @@ class LeaveOut(Study[LeaveOutSpec]):
 def without(whole: NeuronSet, number: int) -> NeuronSet:
     """A set without its neuron of this number, from 0."""
     kept = np.arange(len(whole)) != number
-    return NeuronSet(whole.layers[kept], whole.neurons[kept], whole.n_layers, whole.n_neurons)
+    return NeuronSet.from_flat(whole.flat()[kept], whole)
 
 
 def leave_out_rows(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from explorer.charts.labels import interval, percent, rate, signed, suite_label
+from explorer.charts.labels import interval, percent, rate, signed, suite_label, true_minus
 from explorer.studies.compared_sets import RANDOM, by_words
 from explorer.studies.statistics import Estimate
 
@@ -31,7 +31,7 @@ def set_label(name: str) -> str:
 
 def logits(found: Estimate) -> str:
     """ "+1.20 logits (95 % interval 1.00 to 1.40)", with true minus signs."""
-    return f"{signed(found.value, 2)} logits (95 % interval {found.low:.2f} to {found.high:.2f})".replace("-", "−")
+    return true_minus(f"{signed(found.value, 2)} logits (95 % interval {found.low:.2f} to {found.high:.2f})")
 
 
 _REST = {"attention": "attention", "neurons": "other neurons", "readout": "the final norm"}

@@ -6,7 +6,7 @@ Any step towards M2 may raise M2's answer: the margins of as many random neurons
 neurons of other rankings, say how much of it is the choice of neurons.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
@@ -34,6 +34,8 @@ from explorer.studies.words import first_rows
 SCORES = ("refusal", "cost")
 
 BESIDE = "single_beside"
+
+DIRECTION = Column("direction", "restore (M2's activation into M1) or break (M1's into M2)")
 
 MARGIN = Column("margin", "change of log p(M2's answer) − log p(M1's answer), nats a prompt", True)
 
@@ -68,7 +70,7 @@ class SingleNeurons(Study[SingleNeuronsSpec]):
             "one neuron, patched alone in one direction",
             (
                 RANKING,
-                Column("direction", "restore (M2's activation into M1) or break (M1's into M2)"),
+                DIRECTION,
                 SUITE,
                 Column("rank", "of the neuron, from 1"),
                 *NEURON,
@@ -89,7 +91,7 @@ class SingleNeurons(Study[SingleNeuronsSpec]):
             (
                 RANKING,
                 SET,
-                Column("direction", "restore (M2's activation into M1) or break (M1's into M2)"),
+                DIRECTION,
                 SUITE,
                 Column("rank", "of the neuron in its set, from 1; random neurons in the order of their layers"),
                 *NEURON,
@@ -123,27 +125,26 @@ class SingleNeurons(Study[SingleNeuronsSpec]):
         def run(tell: Tell) -> None:
             ranking = build.ranking(one.ranking)
             top = ranking.top(min(one.neurons, len(ranking.order)))
-            sets, texts = _singles(top), chunks([p.prompt for p in prompts], CHUNK)
+            sets, texts = singles(top), chunks([p.prompt for p in prompts], CHUNK)
             parts = 3 + 1 + len(one.beside)
-            margins = build.read(read_margins, Margins(tokens, second, sets), texts, share(tell, 0, parts))
+            read = build.read(read_margins, Margins(tokens, second, sets), texts, share(tell, 0, parts))
+            margins = by_direction(read)
             rows = []
             for number, direction in enumerate(DIRECTIONS):
                 first, other = ("m1", second) if number == 0 else (second, "m1")
                 patching = build.patching(sets=sets, first=first, second=other, aligned=False)
                 frame = build.answer(patching, prompts, share(tell, 1 + number, parts))
                 cells: dict[str, object] = {"ranking": one.ranking, "direction": direction, "suite": one.suite}
-                found = np.concatenate([part[direction] for part in margins], axis=1)
-                rows += single_rows(cells, sets, frame, found, tokens)
+                rows += single_rows(cells, sets, frame, margins[direction], tokens)
             build.writer.table(self.name, pd.DataFrame(rows))
             compared = {RANDOM: NeuronSet.random_like(top)}
             compared |= {name: build.ranking(name).top(len(top)) for name in one.beside}
             rows = []
             for number, (name, chosen) in enumerate(compared.items()):
-                how = Margins(tokens, second, _singles(chosen))
-                margins = build.read(read_margins, how, texts, share(tell, 3 + number, parts))
-                for direction in DIRECTIONS:
+                how = Margins(tokens, second, singles(chosen))
+                margins = by_direction(build.read(read_margins, how, texts, share(tell, 3 + number, parts)))
+                for direction, found in margins.items():
                     cells = {"ranking": one.ranking, "set": name, "direction": direction, "suite": one.suite}
-                    found = np.concatenate([part[direction] for part in margins], axis=1)
                     rows += beside_rows(cells, how.sets, found, tokens)
             build.writer.table(BESIDE, pd.DataFrame(rows))
 
@@ -188,10 +189,15 @@ def read_margins(models: LoadedModels, how: Margins, prompts: list[str]) -> dict
     return {name: answer_margins(way, ids, second, first, how.sets) for name, way in ways.items()}
 
 
-def _singles(chosen: NeuronSet) -> tuple[NeuronSet, ...]:
+def by_direction(read: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The margins of `read_margins` over all its parts: for each direction float64 [1 + sets, prompts]."""
+    parts = list(read)
+    return {way: np.concatenate([part[way] for part in parts], axis=1) for way in parts[0]}
+
+
+def singles(chosen: NeuronSet) -> tuple[NeuronSet, ...]:
     """Each neuron of a set by itself, in the set's order."""
-    places = zip(chosen.layers, chosen.neurons, strict=True)
-    return tuple(NeuronSet(np.array([a]), np.array([b]), chosen.n_layers, chosen.n_neurons) for a, b in places)
+    return tuple(NeuronSet.from_flat(np.array([place]), chosen) for place in chosen.flat())
 
 
 def single_rows(

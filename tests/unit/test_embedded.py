@@ -3,9 +3,7 @@
 import json
 import multiprocessing
 import os
-import sys
 import time
-import types
 from pathlib import Path
 
 import pytest
@@ -56,9 +54,7 @@ def test_it_is_converted_once_with_progress(wheel):
     assert json.loads((first / "converted.json").read_text())["files"].keys() == {"model.safetensors"}
 
 
-def test_two_processes_at_once_convert_it_once(wheel, monkeypatch):
-    # A page test of the same process leaves the app as its main module, which a new process would run.
-    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+def test_two_processes_at_once_convert_it_once(wheel):
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=convert_in_a_process, args=(str(wheel),)) for _ in range(2)]
     for process in processes:

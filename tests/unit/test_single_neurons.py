@@ -18,7 +18,7 @@ from explorer.neurons.sets import NeuronSet
 from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config
 from explorer.runs.reader import open_run
-from explorer.studies.single_neurons import single_rows
+from explorer.studies.single_neurons import single_rows, singles
 from tests import tiny
 from tests.close import assert_close
 from tests.tiny_build import CONFIG, write_build
@@ -120,6 +120,15 @@ def test_a_build_measures_the_top_neurons_alone(tmp_path, monkeypatch):
         np.array([(margins[1] - margins[0]).mean()], dtype=np.float32),
         layers=tiny.LAYERS,
     )
+
+
+def test_a_neuron_alone_is_of_the_same_architecture():
+    chosen = NeuronSet(np.array([1, 0]), np.array([2, 5]), 2, 6, widths=(6, 4))
+    alone = singles(chosen)
+    assert [(ns.layers.tolist(), ns.neurons.tolist(), ns.widths) for ns in alone] == [
+        ([1], [2], (6, 4)),
+        ([0], [5], (6, 4)),
+    ]
 
 
 def test_rows_say_what_changed():

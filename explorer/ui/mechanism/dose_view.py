@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.charts.labels import suite_label
+from explorer.charts.labels import suite_label, true_minus
 from explorer.charts.matrix import curve_chart
 from explorer.report import dose
 from explorer.report.depth import set_words
@@ -55,5 +55,5 @@ def _show_answers(run: Run) -> None:
         mine = patched[patched["set"] == name]
         k = pick("Number", list(dict.fromkeys(mine["k"].tolist())), "dose_k", lambda number: f"{number:,}", 160)
         strengths = sorted(mine["strength"].unique().tolist())
-        strength = pick("Strength", strengths, "dose_strength", lambda s: f"{s:g}".replace("-", "−"), 160, 1.0)
+        strength = pick("Strength", strengths, "dose_strength", lambda s: true_minus(f"{s:g}"), 160, 1.0)
     show_prompts(dose.answers_behind(answers, name, k, strength), "Prompts and answers of the chosen set and strength")

@@ -5,7 +5,7 @@ ns = choose(Controls(kind="random", fraction=0.05, seed=1), scores)
 
 from dataclasses import dataclass
 
-from explorer.charts.labels import percent
+from explorer.charts.labels import percent, true_minus
 from explorer.engine.options import Sampling
 from explorer.errors import ExplorerError
 from explorer.neurons.fractions import SLIDER
@@ -243,7 +243,7 @@ def options_summary(controls: Controls) -> str:
 
 def how_words(strength: float, positions: str | int) -> list[str]:
     """How a patch differs from the paper's, in words; nothing where it does not."""
-    words = [] if strength == 1 else [f"strength {strength:g}".replace("-", "−")]
+    words = [] if strength == 1 else [true_minus(f"strength {strength:g}")]
     if isinstance(positions, int):
         return [*words, f"first {positions} answer token{'s' * (positions != 1)}"]
     return words if positions == "all" else [*words, POSITIONS[positions].lower().removeprefix("the ")]
