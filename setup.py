@@ -10,7 +10,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-SHARED = ("streamlit_app.py", "pages", "configs", "cache/demo", ".streamlit")
+SHARED = ("app_server.py", "streamlit_app.py", "pages", "configs", "cache/demo", ".streamlit")
 """Relative to the project; MANIFEST.in names the same for the source distribution."""
 
 

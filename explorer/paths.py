@@ -17,8 +17,8 @@ INSTALLED = _SHARE.is_dir()
 """Whether this is an installed package, not a clone."""
 
 PROJECT = _SHARE if INSTALLED else PACKAGE.parent
-"""The folder of `streamlit_app.py`, `pages/`, `configs/`, `.streamlit/` and `cache/demo`; where the tool is installed,
-nothing is written to it."""
+"""The folder of the app's two entry scripts, `pages/`, `configs/`, `.streamlit/` and `cache/demo`; where the tool is
+installed, nothing is written to it."""
 
 SUITES = PACKAGE / "data" / "suites"
 PAIRS = PACKAGE / "models" / "pairs"

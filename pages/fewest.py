@@ -20,7 +20,7 @@ from explorer.report.results import patched_rankings, table_of, titles
 from explorer.studies.fewest import SCORES
 from explorer.studies.words import score_words
 from explorer.ui.current_run import current_run, table
-from explorer.ui.result_controls import choose, follow_address
+from explorer.ui.result_controls import choose
 from explorer.ui.study_page import study_table
 from explorer.ui.widgets import caption_and_csv, show_chart
 
@@ -31,18 +31,14 @@ found = study_table(run, "fewest", "a comparison of rankings", "[fewest]")
 sentence = st.empty()
 with st.container(horizontal=True):
     ways = [d for d in DIRECTIONS if (found["direction"] == d).any() and patched_rankings(run, d)]
-    words = {d: DIRECTIONS[d] for d in ways}
-    follow_address("direction", words, "The run compares no rankings in the direction")
-    direction = choose("direction", "Direction", words)
+    direction = choose("direction", "Direction", {d: DIRECTIONS[d] for d in ways})
     mine = found[found["direction"] == direction]
     effect, models = (table(run, table_of(name, direction)) for name in ("effect", "models"))
     suites = {name: suite_label(name) for name in dict.fromkeys(mine["suite"])}
     headline = main_suite(run.manifest, effect, table(run, table_of("answers", direction)))
     suites = dict(sorted(suites.items(), key=lambda item: item[0] != headline))
-    follow_address("prompts", suites, "Rankings were compared on no prompts")
     suite = choose("prompts", "Prompts", suites)
     scores = {s: score_words(s) for s in SCORES if (mine["score"] == s).any()}
-    follow_address("score", scores, "Rankings were compared by no judge")
     score = choose("score", "Judged by", scores)
 rankings = run.manifest["rankings"]
 sentence.markdown(fewest.answer_sentence(found, rankings, suite, direction, score))

@@ -8,7 +8,7 @@ from explorer.report.ranking_names import default_fraction
 from explorer.ui.current_run import current_run
 from explorer.ui.lab_links import lab_link
 from explorer.ui.mechanism.sections import SECTIONS
-from explorer.ui.result_controls import choose, follow_address
+from explorer.ui.result_controls import choose
 from explorer.ui.study_page import has_table, missing
 
 run = current_run()
@@ -21,12 +21,12 @@ if not held:
 answer = answer_sentence(run)
 if answer:
     st.markdown(answer)
-titles = {name: section.title for name, section in held.items()}
-follow_address("part", titles, f"The run {run.name} has no part")
-main = run.main_ranking
-if main:
-    fraction = default_fraction(main, run.manifest["rankings"])
-    lab_link(
-        f"Patch the top {percent(fraction)} yourself", "The Patch lab, and a trace", ranking=main, fraction=fraction
-    )
-held[choose("part", "Question", titles)].show(run)
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    part = choose("part", "Question", {name: section.title for name, section in held.items()})
+    main = run.main_ranking
+    if main:
+        fraction = default_fraction(main, run.manifest["rankings"])
+        lab_link(
+            f"Patch the top {percent(fraction)} yourself", "The Patch lab, and a trace", ranking=main, fraction=fraction
+        )
+held[part].show(run)

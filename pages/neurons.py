@@ -25,15 +25,14 @@ if not has_rankings(run):
     st.stop()
 
 heed("rank_by", {ranking_label(name): name for name in main_first(run)}, RANKING)
-ranking = st.selectbox(
-    "Ranking", main_first(run), format_func=ranking_label, key="rank_by", bind="query-params", width=360
-)
+left, right = st.columns([1, 2], vertical_alignment="bottom")
+ranking = left.selectbox("Ranking", main_first(run), format_func=ranking_label, key="rank_by", bind="query-params")
 changes = change_scores(run, ranking)
-heading.title(words.heading(changes))
-st.caption(
+right.caption(
     f"{len(changes.order):,} neurons of {changes.n_layers} layers × {changes.n_neurons:,}, {words.about(changes)} "
     f"{plain(ranking_about(run.manifest['rankings'][ranking]))}"
 )
+heading.title(words.heading(changes))
 
 as_list, as_both, one_by_one, as_scores, by_layer, as_map = st.tabs(
     ["List", "Both rankings", "One by one", "Distribution", "Layers", "Map"], key="view", bind="query-params"

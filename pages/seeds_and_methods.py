@@ -26,11 +26,12 @@ if with_seeds.open:
     with with_seeds:
         if has_table(run, "seeds"):
             seeds = table(run, "seeds")
-            chosen = choose_method(run, seeds)
+            with st.container(horizontal=True, vertical_alignment="bottom"):
+                chosen = choose_method(run, seeds)
+                column = pick("Measure", list(methods.LIKENESS), "likeness", methods.LIKENESS.__getitem__)
             for method, rows in {chosen.method: chosen.rows, **chosen.others}.items():
                 near = methods.near(rows, usual_fraction(method))
                 st.markdown(spoken(method, seeds_sentence(rows, near)))
-            column = pick("Measure", list(methods.LIKENESS), "likeness", methods.LIKENESS.__getitem__)
             show_chart(
                 curve_chart(
                     methods.seed_curves(chosen.rows, column), "Size of both top sets", methods.LIKENESS[column]

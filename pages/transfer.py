@@ -12,7 +12,7 @@ from explorer.studies.words import method_words, score_words, spoken
 from explorer.ui.current_run import current_run, table
 from explorer.ui.method_choice import choose_method, narrowed
 from explorer.ui.study_page import has_table, pick, show_matrix, show_prompts, study_table
-from explorer.ui.widgets import caption_and_csv
+from explorer.ui.widgets import caption_and_csv, say
 
 run = current_run()
 st.title("Do neurons found on one kind of prompts work on another?")
@@ -26,11 +26,8 @@ with st.container(horizontal=True):
     frame = narrowed(chosen.rows, "fraction", "Neurons patched", percent)
     scores = sentences.scores_in(frame, "effect_") or ["refusal"]
     score = pick("Measured by", scores, "score", score_words)
-st.markdown(spoken(chosen.method, transfer_sentence(frame, score)))
-for method, rows in chosen.others.items():
-    st.markdown(transfer_beside((chosen.method, frame), (method, rows), score))
-
-with st.container(horizontal=True):
+beside = [transfer_beside((chosen.method, frame), (method, rows), score) for method, rows in chosen.others.items()]
+with say(" ".join([spoken(chosen.method, transfer_sentence(frame, score)), *beside])):
     source = pick("Found on", list(dict.fromkeys(frame["source"])), "source", transfer.kind_label)
     target = pick("Patched on", list(dict.fromkeys(frame["target"])), "target", transfer.kind_label)
 cells = transfer.cells(frame, score)

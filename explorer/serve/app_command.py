@@ -56,7 +56,7 @@ def run_app(settings: AppSettings) -> int:
     """
     if settings.public:
         public_limits()  # a wrong setting is told now, not to the first visitor
-    command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "streamlit_app.py"), *_options(settings)]
+    command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "app_server.py"), *_options(settings)]
     # Streamlit reads .streamlit/config.toml from the folder that it runs in.
     return subprocess.call(command, cwd=PROJECT, env=_environment(settings))
 

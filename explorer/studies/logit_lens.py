@@ -215,11 +215,12 @@ def lens_sentence(table: pd.DataFrame) -> str:
     by_model = {name: table[table["model"] == name].sort_values("layer") for name in dict.fromkeys(table["model"])}
     patched = [name for name in by_model if name not in (M1, M2)]
     control = by_model.get(RANDOM)
-    said = "; ".join(_clause(name, by_model[name], control) for name in (*patched, M2) if name in by_model)
+    said, *others = [_clause(name, by_model[name], control) for name in (*patched, M2) if name in by_model]
+    beside = f" It is {'; '.join(others)}." if others else ""
     end = Estimate.of(by_model[M1].iloc[-1], "margin")
     return (
-        f"Read out after every layer (0 to {last}), the refusal margin is {said}. M1's own margin at the end is "
-        f"{logits(end)}. Means at the last prompt token, {suite_label(first['suite'])}, n = {int(first['n']):,}."
+        f"Read out after every layer (0 to {last}), the refusal margin is {said}; means at the last prompt token, "
+        f"{suite_label(first['suite'])}, n = {int(first['n']):,}.{beside} M1's own margin at the end is {logits(end)}."
     )
 
 

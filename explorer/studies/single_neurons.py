@@ -252,8 +252,21 @@ def beside_rows(
     return rows
 
 
-_WAYS = (("restore", "patched into M1", 1, "raise"), ("break", "taken from M2", -1, "lower"))
-"""Direction, how it is said, the sign that moves towards the other model's answers, and its verb."""
+@dataclass(frozen=True)
+class _Way:
+    """A direction: its name in tables, how it is said, the sign of the margin's change that it is for, and the verb."""
+
+    name: str
+    lead: str
+    sign: int
+    verb: str
+
+    def of(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of this direction."""
+        return table[table["direction"] == self.name]
+
+
+_WAYS = (_Way("restore", "patched into M1", 1, "raise"), _Way("break", "taken from M2", -1, "lower"))
 
 
 def summary(table: pd.DataFrame, beside: pd.DataFrame | None = None) -> str:
@@ -264,48 +277,56 @@ def summary(table: pd.DataFrame, beside: pd.DataFrame | None = None) -> str:
         beside: the run's table `single_beside`; None or empty where it holds none.
     """
     first = table.iloc[0]
-    parts = []
-    for direction, lead, wanted, verb in _WAYS:
-        rows = table[table["direction"] == direction]
-        if rows.empty:
-            continue
-        best = rows.iloc[int((wanted * rows["margin"]).to_numpy().argmax())]
-        name = neuron_label(int(best["layer"]), int(best["neuron"]))
-        parts.append(
-            f"{lead} alone, **{_moved(rows, wanted)} of {len(rows)}** {verb} the margin of M2's answer over M1's, with "
-            f"an interval that excludes 0; {name} changes it most ({margin_words(best)})"
-        )
-    text = f"Of the {table['rank'].max()} top-ranked neurons, " + "; ".join(parts)
-    text += (
-        f"; {suite_label(first['suite'])}, n = {int(first['n']):,}, answers of up to "
-        f"{int(first['max_new_tokens'])} tokens. The 95 % intervals are not corrected for the number of neurons"
+    mine = (
+        {} if beside is None else dict(iter(beside[beside["ranking"] == first["ranking"]].groupby("set", sort=False)))
     )
-    mine = None if beside is None or beside.empty else beside[beside["ranking"] == first["ranking"]]
-    if mine is None or mine.empty:
-        return f"{text}; random neurons were not patched alone, so how much of this any neuron does is not known."
-    compared = "; ".join(_compared(rows, str(name)) for name, rows in mine.groupby("set", sort=False))
-    own = ", ".join(
-        f"{_mean_words(rows)} {lead}"
-        for direction, lead, _, _ in _WAYS
-        if not (rows := table[table["direction"] == direction]).empty
-    )
-    return f"{text}. On average one of them changes it by {own}. Beside them, {compared}."
-
-
-def _compared(rows: pd.DataFrame, name: str) -> str:
-    """What the neurons of one set do that the top ones are compared with."""
-    who = "random neurons of the same layers" if name == RANDOM else f"neurons at the top by {by_words(name)}"
-    said = [
-        f"{_moved(part, wanted)} of {len(part)} {verb} it {lead} ({_mean_words(part)} on average)"
-        for direction, lead, wanted, verb in _WAYS
-        if not (part := rows[rows["direction"] == direction]).empty
+    control = mine.pop(RANDOM, None)
+    ways = [
+        f"**{_moved(rows, way)} of {len(rows)}** {way.verb} the margin of M2's answer over M1's {way.lead} alone "
+        f"({_mean_words(rows)} on average){_beside(control, way)}"
+        for way in _WAYS
+        if not (rows := way.of(table)).empty
     ]
-    return f"of **{who}** {', '.join(said)}"
+    text = (
+        f"Of the {table['rank'].max()} top-ranked neurons, {'; '.join(ways)}; {suite_label(first['suite'])}, "
+        f"n = {int(first['n']):,}, answers of up to {int(first['max_new_tokens'])} tokens. Counted are neurons whose "
+        "95 % interval excludes 0, not corrected for their number."
+    )
+    most = [f"{_most(rows, way)} {way.lead}" for way in _WAYS if not (rows := way.of(table)).empty]
+    text += f" The one that changes it most is {' and '.join(most)}."
+    if control is None:
+        text += " Random neurons were not patched alone, so how much of this any neuron does is not known."
+    for name, rows in mine.items():
+        text += f" Of neurons at the top by {by_words(str(name))}, {_compared(rows)}."
+    return text
 
 
-def _moved(rows: pd.DataFrame, wanted: int) -> int:
+def _beside(control: pd.DataFrame | None, way: _Way) -> str:
+    """What random neurons do in one direction."""
+    if control is None or (rows := way.of(control)).empty:
+        return ""
+    who = "random neurons of the same layers"
+    return f", beside **{_moved(rows, way)} of {len(rows)}** {who} ({_mean_words(rows)})"
+
+
+def _compared(rows: pd.DataFrame) -> str:
+    """What the neurons of one set do that the top ones are compared with."""
+    return ", ".join(
+        f"{_moved(part, way)} of {len(part)} {way.verb} it {way.lead} ({_mean_words(part)} on average)"
+        for way in _WAYS
+        if not (part := way.of(rows)).empty
+    )
+
+
+def _most(rows: pd.DataFrame, way: _Way) -> str:
+    """The neuron that moves the margin furthest this way."""
+    best = rows.iloc[int((way.sign * rows["margin"]).to_numpy().argmax())]
+    return f"{neuron_label(int(best['layer']), int(best['neuron']))} ({margin_words(best)})"
+
+
+def _moved(rows: pd.DataFrame, way: _Way) -> int:
     """How many of these neurons change the margin this way, by an interval that excludes 0."""
-    return sum(Estimate.of(row, "margin").sign == wanted for _, row in rows.iterrows())
+    return sum(Estimate.of(row, "margin").sign == way.sign for _, row in rows.iterrows())
 
 
 def _mean_words(rows: pd.DataFrame) -> str:

@@ -3,7 +3,8 @@
 if heed("share", {"1%": 0.01, "5%": 0.05}, FRACTION): …       # the address has set the control
 
 `?fraction=0.05`, `?ranking=attribution` and `?suite=redteam_eval` mean the same on every page, as in the Patch lab.
-What a page does not offer is said in one sentence.
+What a page does not offer is said in one sentence. What it does is then written to the address under the control's own
+name and in its words, so that the address can be kept or sent on.
 """
 
 from collections.abc import Mapping
@@ -20,15 +21,23 @@ FRACTION, RANKING, SUITE = "fraction", "ranking", "suite"
 """Names that all pages share: a share of all neurons, 0 to 1; a ranking; a prompt suite, by its name in the run."""
 
 
+_UNWRITTEN = "address_unwritten"
+"""Of the session: the controls that an address has set in other words than their own, until the address says so."""
+
+
 def heed(key: str, labels: Mapping[str, T], shared: str = "") -> bool:
-    """Set a control to what the address asks for; whether it did.
+    """Set a control to what the address asks for; whether it is set so, and needs no default.
 
     Args:
         key: of the control, which is its name in the address too.
         labels: what it offers, by what stands in the address for it.
         shared: one of the shared names, that this control heeds as well; "" for none.
     """
-    done = False
+    unwritten = st.session_state.setdefault(_UNWRITTEN, set())
+    done = key in unwritten
+    if done:  # the page runs again: a control that is there already writes what it is set to into the address
+        unwritten.remove(key)
+        st.session_state[key] = st.session_state[key]
     for name in dict.fromkeys((shared, key)):
         asked = st.query_params.get(name) if name else None
         if asked is None or (name == key and asked in labels):
@@ -46,10 +55,15 @@ def heed(key: str, labels: Mapping[str, T], shared: str = "") -> bool:
             )
         else:
             st.session_state[key] = found[0]
-            if name != key:  # under its own name Streamlit takes what it cannot read out of the address once more
-                st.query_params[key] = _label(found[0], labels)
+            unwritten.add(key)
             done = True
     return done
+
+
+def complete_address() -> None:
+    """Let the page run once more where controls are to be written to the address; called when it has run."""
+    if st.session_state.get(_UNWRITTEN):
+        st.rerun()
 
 
 def _unspaced(text: str) -> str:
@@ -73,8 +87,3 @@ def _match(asked: str, labels: Mapping[str, T]) -> tuple[T] | None:
     if len(numbers) != len(labels) or not 0 < wanted <= 1:
         return None
     return (min(labels.values(), key=lambda value: abs(float(str(value)) - wanted)),)
-
-
-def _label(value: object, labels: Mapping[str, object]) -> str:
-    """What stands in the address for a value."""
-    return next(label for label, one in labels.items() if one == value)

@@ -6,15 +6,14 @@ chosen.others        # rows of each other method, to be told in a line beside it
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
-from streamlit.errors import StreamlitAPIException
 
 from explorer.report.ranking_names import method_label, methods_in, of_method
 from explorer.runs.reader import Run
+from explorer.ui.address_values import heed
 from explorer.ui.study_page import pick
 
 METHOD = "method"
@@ -45,13 +44,13 @@ def choose_method(run: Run, table: pd.DataFrame) -> ChosenMethod:
 
 def choose_among(methods: list[str]) -> str:
     """One of several methods; with one there is nothing to ask. An address that names none of them is told so."""
-    _heed_address(methods)
+    asked = heed(METHOD, {method_label(name): name for name in methods})
     if len(methods) == 1:
         return methods[0]
     found = st.segmented_control(
         "Ranking",
         methods,
-        default=None if METHOD in st.session_state else methods[0],
+        default=None if asked or METHOD in st.session_state else methods[0],
         required=True,
         format_func=method_label,
         key=METHOD,
@@ -68,18 +67,3 @@ def narrowed(rows: pd.DataFrame, column: str, label: str, form: Callable[..., st
     if len(values) < 2:
         return rows
     return rows[rows[column] == pick(label, values, f"{METHOD}_{column}", form)]
-
-
-def _heed_address(methods: list[str]) -> None:
-    """Take a method by its name as well as by its label, and say which there are where it is neither."""
-    asked = st.query_params.get(METHOD)
-    if asked is None or asked in map(method_label, methods):
-        return
-    if asked in methods:
-        with suppress(StreamlitAPIException):  # bound already: the address is the widget's own
-            del st.query_params[METHOD]  # the control writes it anew, in words
-            st.session_state[METHOD] = asked
-        return
-    known = " and ".join(map(method_label, methods))
-    shown = method_label(asked) if asked.isidentifier() and len(asked) <= 40 else "something else"
-    st.warning(f"The address asks for a ranking by “{shown}”; here are results by {known}.", icon=":material/warning:")

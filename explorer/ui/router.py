@@ -5,6 +5,8 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from explorer.public import is_public
 from explorer.serve.watching import start_watching
+from explorer.ui.address_values import complete_address
+from explorer.ui.compact import show_compact
 from explorer.ui.contrast import show_contrast
 from explorer.ui.one_step_back import one_step_back
 from explorer.ui.pages import PAGES
@@ -45,8 +47,10 @@ def route() -> None:
     page = st.navigation([*pages, st.Page(_go_home, title=TITLE, url_path=_HOME, visibility="hidden")], position="top")
     st.set_page_config(page_title=f"{page.title} · {TITLE}")
     show_contrast()
+    show_compact()
     one_step_back()
     page.run()
+    complete_address()
 
 
 def _go_home() -> None:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import altair as alt
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from explorer.charts import Layered
 from explorer.charts.labels import NUMBERS, percent, rate
@@ -15,13 +16,24 @@ from explorer.ui.address_values import FRACTION, heed
 from explorer.ui.contrast import text_colour
 
 
-def say(finding: str) -> None:
-    """A finding: its first sentences, and the rest behind a click, so that the chart stays in view."""
+def say(finding: str, line: DeltaGenerator | None = None) -> DeltaGenerator:
+    """A finding: its first sentences, and the rest behind a click, so that the chart stays in view.
+
+    Args:
+        finding: in Markdown.
+        line: of controls above it, which takes what opens the rest; None for a new line below it.
+
+    Returns:
+        The place for the chart's controls, in one line with what opens the rest.
+    """
     first, rest = first_sentences(finding)
     st.markdown(first)
+    line = line or st.container(horizontal=True, vertical_alignment="bottom")
+    controls = line.container(horizontal=True, width="content")
     if rest:
-        with st.expander("The rest of the finding"):
+        with line.popover("The rest of the finding", type="tertiary"):
             st.markdown(rest)
+    return controls
 
 
 def caption_and_csv(caption: str, file_name: str, make: Callable[[], pd.DataFrame], key: str) -> None:

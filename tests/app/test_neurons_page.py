@@ -118,16 +118,16 @@ def test_a_large_model_is_thinned() -> None:
 def test_single_neurons_are_told_in_words(cause) -> None:
     table = cause.whole_table("single_neurons")
     text = summary(table)
-    assert "patched into M1 alone, **2 of 3** raise" in text
-    assert "taken from M2 alone, **2 of 3** lower" in text
-    assert "(**−1.00** nats a prompt, −1.40 to −0.60)" in text
+    assert "**2 of 3** raise the margin of M2's answer over M1's patched into M1 alone (+0.61 nats [" in text
+    assert "**2 of 3** lower the margin of M2's answer over M1's taken from M2 alone (" in text
+    assert "(**−1.00** nats a prompt, −1.40 to −0.60) taken from M2." in text
     assert "n = 12" in text
-    assert "random neurons were not patched alone" in text
+    assert "Random neurons were not patched alone" in text
     beside = cause.whole_table("single_beside")
     text = summary(table, beside)
-    assert "On average one of them changes it by +0.61 nats [" in text
-    assert "of **random neurons of the same layers** 1 of 3 raise it patched into M1 (+0.20 nats [" in text
-    assert "1 of 3 lower it taken from M2 (−0.20 nats [" in text
+    assert "on average), beside **1 of 3** random neurons of the same layers (+0.20 nats [" in text
+    assert ", beside **1 of 3** random neurons of the same layers (−0.20 nats [" in text
+    assert "not patched alone" not in text
     spread = single_neurons.spread_frame(table, beside)
     assert spread["set"].unique().tolist() == ["Top by attribution", "Random neurons, same layers"]
     assert len(spread) == 12

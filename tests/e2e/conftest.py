@@ -4,22 +4,15 @@ What is missing (the browser, Playwright, the embedded model, a run) is said as 
 """
 
 import os
-import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from explorer.paths import PROJECT
+from tests.e2e.serving import served
+from tests.serving import failures
 
-STARTS_WITHIN = 60.0
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -64,51 +57,10 @@ def app(browser, tmp_path_factory) -> Iterator[str]:
 
     if not run_names():
         pytest.skip("there is no run to show (python -m explorer build configs/build/demo.toml)")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("app") / "server.log"
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
-    with log.open("wb") as out:
-        server = subprocess.Popen(
-            [*command, "--server.headless", "true", "--server.fileWatcherType", "none"],
-            cwd=PROJECT,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            _wait_for_health(f"http://127.0.0.1:{port}/_stcore/health", server, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-    assert _our_failures(log.read_text(encoding="utf-8", errors="replace")) == []
-
-
-def _our_failures(log: str) -> list[str]:
-    """The tracebacks in a server's log that pass through this project's files.
-
-    The web server itself prints one when a browser goes away in the middle of a message.
-    """
-    blocks = re.split(r"(?m)^(?=.*Traceback \(most recent call last\))", log)[1:]
-    ours = re.compile(f'File "{re.escape(str(PROJECT))}/(explorer|pages|streamlit_app)')
-    return [block for block in blocks if ours.search(block)]
-
-
-def _wait_for_health(url: str, server: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < end:
-        if server.poll() is not None:
-            break
-        try:
-            if urllib.request.urlopen(url, timeout=2).read() == b"ok":
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    pytest.fail(f"the app did not start: {log.read_text(errors='replace')[-4000:]}")
+    with served(log) as address:
+        yield address
+    assert failures(log.read_text(encoding="utf-8", errors="replace")) == []
 
 
 @pytest.fixture

@@ -1,48 +1,29 @@
-"""The app in a process of its own, for tools that look at it.
+"""The app as `python -m explorer app` serves it, for browsers.
 
 with served() as address: ...
 """
 
-import os
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from explorer.paths import PROJECT
+from tests.serving import free_port, serving
 
 
 @contextmanager
-def served(seconds: float = 90.0) -> Iterator[str]:
+def served(log: Path | None = None) -> Iterator[str]:
     """The address of the app, on a free port of this machine.
 
     Args:
-        seconds: within which it must answer.
+        log: the file that gets what it prints; None for one that is thrown away.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
-    server = subprocess.Popen([*command, "--server.headless", "true"], cwd=PROJECT, env=os.environ)
-    try:
-        _wait(f"http://127.0.0.1:{port}/_stcore/health", seconds)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _wait(url: str, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=2)
-            return
-        except (urllib.error.URLError, OSError):
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.3)
+    port = free_port()
+    options = {"port": port, "headless": "true", "fileWatcherType": "none"}
+    command = [sys.executable, "-m", "streamlit", "run", "app_server.py"]
+    command += [word for name, value in options.items() for word in (f"--server.{name}", str(value))]
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"http://127.0.0.1:{port}"
+        with serving(command, f"{address}/_stcore/health", log or Path(folder) / "server.log"):
+            yield address

@@ -10,12 +10,6 @@ SERIOUS = ("serious", "critical")
 STREAMLITS_OWN: dict[tuple[str, str], str] = {}
 """Violations that cannot be mended from here, by axe's rule and a part of the element's HTML: why."""
 
-STREAMLITS_ERRORS = {
-    "/_stcore/health": "a page's address may be the app's base path: the client asks there first, then one step up",
-    "/_stcore/host-config": "the same",
-}
-"""Errors in the browser's console that Streamlit's client makes, by the end of the address: why."""
-
 _CONTRAST = """() => {
     const channel = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
     const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
@@ -105,9 +99,7 @@ def open_view(page, app: str, view: View) -> None:
 
 def _told(message) -> list[str]:
     where = message.location.get("url", "").split("?")[0]
-    if message.type != "error" or where.endswith(tuple(STREAMLITS_ERRORS)):
-        return []
-    return [f"{message.text} ({where})"]
+    return [f"{message.text} ({where})"] if message.type == "error" else []
 
 
 def _serious(violation: dict) -> list[str]:

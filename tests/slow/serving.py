@@ -5,13 +5,9 @@ with public_server(folder, port) as server, Visitor(server.port) as visitor:
 """
 
 import os
-import re
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +19,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from explorer.paths import PROJECT, user_cache
-
-STARTS_WITHIN = 90.0
+from tests.serving import free_port, serving
 
 
 @dataclass
@@ -55,13 +50,6 @@ class Served:
         return sum(one.memory_info().rss for one in [own, *own.children(recursive=True)])
 
 
-def free_port() -> int:
-    """A port of this machine that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextmanager
 def public_server(folder: Path, *options: str, **environment: str) -> Iterator[Served]:
     """`safety-neurons app --public` of the demo run on a free port, all that it writes below a folder."""
@@ -78,36 +66,9 @@ def public_server(folder: Path, *options: str, **environment: str) -> Iterator[S
         "OMP_NUM_THREADS": "1",
         **environment,
     }
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=PROJECT, env=own, stdout=out, stderr=subprocess.STDOUT)
-    served = Served(port, log, folder, process)
-    try:
-        _wait_for_health(served, *options)
-        yield served
-    finally:
-        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
-            one.terminate()
-        process.wait(20)
-
-
-def _wait_for_health(served: Served, *options: str) -> None:
     base = options[options.index("--base-path") + 1] + "/" if "--base-path" in options else ""
-    health = f"http://127.0.0.1:{served.port}/{base}_stcore/health"
-    end = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < end and served.process.poll() is None:
-        try:
-            if urllib.request.urlopen(health, timeout=5).read() == b"ok":
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.3)
-    pytest.fail(f"the server did not start: {served.said[-3000:]}")
-
-
-def failures(log: str) -> list[str]:
-    """The tracebacks in a server's log that pass through this project's files; Streamlit logs each broken message."""
-    blocks = re.split(r"(?m)^(?=.*Traceback \(most recent call last\))", log)[1:]
-    ours = re.compile(f'File "{re.escape(str(PROJECT))}/(explorer|pages|streamlit_app)')
-    return [block for block in blocks if ours.search(block)]
+    with serving(command, f"http://127.0.0.1:{port}/{base}_stcore/health", log, own) as process:
+        yield Served(port, log, folder, process)
 
 
 class Visitor:

@@ -16,7 +16,8 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from explorer.paths import PROJECT
 from explorer.ui.pages import PAGES
-from tests.slow.serving import Served, Visitor, failures, public_server, texts
+from tests.serving import failures
+from tests.slow.serving import Served, Visitor, public_server, texts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from explorer.paths import PROJECT
-from tests.slow.serving import Served, Visitor, free_port, public_server, texts
+from tests.serving import free_port
+from tests.slow.serving import Served, Visitor, public_server, texts
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 BASE = "tools/neurons"
@@ -118,6 +119,10 @@ def test_a_page_and_what_it_loads_lie_below_the_subpath(proxy):
     assert linked
     for path in linked:
         assert get(proxy, path).status == 200
+
+
+def test_the_document_of_a_page_says_where_the_app_begins(proxy):
+    assert "BACKEND_BASE_URL" in get(proxy, "patch_lab").read().decode()
 
 
 def test_a_page_runs_through_the_websocket(proxy):

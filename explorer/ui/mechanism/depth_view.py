@@ -18,8 +18,9 @@ from explorer.ui.widgets import caption_and_csv, say, show_chart
 def show(run: Run) -> None:
     """The section of the Mechanism page."""
     frame, kl = table(run, "depth"), table(run, "depth_kl")
-    say(STUDIES["depth"].finding({"depth": frame, "depth_kl": kl}))
-    measure = choose("depth_by", "Measured by", {name: depth.MEASURES[name].label for name in depth.measures_of(frame)})
+    measures = {name: depth.MEASURES[name].label for name in depth.measures_of(frame)}
+    with say(STUDIES["depth"].finding({"depth": frame, "depth_kl": kl})):
+        measure = choose("depth_by", "Measured by", measures)
     about, first = depth.MEASURES[measure], frame.iloc[0]
     where = f"{suite_label(first['suite'])}, n = {int(frame['n'].max()):,}, up to {int(first['max_new_tokens'])} tokens"
 

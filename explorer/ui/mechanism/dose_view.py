@@ -17,8 +17,7 @@ from explorer.ui.widgets import caption_and_csv, say, show_chart
 def show(run: Run) -> None:
     """The section of the Mechanism page."""
     frame = table(run, "dose")
-    say(STUDIES["dose"].finding({"dose": frame}))
-    with st.container(horizontal=True):
+    with say(STUDIES["dose"].finding({"dose": frame})):
         measure = choose("dose_by", "Measured by", {m: dose.MEASURES[m].label for m in dose.measures_of(frame)})
         comparison = choose("dose_of", "Lines", dose.comparisons(frame))
     about, first = dose.MEASURES[measure], frame.iloc[0]

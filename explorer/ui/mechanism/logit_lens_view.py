@@ -19,8 +19,8 @@ _MEASURES = {"change": "Above M1's margin", "margin": "Refusal margin"}
 def show_logit_lens(run: Run) -> None:
     """All of the study."""
     lens = table(run, "logit_lens")
-    say(LogitLens().finding({"logit_lens": lens}))
-    measure = choose("lens_measure", "Measure", _MEASURES)
+    with say(LogitLens().finding({"logit_lens": lens})):
+        measure = choose("lens_measure", "Measure", _MEASURES)
     show_chart(lens_lines(lens, measure), f"{_MEASURES[measure]} after every layer, by model")
     about = (
         "Final norm and unembedding read the residual stream after each layer at the last prompt token, where the "

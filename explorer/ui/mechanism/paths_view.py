@@ -1,7 +1,5 @@
 """Through attention or through MLPs: shares of the effect, what is left with a path kept, and heads one by one."""
 
-from collections.abc import Mapping
-
 import pandas as pd
 import streamlit as st
 
@@ -24,7 +22,7 @@ from explorer.runs.reader import Run
 from explorer.studies.paths import Paths
 from explorer.ui.contrast import theme
 from explorer.ui.current_run import table
-from explorer.ui.result_controls import choose, follow_address
+from explorer.ui.result_controls import choose
 from explorer.ui.study_page import has_table, pick, show_matrix, show_prompts
 from explorer.ui.widgets import caption_and_csv, say, show_chart
 
@@ -34,9 +32,9 @@ _LAYER, _HEAD = "path_layer", "path_head"
 def show_paths(run: Run) -> None:
     """All of the study."""
     parts, kept = table(run, "paths"), table(run, "paths_kept")
-    say(Paths().finding({"paths": parts, "paths_kept": kept}))
     sets = sets_of(parts)
-    name = _choose(run, "path_set", "Set", sets)
+    with say(Paths().finding({"paths": parts, "paths_kept": kept})):
+        name = choose("path_set", "Set", sets)
     _show_parts(run, parts, name)
     _show_kept(run, kept)
     if has_table(run, "paths_heads"):
@@ -72,7 +70,7 @@ def _interaction(parts: pd.DataFrame, name: str) -> str:
 
 def _show_kept(run: Run, kept: pd.DataFrame) -> None:
     st.header("What is left with a path kept at M1's")
-    measure = _choose(run, "path_measure", "Measure", {name: one.label for name, one in MEASURES.items()})
+    measure = choose("path_measure", "Measure", {name: one.label for name, one in MEASURES.items()})
     shown, first = MEASURES[measure], kept.iloc[0]
     show_chart(
         interval_chart(kept_frame(kept, measure), shown.axis, share=shown.share),
@@ -136,7 +134,7 @@ def _show_attention(run: Run, layer: int, head: int) -> None:
 
 def _show_answers(run: Run, name: str) -> None:
     st.header("The answers behind it")
-    way = _choose(run, "path_kept", "Kept at M1's", KEPT)
+    way = choose("path_kept", "Kept at M1's", KEPT)
     answers = table(run, "paths_answers")
     rows = answers[(answers["set"] == name) & (answers["kept"] == way)]
     show_prompts(
@@ -145,9 +143,3 @@ def _show_answers(run: Run, name: str) -> None:
     )
     about = "Sorted by the change of the refusal margin, in logits; the Patch lab patches without anything kept."
     caption_and_csv(about, f"{run.name}-paths-answers.csv", lambda: answers, "paths_answers_csv")
-
-
-def _choose(run: Run, key: str, label: str, words: Mapping[str, str]) -> str:
-    """A select box whose options an address may name by their names."""
-    follow_address(key, words, f"The run {run.name} has no {label.lower()}")
-    return choose(key, label, words)

@@ -19,7 +19,7 @@ from explorer.ui.derived import layer_shares_of, rank_points_of
 from explorer.ui.neuron_selection import HINT, chosen_neurons, offer_chosen
 from explorer.ui.neurons.ranked_list import NEURON
 from explorer.ui.study_page import has_table, missing, pick
-from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
+from explorer.ui.widgets import caption_and_csv, choose_fraction, say, show_chart
 
 _TABLE = "single_neurons"
 
@@ -82,15 +82,14 @@ def show_one_by_one(run: Run) -> None:
         whole = table(run, _TABLE)
         others = table(run, BESIDE) if has_table(run, BESIDE) else None
     rankings = list(dict.fromkeys(whole["ranking"]))
-    left, right = st.columns(2, gap="large")
-    with left:
+    line = st.container(horizontal=True, vertical_alignment="bottom")
+    with line:
         ranking = pick("Top neurons of", rankings, "single_ranking", ranking_label)
-    rows = whole[whole["ranking"] == ranking]
-    with right:
+        rows = whole[whole["ranking"] == ranking]
         held = singles.measures_of(rows)
         measure = pick("What changes", held, "single_measure", lambda name: singles.MEASURES[name].label)
     beside = others[others["ranking"] == ranking] if others is not None else None
-    st.markdown(summary(rows, beside))  # whole: the control is at its end
+    say(summary(rows, beside), line)
     if beside is not None and not beside.empty:
         _show_beside(run, rows, beside)
     frame, said = singles.change_frame(rows, measure), singles.MEASURES[measure]

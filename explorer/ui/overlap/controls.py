@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from explorer.charts.labels import percent, ranking_label
-from explorer.charts.overlap import CELL, LIKENESSES, matrix_chart
+from explorer.charts.overlap import CELL, LIKENESSES, Likeness, matrix_chart
 from explorer.studies.words import method_words
 from explorer.ui.address_values import RANKING, heed
 from explorer.ui.widgets import Unchecked, caption_and_csv
@@ -21,29 +21,21 @@ def choose_rankings(rankings: Sequence[str], defaults: tuple[str, str]) -> tuple
     labels = {ranking_label(name): name for name in rankings}
     heed(A, labels, RANKING)
     heed(B, labels)
-    left, right = st.columns(2)
     a, b = (
-        place.selectbox(
+        st.selectbox(
             f"Ranking {name.upper()}",
             [first, *(other for other in rankings if other != first)],
             format_func=ranking_label,
             key=name,
             bind="query-params",
         )
-        for place, name, first in zip((left, right), (A, B), defaults, strict=True)
+        for name, first in zip((A, B), defaults, strict=True)
     )
     return a, b
 
 
-def show_matrix(pairs: pd.DataFrame, chosen: tuple[str, str], file_name: str, method: str = "") -> None:
-    """The matrix of all pairs, a click on a cell compares its pair; its data are given under `file_name`.
-
-    Args:
-        pairs: of `derived.ranking_pairs`, or some of its rows.
-        chosen: the pair that is framed.
-        file_name: of its data.
-        method: how all of these rankings were computed; "" where they are of several methods.
-    """
+def choose_colour() -> Likeness:
+    """What the matrix's cells show, kept in the address."""
     name = st.segmented_control(
         "Colour by",
         list(LIKENESSES),
@@ -53,8 +45,23 @@ def show_matrix(pairs: pd.DataFrame, chosen: tuple[str, str], file_name: str, me
         key="colour",
         bind="query-params",
     )
+    return LIKENESSES[name or "overlap"]
+
+
+def show_matrix(
+    pairs: pd.DataFrame, colour: Likeness, chosen: tuple[str, str], file_name: str, method: str = ""
+) -> None:
+    """The matrix of all pairs, a click on a cell compares its pair; its data are given under `file_name`.
+
+    Args:
+        pairs: of `derived.ranking_pairs`, or some of its rows.
+        colour: of `choose_colour`.
+        chosen: the pair that is framed.
+        file_name: of its data.
+        method: how all of these rankings were computed; "" where they are of several methods.
+    """
     st.altair_chart(
-        cast(alt.Chart, Unchecked(matrix_chart(pairs, LIKENESSES[name or "overlap"], chosen))),
+        cast(alt.Chart, Unchecked(matrix_chart(pairs, colour, chosen))),
         key=MATRIX,
         on_select=_compare_clicked,
         width="stretch",

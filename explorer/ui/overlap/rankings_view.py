@@ -17,7 +17,7 @@ from explorer.ui import derived
 from explorer.ui.current_run import table
 from explorer.ui.lab_links import lab_link
 from explorer.ui.method_choice import choose_among
-from explorer.ui.overlap.controls import choose_rankings, show_matrix
+from explorer.ui.overlap.controls import choose_colour, choose_rankings, show_matrix
 from explorer.ui.study_page import has_table
 from explorer.ui.typeset import SHARE, Typeset, decimals
 from explorer.ui.widgets import caption_and_csv, choose_fraction, show_chart
@@ -32,47 +32,37 @@ _TO_LAB = {
 
 def show_likeness(run: Run) -> None:
     """The two rankings that are chosen, among all of the run."""
-    first = st.empty()
-    a, b = choose_rankings(run.rankings, default_rankings(run))
     fractions = sizes(run)
     usual = nearest(list(fractions), usual_fraction(main_method(run)))
-    top = choose_fraction("Size of both top sets (% of all neurons)", fractions, usual, "top")
+    with st.grid(3):
+        a, b = choose_rankings(run.rankings, default_rankings(run))
+        top = choose_fraction("Size of both top sets (% of all neurons)", fractions, usual, "top")
     pairs = derived.ranking_pairs(run, top)
     seeds = table(run, "seeds") if has_table(run, "seeds") else None
     sharing = sharing_sentence(pairs, groups_of(run, seeds), top, run)
     if sharing:
-        first.markdown(sharing)
-    here = pairs[(pairs["a"] == a) & (pairs["b"] == b)].iloc[0]
-    st.markdown(likeness_sentence(here, top))
-    with st.grid(4):
-        st.metric("Overlap", percent(here["overlap"]), border=True, help="Neurons in both top sets, as a share of k.")
-        about = "What two random sets of k share on average: k / N, of the layers that take part in both rankings."
-        st.metric("Chance", percent(here["chance"]), border=True, help=about)
-        st.metric("Enrichment over chance", f"{here['ratio']:.1f}", border=True)
-        rho = "undefined" if here["spearman"] != here["spearman"] else f"{here['spearman']:.2f}"
-        st.metric("Spearman ρ", rho, border=True, help="Of the ranks of the neurons in both sets; needs 3 of them.")
-
+        st.markdown(sharing)
     if len(run.rankings) > 1:
         _show_all(run, pairs, (a, b), top)
-    _show_pair(run, a, b, top)
+    _show_pair(run, pairs, (a, b), top)
 
 
 def _show_all(run: Run, pairs: pd.DataFrame, chosen: tuple[str, str], top: float) -> None:
     """A matrix of the rankings of one method, or of all; and how like the two methods are for the same model."""
-    st.header("All rankings")
     by_method = rankings_by_method(run)
     methods = [m for m in (main_method(run), *by_method) if len(by_method[m]) > 1]
     several = [m for m in dict.fromkeys(methods) if m in (ATTRIBUTION, BY_CHANGE)]
     method, shown = "", pairs
-    if len(several) > 1:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        colour = choose_colour()
+        if len(several) > 1:
             method = choose_among(several)
             if st.toggle("All methods in one matrix", key="together", bind="query-params"):
                 method = ""
     if method:
         names = by_method[method]
         shown = pairs[pairs["a"].isin(names) & pairs["b"].isin(names)]
-    show_matrix(shown, chosen, f"{run.name}-overlap-top-{top:g}.csv", method)
+    show_matrix(shown, colour, chosen, f"{run.name}-overlap-top-{top:g}.csv", method)
     rows = same_model_rows(pairs, run)
     if rows.empty:
         return
@@ -98,10 +88,24 @@ def _show_all(run: Run, pairs: pd.DataFrame, chosen: tuple[str, str], top: float
     caption_and_csv(about, f"{run.name}-both-methods-top-{top:g}.csv", lambda: rows, "both_csv")
 
 
-def _show_pair(run: Run, a: str, b: str, top: float) -> None:
-    """The charts of two rankings, one at a time."""
+def _show_likeness(pair: pd.Series, top: float) -> None:
+    """How much the top sets of two rankings share, in words and figures."""
+    st.markdown(likeness_sentence(pair, top))
+    with st.grid(4):
+        st.metric("Overlap", percent(pair["overlap"]), border=True, help="Neurons in both top sets, as a share of k.")
+        about = "What two random sets of k share on average: k / N, of the layers that take part in both rankings."
+        st.metric("Chance", percent(pair["chance"]), border=True, help=about)
+        st.metric("Enrichment over chance", f"{pair['ratio']:.1f}", border=True)
+        rho = "undefined" if pair["spearman"] != pair["spearman"] else f"{pair['spearman']:.2f}"
+        st.metric("Spearman ρ", rho, border=True, help="Of the ranks of the neurons in both sets; needs 3 of them.")
+
+
+def _show_pair(run: Run, pairs: pd.DataFrame, chosen: tuple[str, str], top: float) -> None:
+    """How much two rankings share, and their charts, one at a time."""
+    a, b = chosen
     a_label, b_label = ranking_label(a), ranking_label(b)
     st.header(f"{a_label} against {b_label}")
+    _show_likeness(pairs[(pairs["a"] == a) & (pairs["b"] == b)].iloc[0], top)
     if a == b:
         st.caption(
             "A and B are the same ranking, so equal top sets share everything; where they lie is still of interest."

@@ -32,23 +32,21 @@ def show_tax(run: Run) -> None:
         missing(run, "an activation swap between aligned models", "[tax]")
         return
     tax = table(run, "tax")
-    method = choose_method(run, tax)
-    every, tax = tax, method.rows
-    label = partial(model_label, run)
-    scores = known_scores(tax)
-    pairs = list(dict.fromkeys(zip(tax["a"], tax["b"], strict=True)))
-    with st.container(horizontal=True):
-        names = {" / ".join(map(label, pair)): pair for pair in pairs}
+    every, label = tax, partial(model_label, run)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        method = choose_method(run, tax)
+        tax = method.rows
+        names = {" / ".join(map(label, pair)): pair for pair in dict.fromkeys(zip(tax["a"], tax["b"], strict=True))}
         a, b = names[pick("Models", list(names), "models")]
-        chosen = pick("Measured by", sentences.tax_choices(scores), "score", score_words)
+        chosen = pick("Measured by", sentences.tax_choices(known_scores(tax)), "score", score_words)
         mine = narrowed(tax[(tax["a"] == a) & (tax["b"] == b)], "fraction", "Top sets", percent)
     for score in sentences.BOTH_SIDES if chosen == sentences.BOTH else (chosen,):
         st.markdown(spoken(method.method, tax_sentence(mine, score, label)))
+        frame = swap_frame(mine[mine["score"] == score], label)
+        _show_changes(frame, score, "one aligned model gets the other's activations at the shared neurons")
         for other, theirs in method.others.items():
             with st.expander(f"{score_words(score).capitalize()} by {method_words(other)}"):
                 st.markdown(tax_beside((method.method, mine), (other, theirs), score, label))
-        frame = swap_frame(mine[mine["score"] == score], label)
-        _show_changes(frame, score, "one aligned model gets the other's activations at the shared neurons")
     first = mine.iloc[0]
     caption_and_csv(
         f"{int(first['k']):,} neurons shared by the top {percent(first['fraction'])} of both by "
