@@ -5,7 +5,6 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from explorer.public import is_public
 from explorer.serve.watching import start_watching
-from explorer.ui.address_values import complete_address
 from explorer.ui.compact import show_compact
 from explorer.ui.contrast import show_contrast
 from explorer.ui.one_step_back import one_step_back
@@ -50,7 +49,6 @@ def route() -> None:
     show_compact()
     one_step_back()
     page.run()
-    complete_address()
 
 
 def _go_home() -> None:

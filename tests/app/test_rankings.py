@@ -83,7 +83,7 @@ def test_what_an_address_does_not_mean_is_said(two, open_page, page) -> None:
     app = open_page(page, direction="sideways", ranking="<b>none</b>", score="x", prompts="y")
     assert not app.error
     said = _said(app)
-    assert any("“sideways”" in s and "restore, break" in s for s in said)
+    assert any("“sideways”" in s and "Restore (M2's activations into M1)" in s for s in said)
     assert any("none" in s for s in said) == (page == CAUSAL)
 
 

@@ -91,6 +91,7 @@ def test_each_column_goes_on_from_its_own_answers(tiny_run, open_page) -> None:
     assert "conversations = {" in code_of(app)
     app.button(key="trace-start").click().run()
     until(app, lambda app: traced_charts(app) == 2)  # behind the column's own conversation
+    app.run()  # a trace that has just ended draws the page once more
     app.button(key="film").click().run()
     assert any("conversation that all its frames share" in e.value for e in app.error)
 

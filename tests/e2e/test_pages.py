@@ -51,3 +51,20 @@ def test_a_box_on_the_neuron_map_is_a_set_for_the_lab(open_page, run) -> None:
     page.mouse.move(x + 150, y + 60, steps=8)
     page.mouse.up()
     page.get_by_text(re.compile(r"^Patch (these \d+ neurons|this neuron)$")).first.wait_for()
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ("/?fraction=0.05", "share=5"),
+        ("/mechanism?part=leave_out", "part=Is+a+single+neuron+necessary"),
+        ("/neurons?rank_by=safety", "rank_by=Safety"),
+        ("/overlap?part=Alignment+tax&method=contrast", "method=Change+score"),
+    ],
+)
+def test_what_an_address_names_stays_in_it_in_the_controls_words(open_page, run, asked, kept) -> None:
+    page = open_page(asked)
+    page.wait_for_url(lambda url: kept in url)
+    page.reload()
+    page.get_by_role("heading", level=1).first.wait_for()
+    assert kept in page.url
