@@ -48,14 +48,18 @@ class Asked:
     @property
     def rows(self) -> int:
         """About how many rows it takes, M2's guides included."""
-        return (2 + 2 * len(self.what.patches)) * len(self.samples)
+        return (len(self.what.numbers) + len(self.what.patches)) * len(self.samples)
+
+    def ids_of(self, column: int) -> list[int]:
+        """Token ids of the prompt that a column reads."""
+        return self.own.get(column, self.ids)
 
     def texts(self) -> "list[_Text]":
         """What is read: one prompt for each sample, and more of them where columns read their own."""
         columns = self.what.numbers
         if not self.own:
             return [_Text(self.ids, sample, columns) for sample in self.samples]
-        return [_Text(self.own.get(c, self.ids), sample, [c]) for sample in self.samples for c in columns]
+        return [_Text(self.ids_of(c), sample, [c]) for sample in self.samples for c in columns]
 
 
 class _Text(NamedTuple):

@@ -129,6 +129,7 @@ class Column:
         refused: None where it is not known (yet).
         reward: higher is more helpful; None where there is none (yet).
         ids: of its tokens, in a generation.
+        known: whether it was known from before, and not written for this.
     """
 
     text: str = ""
@@ -138,12 +139,14 @@ class Column:
     refused: bool | None = None
     reward: float | None = None
     ids: list[int] = field(default_factory=list)
+    known: bool = False
 
     def take(self, piece: "Piece") -> None:
         """Add what was written in a step."""
         self.text += piece.text
         self.ids.append(piece.id)
         self.tokens += 1
+        self.known = piece.known
         self.end = End.TOKEN if piece.ended else None
 
 
@@ -158,12 +161,14 @@ class Foreseen:
 
 
 class Piece(NamedTuple):
-    """What a column wrote in a step: a piece of text, by which token, whether it ended with it, and in which sample."""
+    """What a column wrote in a step: a piece of text, by which token, whether it ended with it, and in which sample;
+    `known` where it had been written before, for somebody else."""
 
     text: str
     ended: bool
     id: int
     sample: int = 0
+    known: bool = False
 
 
 @dataclass(frozen=True)
@@ -226,8 +231,15 @@ class Generation(Job):
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Tokens of all columns a second, the reading of the prompt included; None before the first step."""
-        return self.tokens / self.seconds if self.seconds else None
+        """Tokens a second of the columns that are written, the reading of the prompt included; None before the first
+        step."""
+        written = sum(column.tokens for column in self.answers if not column.known)
+        return written / self.seconds if self.seconds else None
+
+    @property
+    def written(self) -> list[str]:
+        """The names of the columns that are written for this; the others were known."""
+        return [name for name, column in self.columns.items() if not column.known]
 
     def told_as(self, pieces: Mapping[Any, list["Piece"]], seconds: float) -> list["Wrote"]:
         """What a step has written, as the page takes it: at most one token of each column at a time."""

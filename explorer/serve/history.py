@@ -161,7 +161,7 @@ def record(
         columns: the answers, by the names in `SHOWN`.
         asked: what was asked for, whether it was generated for that or known already.
         stopped: whether they were stopped or cut short.
-        tokens_per_second: of all columns; None where nothing was generated.
+        tokens_per_second: of all columns that were written; None where nothing was.
         others: the answers of the samples after the first.
     """
     ns = asked.neurons

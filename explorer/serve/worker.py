@@ -30,7 +30,7 @@ from explorer.serve.loading import SharedPair
 from explorer.serve.neuron_reading import NeuronReading
 from explorer.serve.pace import Pace
 from explorer.serve.prompt_list import PromptList
-from explorer.serve.scoring import Beside, Score, foresee_harm, score_answers
+from explorer.serve.scoring import Beside, Score, ScoredOnce, foresee_harm
 from explorer.serve.strip import Strip
 from explorer.serve.tracing import Tracing, trace_request
 from explorer.serve.writers import JointWriters, Pieces, Stream, StreamWriters, Writers, waves_of
@@ -89,12 +89,12 @@ class Worker:
         Args:
             source: gives the pair, loaded when the first job needs it.
             stream: what writes, one job at a time; the engine's joint batch when left out.
-            score, follow: what scores (`score_answers` when left out) and what traces; tests put their own here.
+            score, follow: what scores (`ScoredOnce` when left out) and what traces; tests put their own here.
             limits: how much may wait.
         """
         self.source = source
         self._writers: Writers = JointWriters() if stream is None else StreamWriters(stream)
-        self._score = score or score_answers
+        self._score = score or ScoredOnce()
         self._alone = Tools(self._score, follow, self._give_way)
         self._lock = threading.Lock()
         self._line = Line(limits)
@@ -310,8 +310,9 @@ class Worker:
                 for piece in said:
                     at = (name, piece.sample)
                     working.texts[at] = working.texts.get(at, "") + piece.text
-                working.tokens += len(said)
-                self.tokens += len(said)
+                new = sum(not piece.known for piece in said)
+                working.tokens += new
+                self.tokens += new
         if job.halted:
             return self._finish(working, job.why_left())
         if not ended and seconds > limit:

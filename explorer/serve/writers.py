@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from explorer.neurons.sets import NeuronSet
 from explorer.serve.cores import leave_a_core
 from explorer.serve.generation import CONTROL, SHOWN, Generation, Piece, Request
+from explorer.serve.known_answers import KnownAnswers
 from explorer.serve.strip import Strip
 
 if TYPE_CHECKING:
@@ -69,9 +70,12 @@ class _Seat:
 
     Attributes:
         asked: all that it asks for; of several samples, so many are written at once as fit, `at_once`.
+        known: the models' own answers, of which it asks for those that are missing and keeps what it writes; None
+            where they are sampled.
         number: of its request that is being written now.
         left: samples that are still to be begun.
         open: columns that still write, with their samples.
+        own: tokens of the models' own answers, while they are written.
     """
 
     job: Written
@@ -81,9 +85,11 @@ class _Seat:
     at_once: int
     names: Mapping[int, Any]
     left: list[int]
+    known: KnownAnswers | None = None
     number: int = 0
     texts: "dict[tuple[Any, int], TextStream]" = field(default_factory=dict)
     open: set[tuple[int, int]] = field(default_factory=set)
+    own: dict[int, list[int]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -95,7 +101,7 @@ class _Seat:
         from explorer.models.prompting import TextStream
 
         now, self.left = self.left[: self.at_once], self.left[self.at_once :]
-        self.open = {(column, sample) for column in self.names for sample in now}
+        self.open = {(column, sample) for column in self.asked.what.numbers for sample in now}
         self.texts = {(name, sample): TextStream(self.pair.tokenizer) for name in self.names.values() for sample in now}
         self.number, tokens = self.joint.join(replace(self.asked, samples=now))
         return tokens
@@ -109,13 +115,42 @@ class _Seat:
         return out
 
     def _read(self, tokens: "list[Emitted]", out: dict[Any, list[Piece]]) -> None:
-        stop_ids = self.pair.stop_ids
         for column, sample, token, ended in tokens:
             name = self.names[column]
-            text = self.texts[name, sample].push(token, ended)
-            out.setdefault(name, []).append(Piece(text, token in stop_ids, token, sample))
+            out.setdefault(name, []).append(self._piece(self.texts[name, sample], token, ended, sample))
             if ended:
                 self.open.discard((column, sample))
+            if self.known is not None and column in self.models:
+                self.own.setdefault(column, []).append(token)
+                if ended:
+                    self.known.keep(self.models[column], self.asked.ids_of(column), self.own[column])
+
+    def _piece(self, text: "TextStream", token: int, ended: bool, sample: int = 0, known: bool = False) -> Piece:
+        return Piece(text.push(token, ended), token in self.pair.stop_ids, token, sample, known)
+
+    @property
+    def models(self) -> Mapping[int, int]:
+        """Which model writes a column alone, 1 or 2, by column."""
+        from explorer.engine.options import ALIGNED, UNPATCHED
+
+        return {UNPATCHED: 2, ALIGNED: 1} if self.job.request.direction == "break" else {UNPATCHED: 1, ALIGNED: 2}
+
+    def recall(self) -> dict[Any, list[Piece]]:
+        """The own answers that are known, whole; they are not asked for any more."""
+        from explorer.engine.options import ALIGNED, UNPATCHED
+        from explorer.models.prompting import TextStream
+
+        if self.known is None:
+            return {}
+        limit, found = self.asked.how.max_new_tokens, {}
+        for column, model in self.models.items():
+            tokens = self.known.of(model, self.asked.ids_of(column), limit)
+            if tokens is not None:
+                text, last = TextStream(self.pair.tokenizer), len(tokens) - 1
+                found[column] = [self._piece(text, t, i == last, known=True) for i, t in enumerate(tokens)]
+        what = replace(self.asked.what, unpatched=UNPATCHED not in found, aligned=ALIGNED not in found)
+        self.asked = replace(self.asked, what=what)
+        return {self.names[column]: pieces for column, pieces in found.items()}
 
 
 class JointWriters:
@@ -125,6 +160,7 @@ class JointWriters:
         self._rows = rows
         self._joints: dict[str, Joint] = {}  # by direction: the two have M1 and M2 exchanged
         self._seats: list[_Seat] = []
+        self._known: KnownAnswers | None = None
 
     def room_for(self, job: Written) -> bool:
         """See `Writers.room_for`."""
@@ -145,11 +181,19 @@ class JointWriters:
         samples = len(asked.samples)
         free = self._rows - sum(seat.rows for seat in self._seats)
         at_once = min(samples, max(1, free // (asked.rows // samples)))
-        seat = _Seat(job, joint, pair, asked, at_once, names, list(asked.samples))
+        known = self._known_of(pair) if asked.how.sampling is None else None
+        seat = _Seat(job, joint, pair, asked, at_once, names, list(asked.samples), known)
+        recalled = seat.recall()
         pieces = seat.pieces(seat.begin())
         if seat.open:
             self._seats.append(seat)
-        return pieces, not seat.open
+        return {**recalled, **pieces}, not seat.open
+
+    def _known_of(self, pair: "Pair") -> KnownAnswers:
+        """The answers of this pair; those of one that has been loaded anew are forgotten."""
+        if self._known is None or not self._known.are_of(pair):
+            self._known = KnownAnswers(pair)
+        return self._known
 
     def step(self) -> list[tuple[Written, Pieces, bool]]:
         """See `Writers.step`."""

@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--known", action="store_true", help="At prompts that somebody has tried with other neurons.")
     parser.add_argument("--check", type=int, default=8, help="Answers that are compared with the Python API's.")
     args = parser.parse_args()
     pair = explorer.load_pair("demo", dtype=args.dtype)
@@ -46,6 +47,8 @@ def main() -> None:
     requests = [Request(p, ranking.top(fraction=sizes[i % 3]), args.tokens) for i, p in enumerate(prompts)]
     worker = Worker(SharedPair("demo", lambda _tell: pair))
     ask(worker, Request("Hello", ranking.top(fraction=0.01), 8), "warm")
+    for prompt in prompts if args.known else ():
+        ask(worker, Request(prompt, ranking.top(fraction=0.05), args.tokens), "before")
 
     alone = [ask(worker, request, "lone") for request in requests[:3]]
     first, done = (statistics.median(one[i] for one in alone) for i in (0, 1))

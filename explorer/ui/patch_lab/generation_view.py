@@ -207,7 +207,10 @@ def _show_status(service: PairService, generation: Generation) -> None:
 def _doing(generation: Generation) -> str:
     speed = ""
     if generation.tokens_per_second:
-        speed = f" · {_rate(generation.tokens_per_second)} tokens/s over {len(generation.columns)} columns"
+        many = len(generation.written)
+        speed = f" · {_rate(generation.tokens_per_second)} tokens/s over {many} column{'s' * (many != 1)}"
+        if many < len(generation.columns):
+            speed += ", the others known from before"
     match generation.phase:
         case Phase.WRITING:
             doing = "Writing" if generation.steps else "Reading the prompt"
