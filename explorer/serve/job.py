@@ -44,9 +44,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Began:
-    """A phase has begun."""
+    """A phase has begun; `beside` is how many are written at once, itself included, where that is known."""
 
     phase: Phase
+    beside: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Job:
         phase: where it is.
         loading: what is being loaded, and the share that is done.
         ahead: how many come before it in the queue, as it was told last.
+        beside: how many were written at once when it began, itself included.
         problem: one sentence where it failed, else "".
         notice: one sentence where it was cut short, else "".
     """
@@ -98,6 +100,7 @@ class Job:
         self.loading: tuple[str, float] = ("Starting", 0.0)
         self.problem = self.notice = ""
         self.ahead = 0
+        self.beside = 1
         self._events: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._halt = threading.Event()
@@ -170,8 +173,9 @@ class Job:
 
     def _take(self, event: object) -> None:
         match event:
-            case Began(phase):
+            case Began(phase, beside):
                 self.phase = phase
+                self.beside = beside or self.beside
             case Loading(what, share):
                 self.loading = (what, share)
             case Place(ahead):

@@ -6,16 +6,13 @@ beside.do(lambda: score_answers(pair, prompt, texts))   # returns at once
 
 import logging
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
 from explorer.serve.cores import leave_a_core
 from explorer.serve.generation import LIVE_SCORERS, Guard, Scored
-from explorer.serve.lately import Lately
 
 if TYPE_CHECKING:
     from explorer.models.pair import Pair
@@ -80,41 +77,6 @@ def score_answers(pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored
     note = " ".join(f"{' and '.join(which).capitalize()} not available: {why}" for why, which in missing.items())
     refusals = dict(zip(names, (bool(r) for r in refused), strict=True))
     return Scored(scores["cost"], refusals, note, scores["reward"])
-
-
-class ScoredOnce:
-    """Scores like `score_answers`, but each answer to a prompt once: the models' own come again with every patch."""
-
-    def __init__(self, score: Score = score_answers, most: int = 1_000) -> None:
-        self._score, self._most = score, most
-        self._pair: weakref.ref[Pair] | None = None
-        self._known: Lately[tuple[str, str], _Scores] = Lately(most)
-
-    def __call__(self, pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored:
-        """See `score_answers`."""
-        if self._pair is None or self._pair() is not pair:  # loaded anew, perhaps from other files
-            self._pair, self._known = weakref.ref(pair), Lately(self._most)
-        known = {name: found for name, text in texts.items() if (found := self._known.get((prompt, text)))}
-        new = {name: text for name, text in texts.items() if name not in known}
-        scored = self._score(pair, prompt, new) if new else Scored({}, {})
-        if not scored.note:
-            for name, refused in scored.refused.items():
-                found = _Scores(scored.costs.get(name), refused, scored.rewards.get(name))
-                self._known.put((prompt, texts[name]), found)
-        return replace(
-            scored,
-            costs={**scored.costs, **{name: found.cost for name, found in known.items()}},
-            refused={**scored.refused, **{name: found.refused for name, found in known.items()}},
-            rewards={**scored.rewards, **{name: found.reward for name, found in known.items()}},
-        )
-
-
-class _Scores(NamedTuple):
-    """Of one answer; see `generation.Scored`."""
-
-    cost: float | None
-    refused: bool | None
-    reward: float | None
 
 
 def foresee_harm(pair: "Pair", prompt: str, guard: Guard) -> float:

@@ -28,9 +28,10 @@ from explorer.serve.job import Began, Ended, Job, Loading, Phase, Place
 from explorer.serve.line import Entry, Line, QueueLimits
 from explorer.serve.loading import SharedPair
 from explorer.serve.neuron_reading import NeuronReading
+from explorer.serve.once import ForeseenOnce, ScoredOnce
 from explorer.serve.pace import Pace
 from explorer.serve.prompt_list import PromptList
-from explorer.serve.scoring import Beside, Score, ScoredOnce, foresee_harm
+from explorer.serve.scoring import Beside, Score
 from explorer.serve.strip import Strip
 from explorer.serve.tracing import Tracing, trace_request
 from explorer.serve.writers import JointWriters, Pieces, Stream, StreamWriters, Writers, waves_of
@@ -95,6 +96,7 @@ class Worker:
         self.source = source
         self._writers: Writers = JointWriters() if stream is None else StreamWriters(stream)
         self._score = score or ScoredOnce()
+        self._foresee = ForeseenOnce()
         self._alone = Tools(self._score, follow, self._give_way)
         self._lock = threading.Lock()
         self._line = Line(limits)
@@ -269,8 +271,8 @@ class Worker:
         alone = isinstance(job, Generation) and not job.request.before and not job.request.own
         if isinstance(job, Generation) and job.request.guard is not None and alone:
             # Nothing was said before: the guard was fitted on prompts alone.
-            job.tell(Foreseen(foresee_harm(pair, job.request.prompt, job.request.guard)))
-        job.tell(Began(Phase.WRITING))
+            job.tell(Foreseen(self._foresee(pair, job.request.prompt, job.request.guard)))
+        job.tell(Began(Phase.WRITING, len(self._working)))
         leave_a_core()
         pieces, ended = self._writers.begin(pair, job)
         for one in self._working:

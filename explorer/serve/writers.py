@@ -123,7 +123,7 @@ class _Seat:
             if self.known is not None and column in self.models:
                 self.own.setdefault(column, []).append(token)
                 if ended:
-                    self.known.keep(self.models[column], self.asked.ids_of(column), self.own[column])
+                    self.known.keep(self.pair, self.models[column], self.asked.ids_of(column), self.own[column])
 
     def _piece(self, text: "TextStream", token: int, ended: bool, sample: int = 0, known: bool = False) -> Piece:
         return Piece(text.push(token, ended), token in self.pair.stop_ids, token, sample, known)
@@ -144,7 +144,7 @@ class _Seat:
             return {}
         limit, found = self.asked.how.max_new_tokens, {}
         for column, model in self.models.items():
-            tokens = self.known.of(model, self.asked.ids_of(column), limit)
+            tokens = self.known.of(self.pair, model, self.asked.ids_of(column), limit)
             if tokens is not None:
                 text, last = TextStream(self.pair.tokenizer), len(tokens) - 1
                 found[column] = [self._piece(text, t, i == last, known=True) for i, t in enumerate(tokens)]
@@ -160,7 +160,7 @@ class JointWriters:
         self._rows = rows
         self._joints: dict[str, Joint] = {}  # by direction: the two have M1 and M2 exchanged
         self._seats: list[_Seat] = []
-        self._known: KnownAnswers | None = None
+        self._known = KnownAnswers()
 
     def room_for(self, job: Written) -> bool:
         """See `Writers.room_for`."""
@@ -181,19 +181,13 @@ class JointWriters:
         samples = len(asked.samples)
         free = self._rows - sum(seat.rows for seat in self._seats)
         at_once = min(samples, max(1, free // (asked.rows // samples)))
-        known = self._known_of(pair) if asked.how.sampling is None else None
+        known = self._known if asked.how.sampling is None else None
         seat = _Seat(job, joint, pair, asked, at_once, names, list(asked.samples), known)
         recalled = seat.recall()
         pieces = seat.pieces(seat.begin())
         if seat.open:
             self._seats.append(seat)
         return {**recalled, **pieces}, not seat.open
-
-    def _known_of(self, pair: "Pair") -> KnownAnswers:
-        """The answers of this pair; those of one that has been loaded anew are forgotten."""
-        if self._known is None or not self._known.are_of(pair):
-            self._known = KnownAnswers(pair)
-        return self._known
 
     def step(self) -> list[tuple[Written, Pieces, bool]]:
         """See `Writers.step`."""

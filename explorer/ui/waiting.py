@@ -11,12 +11,16 @@ from explorer.ui.shared_pairs import visitor
 
 AnyJob = TypeVar("AnyJob", bound=Job)
 
-_EVERY, _WAITING = 0.2, 2.0
+_EVERY, _SELDOM, _WAITING = 0.2, 1.0, 2.0
+"""Seconds between two looks at a job: at a lone one, at one of many, and at one that waits for others."""
 
 
 def look_every(job: Job) -> float:
-    """Seconds between two looks: ten times as many while others come before it, for there is nothing new to draw."""
-    return _WAITING if job.phase is Phase.WAITING and job.ahead else _EVERY
+    """Seconds between two looks: more of them the more are written at once, since each then writes less in a second and
+    the pages are drawn by the machine that writes; ten times as many while others come before it."""
+    if job.phase is Phase.WAITING and job.ahead:
+        return _WAITING
+    return min(_EVERY * job.beside, _SELDOM)
 
 
 def waiting_words(service: PairService, job: Job) -> str:

@@ -9,7 +9,7 @@ from explorer.engine.options import Sampling
 from explorer.serve.generation import Generation
 from explorer.serve.known_answers import KnownAnswers
 from explorer.serve.loading import SharedPair
-from explorer.serve.scoring import ScoredOnce
+from explorer.serve.once import ScoredOnce
 from explorer.serve.strip import ALIGNED, UNPATCHED, Strip, StripRequest
 from explorer.serve.worker import Worker
 from tests import tiny
@@ -92,25 +92,25 @@ def test_sampled_answers_are_not_kept(worker) -> None:
 
 def test_a_longer_answer_begins_with_a_shorter_one_and_the_oldest_goes_first(pair) -> None:
     stop = next(iter(pair.stop_ids))
-    known = KnownAnswers(pair, most=2)
-    known.keep(1, [1, 2], [5, 6, 7])
-    assert known.of(1, [1, 2], 2) == [5, 6]
-    assert known.of(1, [1, 2], 4) is None
-    assert known.of(2, [1, 2], 2) is None
-    known.keep(1, [1, 2], [5])
-    assert known.of(1, [1, 2], 3) == [5, 6, 7]
-    known.keep(1, [3], [5, stop])
-    assert known.of(1, [3], 64) == [5, stop]
-    assert known.of(1, [1, 2], 1) == [5]
-    known.keep(2, [4], [8])
-    assert known.of(1, [3], 64) is None
-    assert known.of(1, [1, 2], 1) == [5]
+    known = KnownAnswers(most=2)
+    known.keep(pair, 1, [1, 2], [5, 6, 7])
+    assert known.of(pair, 1, [1, 2], 2) == [5, 6]
+    assert known.of(pair, 1, [1, 2], 4) is None
+    assert known.of(pair, 2, [1, 2], 2) is None
+    known.keep(pair, 1, [1, 2], [5])
+    assert known.of(pair, 1, [1, 2], 3) == [5, 6, 7]
+    known.keep(pair, 1, [3], [5, stop])
+    assert known.of(pair, 1, [3], 64) == [5, stop]
+    assert known.of(pair, 1, [1, 2], 1) == [5]
+    known.keep(pair, 2, [4], [8])
+    assert known.of(pair, 1, [3], 64) is None
+    assert known.of(pair, 1, [1, 2], 1) == [5]
 
 
 def test_they_are_of_one_pair_as_it_was_loaded(pair) -> None:
-    known = KnownAnswers(pair)
-    assert known.are_of(pair)
-    assert not known.are_of(tiny.shared_pair())
+    known = KnownAnswers()
+    known.keep(pair, 1, [1, 2], [5, 6, 7])
+    assert known.of(tiny.shared_pair(), 1, [1, 2], 2) is None
 
 
 def test_an_answer_to_a_prompt_is_scored_once(pair) -> None:

@@ -1,0 +1,68 @@
+"""Scores and forecasts that are computed once, however often the same answers and prompts come again.
+
+score = ScoredOnce()
+score(pair, prompt, texts)      # of `score_answers`, which is given only what is new
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from explorer.serve.generation import Guard, Scored
+from explorer.serve.lately import LatelyOf
+from explorer.serve.scoring import Score, foresee_harm, score_answers
+
+if TYPE_CHECKING:
+    from explorer.models.pair import Pair
+
+KEPT = 1_000
+"""Scores, and forecasts, that are kept."""
+
+
+class ScoredOnce:
+    """Scores like `score_answers`, but each answer to a prompt once: the models' own come again with every patch."""
+
+    def __init__(self, score: Score = score_answers, most: int = KEPT) -> None:
+        self._score = score
+        self._known: LatelyOf[tuple[str, str], _Scores] = LatelyOf(most)
+
+    def __call__(self, pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored:
+        """See `score_answers`."""
+        kept = self._known.of(pair)
+        known = {name: found for name, text in texts.items() if (found := kept.get((prompt, text)))}
+        new = {name: text for name, text in texts.items() if name not in known}
+        scored = self._score(pair, prompt, new) if new else Scored({}, {})
+        if not scored.note:
+            for name, refused in scored.refused.items():
+                found = _Scores(scored.costs.get(name), refused, scored.rewards.get(name))
+                kept.put((prompt, texts[name]), found)
+        return replace(
+            scored,
+            costs={**scored.costs, **{name: found.cost for name, found in known.items()}},
+            refused={**scored.refused, **{name: found.refused for name, found in known.items()}},
+            rewards={**scored.rewards, **{name: found.reward for name, found in known.items()}},
+        )
+
+
+class ForeseenOnce:
+    """Foresees like `foresee_harm`, but each prompt once."""
+
+    def __init__(self, most: int = KEPT) -> None:
+        self._known: LatelyOf[tuple[str, bytes, float], float] = LatelyOf(most)
+
+    def __call__(self, pair: "Pair", prompt: str, guard: Guard) -> float:
+        """See `foresee_harm`."""
+        kept, key = self._known.of(pair), (prompt, guard.weight.tobytes(), guard.bias)
+        found = kept.get(key)
+        if found is None:
+            found = foresee_harm(pair, prompt, guard)
+            kept.put(key, found)
+        return found
+
+
+class _Scores(NamedTuple):
+    """Of one answer; see `generation.Scored`."""
+
+    cost: float | None
+    refused: bool | None
+    reward: float | None
