@@ -42,7 +42,7 @@ def test_first_differences_are_near_ties():
         "patched": (
             out.patched[0],
             lambda i: naive_patched(pair, i, safety, TOKENS),
-            lambda t: _patched_logits(pair, t, safety),
+            lambda t: _patched_logits(pair, t, safety, 1.0, "all"),
         ),
         "aligned": (out.aligned, lambda i: naive_greedy(pair, pair.m2, i, TOKENS), lambda t: _logits(pair.m2, t)),
     }
@@ -79,7 +79,7 @@ def test_many_visitors_are_given_what_each_would_get_alone_up_to_near_ties():
         ids = pair.encode(request.prompt)
         for name, logits_of in (
             ("unpatched", lambda t: _logits(pair.m1, t)),
-            ("patched", lambda t, ns=request.neurons: _patched_logits(pair, t, ns)),
+            ("patched", lambda t, ns=request.neurons: _patched_logits(pair, t, ns, 1.0, "all")),
             ("aligned", lambda t: _logits(pair.m2, t)),
         ):
             ours, theirs = crowd.columns[name].ids, lone.columns[name].ids
