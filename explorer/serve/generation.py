@@ -232,9 +232,9 @@ class Generation(Job):
     @property
     def tokens_per_second(self) -> float | None:
         """Tokens a second of the columns that are written, the reading of the prompt included; None before the first
-        step."""
+        step, and where all are known."""
         written = sum(column.tokens for column in self.answers if not column.known)
-        return written / self.seconds if self.seconds else None
+        return written / self.seconds if written and self.seconds else None
 
     @property
     def written(self) -> list[str]:

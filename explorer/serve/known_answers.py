@@ -1,47 +1,109 @@
-"""The models' own greedy answers, kept: whatever is patched, they answer a prompt as they did before.
+"""Greedy answers, kept: the same models, with the same neurons patched, answer a prompt as they did before.
 
 known = KnownAnswers()
-known.keep(pair, model, ids, tokens)
-known.of(pair, model, ids, 64)      # token ids, or None
+rest = known.recall(pair, "restore", asked)     # what of a request is still to be written, and what is known of it
+known.keep(pair, rest.writers[column], ids, tokens)
 
-Whoever tries one share of neurons after the other at the same prompt waits for the patched answers alone, and so does
-whoever tries a prompt that others have tried.
+No patch changes the models' own answers: whoever tries one share of neurons after the other at the same prompt waits
+for the patched answers alone, and whoever asks what somebody has asked before waits for nothing.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from explorer.serve.lately import LatelyOf
 
 if TYPE_CHECKING:
+    from explorer.engine.joining import Asked
     from explorer.models.pair import Pair
+    from explorer.neurons.patch import Patch
 
-MOST = 1_000
+MOST = 2_000
 """Answers that are kept."""
 
 
+@dataclass(frozen=True)
+class Rest:
+    """What of a request is still to be written.
+
+    Attributes:
+        asked: without the columns that are known.
+        columns: of the whole request, for each column that is left.
+        writers: what writes each column that is left, see `writers_of`.
+        known: token ids of the columns that are known, by their number in the whole request.
+    """
+
+    asked: "Asked"
+    columns: Mapping[int, int]
+    writers: Mapping[int, Hashable]
+    known: Mapping[int, list[int]]
+
+
 class KnownAnswers:
-    """Greedy answers of a pair's models with nothing patched, by model (1 or 2) and prompt."""
+    """Greedy answers by what writes them and by prompt."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._answers: LatelyOf[tuple[int, tuple[int, ...]], list[int]] = LatelyOf(most)
+        self._answers: LatelyOf[tuple[Hashable, tuple[int, ...]], list[int]] = LatelyOf(most)
 
-    def of(self, pair: "Pair", model: int, ids: Sequence[int], max_new_tokens: int) -> list[int] | None:
+    def of(self, pair: "Pair", writer: Hashable, ids: Sequence[int], max_new_tokens: int) -> list[int] | None:
         """The token ids of an answer of at most so many tokens, its end token included; None where it is not known.
 
         Args:
             pair: the models, as they were loaded.
-            model: 1 or 2.
+            writer: of `writers_of`.
             ids: token ids of the prompt, with all that was said before.
             max_new_tokens: a shorter answer is the beginning of a longer one.
         """
-        tokens = self._answers.of(pair).get((model, tuple(ids)))
+        tokens = self._answers.of(pair).get((writer, tuple(ids)))
         if tokens is None or not (len(tokens) >= max_new_tokens or tokens[-1] in pair.stop_ids):
             return None
         return tokens[:max_new_tokens]
 
-    def keep(self, pair: "Pair", model: int, ids: Sequence[int], tokens: list[int]) -> None:
+    def keep(self, pair: "Pair", writer: Hashable, ids: Sequence[int], tokens: list[int]) -> None:
         """Keep an answer that was written to its end, or to the length that was asked for."""
-        kept, key = self._answers.of(pair), (model, tuple(ids))
+        kept, key = self._answers.of(pair), (writer, tuple(ids))
         if len(tokens) >= len(kept.get(key) or ()):
             kept.put(key, tokens)
+
+    def recall(self, pair: "Pair", direction: str, asked: "Asked") -> Rest:
+        """Take what is known out of a request; patches are numbered anew."""
+        from explorer.engine.options import ALIGNED, UNPATCHED, Columns
+
+        writers, limit = writers_of(asked, direction), asked.how.max_new_tokens
+        known = {
+            column: tokens
+            for column, writer in writers.items()
+            if (tokens := self.of(pair, writer, asked.ids_of(column), limit)) is not None
+        }
+        left = [column for column in range(len(asked.what.patches)) if column not in known]
+        columns = dict(enumerate(left)) | {c: c for c in (UNPATCHED, ALIGNED) if c in writers and c not in known}
+        what = Columns([asked.what.patches[c] for c in left], UNPATCHED in columns, ALIGNED in columns)
+        own = {new: asked.own[old] for new, old in columns.items() if old in asked.own}
+        return Rest(
+            replace(asked, what=what, own=own), columns, {new: writers[old] for new, old in columns.items()}, known
+        )
+
+
+def writers_of(asked: "Asked", direction: str) -> dict[int, Hashable]:
+    """What writes each column of a request: a model alone, by its number, or a patch, by its digest.
+
+    Args:
+        asked: the request.
+        direction: "restore" or "break", in which M1 and M2 are exchanged.
+    """
+    from explorer.engine.options import ALIGNED, UNPATCHED
+
+    models = {UNPATCHED: 2, ALIGNED: 1} if direction == "break" else {UNPATCHED: 1, ALIGNED: 2}
+    patches = {c: (direction, _digest(patch)) for c, patch in enumerate(asked.what.as_patches)}
+    return {column: patches[column] if column in patches else models[column] for column in asked.what.numbers}
+
+
+def _digest(patch: "Patch") -> str:
+    """Of the neurons, whatever their order, the strength and the positions."""
+    found = hashlib.sha256(np.sort(patch.neurons.flat()).tobytes())
+    found.update(f"{patch.strength!r} {patch.positions!r}".encode())
+    return found.hexdigest()

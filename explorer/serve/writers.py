@@ -6,7 +6,7 @@ if writers.room_for(job):
 for job, pieces, ended in writers.step(): ...
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -70,12 +70,12 @@ class _Seat:
 
     Attributes:
         asked: all that it asks for; of several samples, so many are written at once as fit, `at_once`.
-        known: the models' own answers, of which it asks for those that are missing and keeps what it writes; None
-            where they are sampled.
+        writers: what writes each column, see `known_answers.writers_of`.
+        known: takes what it writes; None where answers are sampled.
         number: of its request that is being written now.
         left: samples that are still to be begun.
         open: columns that still write, with their samples.
-        own: tokens of the models' own answers, while they are written.
+        written: tokens of each column, where answers are kept.
     """
 
     job: Written
@@ -85,11 +85,12 @@ class _Seat:
     at_once: int
     names: Mapping[int, Any]
     left: list[int]
+    writers: Mapping[int, Hashable] = field(default_factory=dict)
     known: KnownAnswers | None = None
     number: int = 0
     texts: "dict[tuple[Any, int], TextStream]" = field(default_factory=dict)
     open: set[tuple[int, int]] = field(default_factory=set)
-    own: dict[int, list[int]] = field(default_factory=dict)
+    written: dict[int, list[int]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -115,42 +116,18 @@ class _Seat:
         return out
 
     def _read(self, tokens: "list[Emitted]", out: dict[Any, list[Piece]]) -> None:
+        stop_ids = self.pair.stop_ids
         for column, sample, token, ended in tokens:
             name = self.names[column]
-            out.setdefault(name, []).append(self._piece(self.texts[name, sample], token, ended, sample))
+            text = self.texts[name, sample].push(token, ended)
+            out.setdefault(name, []).append(Piece(text, token in stop_ids, token, sample))
             if ended:
                 self.open.discard((column, sample))
-            if self.known is not None and column in self.models:
-                self.own.setdefault(column, []).append(token)
+            if self.known is not None:
+                self.written.setdefault(column, []).append(token)
                 if ended:
-                    self.known.keep(self.pair, self.models[column], self.asked.ids_of(column), self.own[column])
-
-    def _piece(self, text: "TextStream", token: int, ended: bool, sample: int = 0, known: bool = False) -> Piece:
-        return Piece(text.push(token, ended), token in self.pair.stop_ids, token, sample, known)
-
-    @property
-    def models(self) -> Mapping[int, int]:
-        """Which model writes a column alone, 1 or 2, by column."""
-        from explorer.engine.options import ALIGNED, UNPATCHED
-
-        return {UNPATCHED: 2, ALIGNED: 1} if self.job.request.direction == "break" else {UNPATCHED: 1, ALIGNED: 2}
-
-    def recall(self) -> dict[Any, list[Piece]]:
-        """The own answers that are known, whole; they are not asked for any more."""
-        from explorer.engine.options import ALIGNED, UNPATCHED
-        from explorer.models.prompting import TextStream
-
-        if self.known is None:
-            return {}
-        limit, found = self.asked.how.max_new_tokens, {}
-        for column, model in self.models.items():
-            tokens = self.known.of(self.pair, model, self.asked.ids_of(column), limit)
-            if tokens is not None:
-                text, last = TextStream(self.pair.tokenizer), len(tokens) - 1
-                found[column] = [self._piece(text, t, i == last, known=True) for i, t in enumerate(tokens)]
-        what = replace(self.asked.what, unpatched=UNPATCHED not in found, aligned=ALIGNED not in found)
-        self.asked = replace(self.asked, what=what)
-        return {self.names[column]: pieces for column, pieces in found.items()}
+                    ids = self.asked.ids_of(column)
+                    self.known.keep(self.pair, self.writers[column], ids, self.written[column])
 
 
 class JointWriters:
@@ -178,12 +155,20 @@ class JointWriters:
         if joint is None:
             joint = self._joints[way] = Joint(pair.reversed() if way == "break" else pair)
         asked, names = _asked(joint.pair, job)
+        writers: Mapping[int, Hashable] = {}
+        recalled: dict[Any, list[Piece]] = {}
+        known = self._known if asked.how.sampling is None else None
+        if known is not None:
+            rest = known.recall(pair, way, asked)
+            recalled = {names[column]: _whole(pair, tokens) for column, tokens in rest.known.items()}
+            names = {new: names[old] for new, old in rest.columns.items()}
+            asked, writers = rest.asked, rest.writers
+        if not names:
+            return recalled, True
         samples = len(asked.samples)
         free = self._rows - sum(seat.rows for seat in self._seats)
         at_once = min(samples, max(1, free // (asked.rows // samples)))
-        known = self._known if asked.how.sampling is None else None
-        seat = _Seat(job, joint, pair, asked, at_once, names, list(asked.samples), known)
-        recalled = seat.recall()
+        seat = _Seat(job, joint, pair, asked, at_once, names, list(asked.samples), writers, known)
         pieces = seat.pieces(seat.begin())
         if seat.open:
             self._seats.append(seat)
@@ -308,6 +293,14 @@ def _asked(pair: "Pair", job: Written) -> "tuple[Asked, dict[int, Any]]":
         samples = list(range(request.samples))
         own = {column: encoded(request.own[name]) for column, name in names.items() if name in request.own}
     return Asked(encoded(request.before), Columns(patches), how, samples, own), names
+
+
+def _whole(pair: "Pair", tokens: list[int]) -> list[Piece]:
+    """An answer that was known, in pieces."""
+    from explorer.models.prompting import TextStream
+
+    text, last = TextStream(pair.tokenizer), len(tokens) - 1
+    return [Piece(text.push(t, i == last), t in pair.stop_ids, t, known=True) for i, t in enumerate(tokens)]
 
 
 def waves_of(job: Written, rows: int = ROWS) -> int:

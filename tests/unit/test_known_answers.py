@@ -41,7 +41,7 @@ def test_another_set_at_the_same_prompt_is_given_the_own_answers_again(pair, wor
     one = replace(request(k=30), direction=direction)
     first = asked(worker, one)
     assert not any(first.columns[name].known for name in first.columns)
-    for other in (replace(request(k=60), direction=direction), replace(request(k=60, tokens=5), direction=direction)):
+    for other in (replace(request(k=60), direction=direction), replace(request(k=61, tokens=5), direction=direction)):
         second = asked(worker, other)
         way = pair.reversed() if direction == "break" else pair
         expected = explorer.generate(way, [other.prompt], other.neurons, other.max_new_tokens)
@@ -70,6 +70,33 @@ def test_a_film_strip_and_what_follows_it_share_them(worker) -> None:
     assert strip.frames[UNPATCHED].text == first.columns["unpatched"].text
     assert strip.frames[ALIGNED].text == first.columns["aligned"].text
     assert [strip.frames[at].known for at in (UNPATCHED, 0.1, 0.5, ALIGNED)] == [True, False, False, True]
+
+
+def test_the_same_again_is_known_whole(worker) -> None:
+    one = replace(request(), control=request(k=45).neurons)
+    first = asked(worker, one)
+    again = asked(worker, one)
+    assert again.written == []
+    assert again.tokens_per_second is None
+    for name, column in again.columns.items():
+        assert (column.text, column.ids, column.end) == (
+            first.columns[name].text,
+            first.columns[name].ids,
+            first.columns[name].end,
+        )
+    turned = replace(one, neurons=one.control, control=one.neurons)
+    assert asked(worker, turned).columns["patched"].ids == first.columns["control"].ids
+    for other in (replace(one, strength=0.5), replace(one, positions="answer"), replace(one, direction="break")):
+        assert {"patched", "control"} <= set(asked(worker, other).written)
+
+
+def test_columns_with_conversations_of_their_own_are_known_by_them(worker) -> None:
+    said = {"patched": (("user", "Who?"), ("assistant", "I."))}
+    first = asked(worker, replace(request(), own=said))
+    assert asked(worker, replace(request(), own=said)).written == []
+    assert asked(worker, request()).written == ["patched"]
+    assert asked(worker, replace(request(), before=said["patched"])).columns["patched"].known
+    assert first.columns["patched"].end is not None
 
 
 def test_what_is_asked_otherwise_is_written_anew(worker) -> None:

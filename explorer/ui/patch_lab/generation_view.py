@@ -209,8 +209,8 @@ def _doing(generation: Generation) -> str:
     if generation.tokens_per_second:
         many = len(generation.written)
         speed = f" · {_rate(generation.tokens_per_second)} tokens/s over {many} column{'s' * (many != 1)}"
-        if many < len(generation.columns):
-            speed += ", the others known from before"
+    if known := len(generation.columns) - len(generation.written):
+        speed += f" · {'all' if known == len(generation.columns) else known} known from before"
     match generation.phase:
         case Phase.WRITING:
             doing = "Writing" if generation.steps else "Reading the prompt"
