@@ -31,7 +31,10 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    command: list[str], health: str, log: Path, environment: Mapping[str, str] | None = None
+    command: list[str],
+    health: str | urllib.request.Request,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen]:
     """A server, from its first answer to the end of the block; its children end with it.
 
@@ -59,7 +62,7 @@ def failures(log: str) -> list[str]:
     return [block for block in blocks if ours.search(block)]
 
 
-def _wait(health: str, process: subprocess.Popen, log: Path) -> None:
+def _wait(health: str | urllib.request.Request, process: subprocess.Popen, log: Path) -> None:
     end = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < end and process.poll() is None:
         try:
