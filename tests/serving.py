@@ -35,6 +35,7 @@ def serving(
     health: str | urllib.request.Request,
     log: Path,
     environment: Mapping[str, str] | None = None,
+    folder: Path = PROJECT,
 ) -> Iterator[subprocess.Popen]:
     """A server, from its first answer to the end of the block; its children end with it.
 
@@ -42,9 +43,10 @@ def serving(
         health: the address that answers “ok” once it runs.
         log: the file that gets what it prints.
         environment: all of its variables; None for the own ones.
+        folder: that it runs in.
     """
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT)
     try:
         _wait(health, process, log)
         yield process
