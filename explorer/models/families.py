@@ -5,6 +5,7 @@ gated MLP, act(W_in x) for a plain one. `layers.py` turns a row of the table int
 """
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, reduce
 from inspect import signature
@@ -243,12 +244,12 @@ def body_of(model: "PreTrainedModel") -> "nn.Module":
 
 def with_cache(module: "nn.Module", held: Any) -> dict[str, Any]:
     """The argument by which a module's forward takes a KV cache: transformers calls it `cache` from 5.24 on."""
-    return {_cache_name(type(module)): held}
+    return {_cache_name(type(module).forward): held}
 
 
 @cache
-def _cache_name(kind: type) -> str:
-    return "cache" if "cache" in signature(kind.forward).parameters else "past_key_values"
+def _cache_name(forward: Callable[..., Any]) -> str:
+    return "cache" if "cache" in signature(forward).parameters else "past_key_values"
 
 
 def down_projections(model: "PreTrainedModel") -> "list[nn.Linear]":
