@@ -43,6 +43,10 @@ for _name, _command in COMMANDS:
     app.command(_name)(_command)
 
 
+_INTERRUPTED = 130
+"""The exit code after Ctrl+C; typer catches that itself and returns this."""
+
+
 def main() -> NoReturn:
     """Run the command line; a person's mistake is one line on standard error and exit code 2."""
     try:
@@ -56,8 +60,7 @@ def main() -> NoReturn:
             sys.exit(2)
         fail(" ".join(message.split()))
     except KeyboardInterrupt:
-        print("explorer: stopped; what was finished is kept.", file=sys.stderr)
-        sys.exit(130)
+        code = _INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has seen enough
         sys.stderr.close()
         sys.exit(0)
@@ -69,4 +72,6 @@ def main() -> NoReturn:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to print may be what failed
         fail(said)
+    if code == _INTERRUPTED:
+        print("explorer: stopped; what was finished is kept.", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)

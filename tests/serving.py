@@ -31,7 +31,11 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    command: list[str], health: str, log: Path, environment: Mapping[str, str] | None = None
+    command: list[str],
+    health: str | urllib.request.Request,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    folder: Path = PROJECT,
 ) -> Iterator[subprocess.Popen]:
     """A server, from its first answer to the end of the block; its children end with it.
 
@@ -39,9 +43,10 @@ def serving(
         health: the address that answers “ok” once it runs.
         log: the file that gets what it prints.
         environment: all of its variables; None for the own ones.
+        folder: that it runs in.
     """
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT)
     try:
         _wait(health, process, log)
         yield process
@@ -59,7 +64,7 @@ def failures(log: str) -> list[str]:
     return [block for block in blocks if ours.search(block)]
 
 
-def _wait(health: str, process: subprocess.Popen, log: Path) -> None:
+def _wait(health: str | urllib.request.Request, process: subprocess.Popen, log: Path) -> None:
     end = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < end and process.poll() is None:
         try:

@@ -5,8 +5,10 @@ gated MLP, act(W_in x) for a plain one. `layers.py` turns a row of the table int
 """
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError
@@ -238,6 +240,16 @@ def body_of(model: "PreTrainedModel") -> "nn.Module":
     family = family_of(model)
     body: nn.Module = find(model, family.body) if family.body else model.base_model
     return body
+
+
+def with_cache(module: "nn.Module", held: Any) -> dict[str, Any]:
+    """The argument by which a module's forward takes a KV cache: transformers calls it `cache` from 5.24 on."""
+    return {_cache_name(type(module).forward): held}
+
+
+@cache
+def _cache_name(forward: Callable[..., Any]) -> str:
+    return "cache" if "cache" in signature(forward).parameters else "past_key_values"
 
 
 def down_projections(model: "PreTrainedModel") -> "list[nn.Linear]":

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from explorer.models import embedded
+from explorer.models.families import with_cache
 from explorer.models.padding import padded
 from explorer.models.pair import Pair, load_pair
 from explorer.models.pair_file import EMBEDDED
@@ -209,7 +210,7 @@ def _states_after(
     handles = [body.layers[number - 1].register_forward_hook(keep(number)) for number in layers]
     try:
         with torch.inference_mode():
-            body(input_ids=ids, past_key_values=cache, use_cache=cache is not None)
+            body(input_ids=ids, use_cache=cache is not None, **with_cache(body, cache))
     finally:
         for handle in handles:
             handle.remove()

@@ -74,11 +74,17 @@ def public_server(folder: Path, *options: str, **environment: str) -> Iterator[S
 class Visitor:
     """A session of the app, as a browser holds it.
 
+    Args:
+        host: the name in the address that the browser was given.
+        origin: the name of the site whose page opens the session; "" for the same one.
+
     Attributes:
         socket: the websocket, for whoever sends other messages than these.
     """
 
-    def __init__(self, port: int, base: str = "", host: str = "127.0.0.1", seconds: float = 60.0) -> None:
+    def __init__(
+        self, port: int, base: str = "", host: str = "127.0.0.1", seconds: float = 60.0, origin: str = ""
+    ) -> None:
         sync_client = pytest.importorskip("websockets.sync.client")
         path = f"{base}/_stcore/stream" if base else "_stcore/stream"
         self._seconds = seconds
@@ -86,7 +92,7 @@ class Visitor:
             f"ws://{host}:{port}/{path}",
             sock=socket.create_connection(("127.0.0.1", port), timeout=seconds),
             subprotocols=["streamlit"],
-            origin=f"http://{host}:{port}",
+            origin=f"http://{origin or host}:{port}",
             max_size=None,
             open_timeout=seconds,
         )

@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
+from explorer import cli
 from explorer.paths import PROJECT
 
 
@@ -68,6 +70,20 @@ def test_a_mistake_is_one_line_and_exit_code_2(args, words):
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_is_one_line_and_exit_code_130(monkeypatch, capsys):
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    app = typer.Typer()
+    app.command()(interrupted)
+    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(sys, "argv", ["explorer"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "explorer: stopped; what was finished is kept.\n"
 
 
 def test_a_card_without_the_datasets_is_one_line():

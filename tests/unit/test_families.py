@@ -193,6 +193,7 @@ def test_unpatched_and_aligned_equal_hf_generate(pair):
     assert list(out.aligned[0].token_ids) == naive_greedy(pair, pair.m2, ids, NEW)
 
 
+@pytest.mark.filterwarnings("error:.*past_key_values")  # the name of a cache's argument, until transformers 5.24
 def test_cached_patching_equals_the_naive_form(pair):
     ns = NeuronSet.random(pair, round(pair.total_neurons * 0.3), seed=1)
     for prompt, answer in zip(PROMPTS, sweep(pair, PROMPTS, Columns([ns]), Decoding(NEW)).patched[0], strict=True):

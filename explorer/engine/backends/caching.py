@@ -14,7 +14,7 @@ import torch
 
 from explorer.engine.backends.padding import Padding
 from explorer.models.checking import is_close
-from explorer.models.families import body_of, is_known
+from explorer.models.families import body_of, is_known, with_cache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -69,12 +69,13 @@ def cached_step(
 ) -> torch.Tensor:
     """Read each row's pending tokens behind what the cache holds; the hidden states of its last positions."""
     ids, positions = padding.advance(pending)
-    out = body_of(module)(
+    body: Any = body_of(module)
+    out = body(
         input_ids=ids,
         attention_mask=padding.mask,
         position_ids=positions,
-        past_key_values=cache,
         use_cache=True,
+        **with_cache(body, cache),
     )
     hidden: torch.Tensor = out.last_hidden_state[:, -last:]
     return hidden

@@ -16,7 +16,7 @@ from explorer.engine.backends.hooked import HookedBackend
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
 from explorer.engine.backends.unembedding import decoder_logits_of
 from explorer.engine.reading import start_token
-from explorer.models.families import family_of
+from explorer.models.families import family_of, with_cache
 from explorer.models.hooks import neuron_hooks
 from explorer.models.padding import padded, real_tokens
 
@@ -54,13 +54,14 @@ class EncoderDecoderPass(ForwardPass):
         if self.states is None:
             self._read_prompts(pending, visit)
             pending = [[start_token(self.module)]] * len(pending)
+        decoder = self.module.get_decoder()
         with neuron_hooks(self.module, visit):
-            out = self.module.get_decoder()(
+            out = decoder(
                 input_ids=torch.tensor(pending, device=self.module.device),
                 encoder_hidden_states=self.states,
                 encoder_attention_mask=self.mask,
-                past_key_values=self.cache,
                 use_cache=True,
+                **with_cache(decoder, self.cache),
             )
         hidden: torch.Tensor = out.last_hidden_state[:, -last:]
         return hidden
