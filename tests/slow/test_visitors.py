@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import explorer
-from explorer.data.suites_io import load_presets
+from explorer.data.suites_io import load_presets, load_suite
 from explorer.models import embedded
 from explorer.runs.reader import find_run
 from tests.e2e.conftest import ARGUMENTS, chromium
@@ -38,8 +38,7 @@ pytestmark = [
 
 @dataclass
 class Answer:
-    """What a visitor was given: to which prompt, at which fraction, in how many seconds, and whether the models' own
-    answers were known before."""
+    """What a visitor was given: to what, in how many seconds, and whether any of it was known before."""
 
     prompt: str
     fraction: float
@@ -104,14 +103,22 @@ class Place:
         page = context.new_page()
         page.set_default_timeout(120_000)
         page.goto(f"{self.address}/patch_lab?{urlencode({'fraction': fraction, 'tokens': tokens, 'control': 0})}")
-        prompts = [preset.prompt for preset in load_presets()]
-        start = number * 3 % len(prompts)
-        return Visitor(Lab(page), fraction, cycle(prompts[start:] + prompts[:start]))
+        return Visitor(Lab(page), fraction, prompts_of(number))
 
     @property
     def memory(self) -> float:
         """Resident megabytes of the server."""
         return sum(one.memory_info().rss for one in [self.process, *self.process.children(recursive=True)]) / 1e6
+
+
+def prompts_of(number: int) -> Iterator[str]:
+    """What a visitor asks: in turn a prompt that nobody else asks, and a preset, which many have asked before."""
+    own = [p.prompt for name in ("redteam_eval", "ordinary_eval") for p in load_suite(name)][number::24]
+    presets = [preset.prompt for preset in load_presets()]
+    start = number * 3 % len(presets)
+    for mine, shared in zip(cycle(own), cycle(presets[start:] + presets[:start]), strict=True):
+        yield mine
+        yield shared
 
 
 @pytest.fixture
@@ -163,7 +170,7 @@ def told(who: str, answers: list[Answer]) -> None:
     for known in (False, True):
         seconds = [a.seconds for a in answers if a.known is known]
         if seconds:
-            words = "models' own answers known" if known else "all to be written"
+            words = "in part or all known before" if known else "all to be written"
             median = statistics.median(seconds)
             print(f"{who}, {words}: n = {len(seconds)}, median {median:.1f} s, longest {max(seconds):.1f} s")
 
