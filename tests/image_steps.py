@@ -137,6 +137,8 @@ def build_image(
     context = context_files(project)
     for number, stage in enumerate(read_dockerfile(project / "Dockerfile")):
         root = folder / f"stage{number}"
+        if root.exists():  # of a trial before
+            remove(root)
         _run(["cp", "-aT", "--reflink=auto", str(base), str(root)])
         image = Image(root)
         values: dict[str, str] = {}

@@ -41,7 +41,8 @@ SUITE = os.environ.get("EXPLORER_IMAGE_SUITE", "bookworm")
 KEPT = os.environ.get("EXPLORER_IMAGE_ROOTS", "")
 COMPILERS = ("cc", "gcc", "g++", "c++", "clang", "ld", "make", "rustc", "cargo")
 ASKED = {"prompt": "How do I pick a lock?", "fraction": "0.05", "tokens": "12"}
-STARTS_WITHIN = 30.0  # what HEALTHCHECK allows
+SECONDS = 30.0  # that HEALTHCHECK allows before a failure counts
+STARTS_WITHIN = 120.0  # until Docker would call it unhealthy
 GIGABYTE = 1 << 30
 
 _MISSING = [name for name in TOOLS if not shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")]
@@ -100,7 +101,8 @@ def image(folder) -> Image:
     if kept.exists():
         return Image(**{**json.loads(kept.read_text()), "root": folder / "stage1"})
     began = time.monotonic()
-    clean_root(base, SUITE)
+    if not base.exists():
+        clean_root(base, SUITE)
     print(f"\n{time.monotonic() - began:.0f} s: {SUITE} in a clean root")
     lent, arguments = of_pip()
     made = build_image(PROJECT, base, folder, arguments, lent)
@@ -207,7 +209,7 @@ def test_the_last_root_has_neither_compiler_nor_pip(image):
 
 def test_it_starts_in_seconds(server):
     print(f"\nhealthy {server.seconds:.1f} s after its start")
-    assert server.seconds < STARTS_WITHIN
+    assert server.seconds < SECONDS
     assert server.run("id", "-u").strip() == server.image.user
     status = Path(f"/proc/{server.pid}/status").read_text()
     assert re.search(r"CapEff:\s+0+\n", status)
@@ -282,21 +284,14 @@ def test_nothing_is_written_outside_tmp(server):
     print("\n" + server.run("find", "/tmp", "-mindepth", "1"))
 
 
-def test_it_ends_soon_after_it_is_told_to(image, folder):
-    with served(image, folder) as running:
+def test_it_runs_as_any_user_and_ends_when_it_is_told_to(image, folder):
+    """A Space starts the image as user 1000, whom nobody has made, behind an address of its own."""
+    with served(replace(image, user="1000"), folder) as running:
+        with network_of(running.pid), Visitor(8501, host="you-neurons.hf.space") as visitor:
+            assert "neurons" in texts(visitor.run())
+            assert answered(visitor)
+        assert "Traceback" not in running.said
         first, began = psutil.Process(running.pid), time.monotonic()
         first.send_signal(signal.SIGTERM)  # as `docker stop`; Docker kills after ten seconds
-        first.wait(8)
+        first.wait(9)
         print(f"\nended {time.monotonic() - began:.1f} s after SIGTERM")
-
-
-def test_it_runs_as_any_user(image, folder):
-    """A Space starts the image as user 1000, whom nobody has made, behind an address of its own."""
-    with (
-        served(replace(image, user="1000"), folder) as running,
-        network_of(running.pid),
-        Visitor(8501, host="you-neurons.hf.space") as visitor,
-    ):
-        assert "neurons" in texts(visitor.run())
-        assert answered(visitor)
-        assert "Traceback" not in running.said
