@@ -63,10 +63,11 @@ def run_app(settings: AppSettings) -> int:
         # Told to end, the server ends too; as a container's first process this one would not even end itself.
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         try:
-            return server.wait()
+            code = server.wait()
         except BaseException:
             server.kill()
             raise
+    return code if code >= 0 else 128 - code  # of a signal, as shells count
 
 
 def _options(settings: AppSettings) -> Iterator[str]:
