@@ -53,7 +53,7 @@ class Image:
         user: what USER says, or "0".
         command: of CMD.
         health: of HEALTHCHECK.
-        seconds: of each step, by its text.
+        seconds: of each step, by its text; those of the stages before come first.
     """
 
     root: Path
@@ -135,6 +135,7 @@ def build_image(
     """
     images: dict[str, Image] = {}
     context = context_files(project)
+    seconds: dict[str, float] = {}
     for number, stage in enumerate(read_dockerfile(project / "Dockerfile")):
         root = folder / f"stage{number}"
         if root.exists():  # of a trial before
@@ -146,8 +147,8 @@ def build_image(
             tell(f"{stage.name or 'last stage'}, {step}")
             began = time.monotonic()
             image = _done(step, image, values, arguments or {}, lent or Lent(), project, context, images)
-            image = replace(image, seconds={**image.seconds, str(step): time.monotonic() - began})
-        images[_name(stage, number)] = image
+            seconds[str(step)] = time.monotonic() - began
+        images[_name(stage, number)] = replace(image, seconds=seconds)
     return images[_name(stage, number)]
 
 
