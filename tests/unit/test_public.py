@@ -4,12 +4,15 @@ import inspect
 import json
 import logging
 import re
+import signal
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+import psutil
 import pytest
 
 from explorer import public
@@ -31,6 +34,7 @@ from explorer.serve.strip import Strip, StripRequest
 from explorer.serve.tracing import TraceRequest, Tracing
 from explorer.serve.worker import Worker
 from tests import tiny
+from tests.serving import free_port, serving
 from tests.unit.test_worker import Slow, finish, no_score, request
 
 PAGE = (PROJECT / "docs" / "server.md").read_text(encoding="utf-8")
@@ -216,6 +220,16 @@ def test_the_command_hands_its_settings_on():
 def test_a_base_path_that_is_none_is_one_sentence(path):
     with pytest.raises(ExplorerError, match="must be words of letters"):
         options(base_path=path)
+
+
+def test_the_server_ends_with_its_command(tmp_path):
+    port = free_port()
+    command = [sys.executable, "-m", "explorer", "app", "--headless", "--port", str(port)]
+    with serving(command, f"http://127.0.0.1:{port}/_stcore/health", tmp_path / "log") as process:
+        (server,) = psutil.Process(process.pid).children()
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+        assert not server.is_running()
 
 
 def test_places_are_those_of_where_the_command_was_typed(tmp_path, monkeypatch):
