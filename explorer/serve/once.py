@@ -26,6 +26,11 @@ class ScoredOnce:
         self._score = score
         self._known: LatelyOf[tuple[str, str], _Scores] = LatelyOf(most)
 
+    def knows(self, pair: "Pair", prompt: str, texts: Mapping[str, str]) -> bool:
+        """Whether nothing is left to be scored."""
+        kept = self._known.of(pair)
+        return all(kept.get((prompt, text)) for text in texts.values())
+
     def __call__(self, pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored:
         """See `score_answers`."""
         kept = self._known.of(pair)

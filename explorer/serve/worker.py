@@ -12,28 +12,26 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from explorer.errors import ExplorerError
-from explorer.public import check_size
 from explorer.serve.alone import Follow, Tools, do_alone
 from explorer.serve.cores import leave_a_core, return_memory
 from explorer.serve.events import log_event, logs_prompts
 from explorer.serve.generation import Foreseen, Generation
 from explorer.serve.job import Began, Ended, Job, Loading, Phase, Place
+from explorer.serve.job_size import check_job_size
 from explorer.serve.line import Entry, Line, QueueLimits
 from explorer.serve.loading import SharedPair
-from explorer.serve.neuron_reading import NeuronReading
 from explorer.serve.once import ForeseenOnce, ScoredOnce
 from explorer.serve.pace import Pace
-from explorer.serve.prompt_list import PromptList
 from explorer.serve.scoring import Beside, Score
 from explorer.serve.strip import Strip
-from explorer.serve.tracing import Tracing, trace_request
+from explorer.serve.tracing import trace_request
 from explorer.serve.writers import JointWriters, Pieces, Stream, StreamWriters, Writers, waves_of
 
 if TYPE_CHECKING:
@@ -62,6 +60,15 @@ class _Working:
     began: float = field(default_factory=time.monotonic)
     beside: int = 1
     tokens: int = 0
+
+    @property
+    def answers(self) -> list[dict[str, str]]:
+        """The texts of a generation by column, sample by sample."""
+        job = self.entry.job
+        assert isinstance(job, Generation)
+        return [
+            {name: self.texts.get((name, sample), "") for name in job.columns} for sample in range(job.request.samples)
+        ]
 
 
 class Worker:
@@ -117,18 +124,7 @@ class Worker:
             ExplorerError: the queue has as much of this visitor's, or of all, as it may, or a public server takes no
                 request of this size.
         """
-        if isinstance(job, Tracing):
-            said = "".join(text for _, text in job.request.before)
-            check_size(len(job.request.answer), [said + job.request.prompt])
-        elif isinstance(job, PromptList):
-            check_size(job.request.max_new_tokens, job.request.prompts)
-        elif isinstance(job, Generation):
-            asked = job.request
-            check_size(asked.max_new_tokens, [max(map(asked.said_in, asked.columns), key=len)], len(job.answers))
-        elif isinstance(job, Strip | NeuronReading):
-            before = job.request.before if isinstance(job, Strip) else ()
-            said = "".join(text for _, text in before)
-            check_size(job.request.max_new_tokens, [said + job.request.prompt])
+        check_job_size(job)
         with self._lock:
             self._line.add(job, visitor, self._at_work())
             self._tell_places()
@@ -333,17 +329,23 @@ class Worker:
                 self._working.remove(working)
                 self._scoring.append(working)
                 self._tell_places()
-            self._beside.do(partial(self._score_written, self.source.result(), working, notice))
+            pair = self.source.result()
+            if all(self._knows_scores(pair, job.request.prompt, texts) for texts in working.answers):
+                self._score_written(pair, working, notice)  # it need not wait behind those that are still to be read
+            else:
+                self._beside.do(partial(self._score_written, pair, working, notice))
             return None
         return Ended(notice=notice)
 
+    def _knows_scores(self, pair: "Pair", prompt: str, texts: Mapping[str, str]) -> bool:
+        return isinstance(self._score, ScoredOnce) and self._score.knows(pair, prompt, texts)
+
     def _score_written(self, pair: "Pair", working: _Working, notice: str) -> None:
-        """Score what a job has written, in the thread that does so beside the writing."""
+        """Score what a job has written, mostly in the thread that does so beside the writing."""
         job = working.entry.job
         assert isinstance(job, Generation)
         with self._ends(working) as ended:
-            for sample in range(job.request.samples):
-                texts = {name: working.texts.get((name, sample), "") for name in job.columns}
+            for sample, texts in enumerate(working.answers):
                 if any(texts.values()) and not job.unwanted:
                     job.tell_anyway(replace(self._score(pair, job.request.prompt, texts), sample=sample))
             ended.append(Ended(notice=notice))

@@ -167,10 +167,13 @@ def check(answers: list[Answer], tokens: int) -> None:
 
 
 def told(who: str, answers: list[Answer]) -> None:
-    for known in (False, True):
-        seconds = [a.seconds for a in answers if a.known is known]
+    for words, kinds in (
+        ("all to be written", [False]),
+        ("in part or all known before", [True]),
+        ("either", [False, True]),
+    ):
+        seconds = [a.seconds for a in answers if a.known in kinds]
         if seconds:
-            words = "in part or all known before" if known else "all to be written"
             median = statistics.median(seconds)
             print(f"{who}, {words}: n = {len(seconds)}, median {median:.1f} s, longest {max(seconds):.1f} s")
 

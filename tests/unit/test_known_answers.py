@@ -1,5 +1,6 @@
 """The models' own answers are written and scored once, whoever patches other neurons at the same prompt."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -7,13 +8,14 @@ import pytest
 import explorer
 from explorer.engine.options import Sampling
 from explorer.serve.generation import Generation
+from explorer.serve.job import Phase
 from explorer.serve.known_answers import KnownAnswers
 from explorer.serve.loading import SharedPair
 from explorer.serve.once import ScoredOnce
 from explorer.serve.strip import ALIGNED, UNPATCHED, Strip, StripRequest
 from explorer.serve.worker import Worker
 from tests import tiny
-from tests.unit.test_worker import finish, no_score, request
+from tests.unit.test_worker import finish, no_score, request, until
 
 OWN = ("unpatched", "aligned")
 
@@ -158,6 +160,27 @@ def test_an_answer_to_a_prompt_is_scored_once(pair) -> None:
     once(pair, "How?", own)
     once(tiny.shared_pair(), "How?", own)
     assert scored[2:] == [own, own]
+
+
+def test_what_is_known_is_not_kept_waiting_by_what_is_still_to_be_scored(pair) -> None:
+    gate, slow = threading.Event(), threading.Event()
+
+    def score(pair_, prompt, texts):
+        if slow.is_set():
+            assert gate.wait(20)
+        return no_score(pair_, prompt, texts)
+
+    worker = Worker(SharedPair("tiny", lambda _tell: pair), None, ScoredOnce(score))
+    asked(worker, request())
+    slow.set()
+    new = Generation(request("How?"))
+    worker.submit(new)
+    until(lambda: new.phase is Phase.SCORING, new)
+    assert asked(worker, request()).columns["patched"].cost == -1.5
+    assert new.active
+    gate.set()
+    finish(new)
+    assert new.columns["patched"].cost == -1.5
 
 
 def test_an_answer_that_could_not_be_scored_is_tried_again(pair) -> None:
