@@ -44,10 +44,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Began:
-    """A phase has begun; `beside` is how many are written at once, itself included, where that is known."""
+    """A phase has begun."""
 
     phase: Phase
-    beside: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Job:
         phase: where it is.
         loading: what is being loaded, and the share that is done.
         ahead: how many come before it in the queue, as it was told last.
-        beside: how many were written at once when it began, itself included.
+        beside: how many waited or were written when it was asked for, itself included.
         problem: one sentence where it failed, else "".
         notice: one sentence where it was cut short, else "".
     """
@@ -173,9 +172,8 @@ class Job:
 
     def _take(self, event: object) -> None:
         match event:
-            case Began(phase, beside):
+            case Began(phase):
                 self.phase = phase
-                self.beside = beside or self.beside
             case Loading(what, share):
                 self.loading = (what, share)
             case Place(ahead):

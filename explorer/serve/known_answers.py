@@ -9,6 +9,7 @@ for the patched answers alone, and whoever asks what somebody has asked before w
 """
 
 import hashlib
+from array import array
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -47,7 +48,7 @@ class KnownAnswers:
     """Greedy answers by what writes them and by prompt."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._answers: LatelyOf[tuple[Hashable, tuple[int, ...]], list[int]] = LatelyOf(most)
+        self._answers: LatelyOf[tuple[Hashable, bytes], array[int]] = LatelyOf(most)
 
     def of(self, pair: "Pair", writer: Hashable, ids: Sequence[int], max_new_tokens: int) -> list[int] | None:
         """The token ids of an answer of at most so many tokens, its end token included; None where it is not known.
@@ -58,16 +59,16 @@ class KnownAnswers:
             ids: token ids of the prompt, with all that was said before.
             max_new_tokens: a shorter answer is the beginning of a longer one.
         """
-        tokens = self._answers.of(pair).get((writer, tuple(ids)))
+        tokens = self._answers.of(pair).get(_key(writer, ids))
         if tokens is None or not (len(tokens) >= max_new_tokens or tokens[-1] in pair.stop_ids):
             return None
-        return tokens[:max_new_tokens]
+        return tokens[:max_new_tokens].tolist()
 
     def keep(self, pair: "Pair", writer: Hashable, ids: Sequence[int], tokens: list[int]) -> None:
         """Keep an answer that was written to its end, or to the length that was asked for."""
-        kept, key = self._answers.of(pair), (writer, tuple(ids))
+        kept, key = self._answers.of(pair), _key(writer, ids)
         if len(tokens) >= len(kept.get(key) or ()):
-            kept.put(key, tokens)
+            kept.put(key, array("i", tokens))
 
     def recall(self, pair: "Pair", direction: str, asked: "Asked") -> Rest:
         """Take what is known out of a request; patches are numbered anew."""
@@ -100,6 +101,11 @@ def writers_of(asked: "Asked", direction: str) -> dict[int, Hashable]:
     models = {UNPATCHED: 2, ALIGNED: 1} if direction == "break" else {UNPATCHED: 1, ALIGNED: 2}
     patches = {c: (direction, _digest(patch)) for c, patch in enumerate(asked.what.as_patches)}
     return {column: patches[column] if column in patches else models[column] for column in asked.what.numbers}
+
+
+def _key(writer: Hashable, ids: Sequence[int]) -> tuple[Hashable, bytes]:
+    """A prompt goes by a digest: a long conversation would take more room than its answer."""
+    return writer, hashlib.sha256(array("i", ids).tobytes()).digest()
 
 
 def _digest(patch: "Patch") -> str:

@@ -2,12 +2,15 @@
 
 score = ScoredOnce()
 score(pair, prompt, texts)      # of `score_answers`, which is given only what is new
+
+Prompts and answers are kept as digests, not as people's words.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from explorer.digests import digest
 from explorer.serve.generation import Guard, Scored
 from explorer.serve.lately import LatelyOf
 from explorer.serve.scoring import Score, foresee_harm, score_answers
@@ -24,23 +27,23 @@ class ScoredOnce:
 
     def __init__(self, score: Score = score_answers, most: int = KEPT) -> None:
         self._score = score
-        self._known: LatelyOf[tuple[str, str], _Scores] = LatelyOf(most)
+        self._known: LatelyOf[str, _Scores] = LatelyOf(most)
 
     def knows(self, pair: "Pair", prompt: str, texts: Mapping[str, str]) -> bool:
         """Whether nothing is left to be scored."""
         kept = self._known.of(pair)
-        return all(kept.get((prompt, text)) for text in texts.values())
+        return all(kept.get(digest([prompt, text])) for text in texts.values())
 
     def __call__(self, pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored:
         """See `score_answers`."""
         kept = self._known.of(pair)
-        known = {name: found for name, text in texts.items() if (found := kept.get((prompt, text)))}
+        known = {name: found for name, text in texts.items() if (found := kept.get(digest([prompt, text])))}
         new = {name: text for name, text in texts.items() if name not in known}
         scored = self._score(pair, prompt, new) if new else Scored({}, {})
         if not scored.note:
             for name, refused in scored.refused.items():
                 found = _Scores(scored.costs.get(name), refused, scored.rewards.get(name))
-                kept.put((prompt, texts[name]), found)
+                kept.put(digest([prompt, texts[name]]), found)
         return replace(
             scored,
             costs={**scored.costs, **{name: found.cost for name, found in known.items()}},
@@ -53,11 +56,11 @@ class ForeseenOnce:
     """Foresees like `foresee_harm`, but each prompt once."""
 
     def __init__(self, most: int = KEPT) -> None:
-        self._known: LatelyOf[tuple[str, bytes, float], float] = LatelyOf(most)
+        self._known: LatelyOf[str, float] = LatelyOf(most)
 
     def __call__(self, pair: "Pair", prompt: str, guard: Guard) -> float:
         """See `foresee_harm`."""
-        kept, key = self._known.of(pair), (prompt, guard.weight.tobytes(), guard.bias)
+        kept, key = self._known.of(pair), digest([prompt, guard.weight.tolist(), guard.bias])
         found = kept.get(key)
         if found is None:
             found = foresee_harm(pair, prompt, guard)

@@ -126,6 +126,7 @@ class Worker:
         """
         check_job_size(job)
         with self._lock:
+            job.beside = 1 + len(self._line.entries) + len(self._working)
             self._line.add(job, visitor, self._at_work())
             self._tell_places()
             if self._thread is None:
@@ -268,7 +269,7 @@ class Worker:
         if isinstance(job, Generation) and job.request.guard is not None and alone:
             # Nothing was said before: the guard was fitted on prompts alone.
             job.tell(Foreseen(self._foresee(pair, job.request.prompt, job.request.guard)))
-        job.tell(Began(Phase.WRITING, len(self._working)))
+        job.tell(Began(Phase.WRITING))
         leave_a_core()
         pieces, ended = self._writers.begin(pair, job)
         for one in self._working:
