@@ -25,8 +25,9 @@ KEPT = 1_000
 class ScoredOnce:
     """Scores like `score_answers`, but each answer to a prompt once: the models' own come again with every patch."""
 
-    def __init__(self, score: Score = score_answers, most: int = KEPT) -> None:
-        self._score = score
+    def __init__(self, score: Score | None = None, most: int = KEPT) -> None:
+        """What scores what is new: `score_answers` when left out."""
+        self._score = score or score_answers
         self._known: LatelyOf[str, _Scores] = LatelyOf(most)
 
     def knows(self, pair: "Pair", prompt: str, texts: Mapping[str, str]) -> bool:

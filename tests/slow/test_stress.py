@@ -68,7 +68,7 @@ def places(folder: Path) -> tuple[list[str], Path]:
 
 def test_everything_at_once_beside_a_generating_session(tmp_path, monkeypatch):
     monkeypatch.setenv("EXPLORER_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr("explorer.serve.worker.ScoredOnce", lambda: no_score)  # of the embedded model, not of these
+    monkeypatch.setattr("explorer.serve.once.score_answers", no_score)  # of the embedded model, not of these
     names, file = places(tmp_path)
     loads, acts, wrong, problems = Loads(), Counter(), [], []
     registry = PairRegistry(lambda _kind: 10**9, loads.make)

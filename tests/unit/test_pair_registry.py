@@ -298,7 +298,7 @@ def test_five_minutes_of_everything_beside_a_generating_session(monkeypatch):
                 wrong.append((key, generation.active, generation.problem, texts))
             done[0] += 1
 
-    monkeypatch.setattr("explorer.serve.worker.ScoredOnce", lambda: no_score)
+    monkeypatch.setattr("explorer.serve.once.score_answers", no_score)
     threads = [threading.Thread(target=meddle, args=(i,)) for i in range(3)] + [threading.Thread(target=generate)]
     for thread in threads:
         thread.start()
