@@ -14,14 +14,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from explorer.serve.lately import LatelyOf
+from explorer.serve.history import set_digest
+from explorer.serve.lately import Lately, lately_of
 
 if TYPE_CHECKING:
     from explorer.engine.joining import Asked
     from explorer.models.pair import Pair
-    from explorer.neurons.patch import Patch
 
 MOST = 2_000
 """Answers that are kept."""
@@ -48,7 +46,7 @@ class KnownAnswers:
     """Greedy answers by what writes them and by prompt."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._answers: LatelyOf[tuple[Hashable, bytes], array[int]] = LatelyOf(most)
+        self._most = most
 
     def of(self, pair: "Pair", writer: Hashable, ids: Sequence[int], max_new_tokens: int) -> list[int] | None:
         """The token ids of an answer of at most so many tokens, its end token included; None where it is not known.
@@ -59,16 +57,19 @@ class KnownAnswers:
             ids: token ids of the prompt, with all that was said before.
             max_new_tokens: a shorter answer is the beginning of a longer one.
         """
-        tokens = self._answers.of(pair).get(_key(writer, ids))
+        tokens = self._of(pair).get(_key(writer, ids))
         if tokens is None or not (len(tokens) >= max_new_tokens or tokens[-1] in pair.stop_ids):
             return None
         return tokens[:max_new_tokens].tolist()
 
     def keep(self, pair: "Pair", writer: Hashable, ids: Sequence[int], tokens: list[int]) -> None:
         """Keep an answer that was written to its end, or to the length that was asked for."""
-        kept, key = self._answers.of(pair), _key(writer, ids)
+        kept, key = self._of(pair), _key(writer, ids)
         if len(tokens) >= len(kept.get(key) or ()):
             kept.put(key, array("i", tokens))
+
+    def _of(self, pair: "Pair") -> "Lately[tuple[Hashable, bytes], array[int]]":
+        return lately_of(pair, self, self._most)
 
     def recall(self, pair: "Pair", direction: str, asked: "Asked") -> Rest:
         """Take what is known out of a request; patches are numbered anew."""
@@ -90,7 +91,7 @@ class KnownAnswers:
 
 
 def writers_of(asked: "Asked", direction: str) -> dict[int, Hashable]:
-    """What writes each column of a request: a model alone, by its number, or a patch, by its digest.
+    """What writes each column of a request: a model alone, by its number, or a patch, its set by its digest.
 
     Args:
         asked: the request.
@@ -99,17 +100,13 @@ def writers_of(asked: "Asked", direction: str) -> dict[int, Hashable]:
     from explorer.engine.options import ALIGNED, UNPATCHED
 
     models = {UNPATCHED: 2, ALIGNED: 1} if direction == "break" else {UNPATCHED: 1, ALIGNED: 2}
-    patches = {c: (direction, _digest(patch)) for c, patch in enumerate(asked.what.as_patches)}
+    patches = {
+        c: (direction, patch.strength, patch.positions, set_digest(patch.neurons))
+        for c, patch in enumerate(asked.what.as_patches)
+    }
     return {column: patches[column] if column in patches else models[column] for column in asked.what.numbers}
 
 
 def _key(writer: Hashable, ids: Sequence[int]) -> tuple[Hashable, bytes]:
     """A prompt goes by a digest: a long conversation would take more room than its answer."""
     return writer, hashlib.sha256(array("i", ids).tobytes()).digest()
-
-
-def _digest(patch: "Patch") -> str:
-    """Of the neurons, whatever their order, the strength and the positions."""
-    found = hashlib.sha256(np.sort(patch.neurons.flat()).tobytes())
-    found.update(f"{patch.strength!r} {patch.positions!r}".encode())
-    return found.hexdigest()

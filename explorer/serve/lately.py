@@ -6,10 +6,9 @@ lately.get(key)             # None where it is not kept
 """
 
 import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from explorer.models.pair import Pair
@@ -43,16 +42,8 @@ class Lately(Generic[K, V]):
                 self._kept.popitem(last=False)
 
 
-class LatelyOf(Generic[K, V]):
-    """What stays right for as long as a pair is loaded: of the latest pair alone, so many at most."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._pair: weakref.ref[Pair] | None = None
-        self._kept: Lately[K, V] = Lately(most)
-
-    def of(self, pair: "Pair") -> Lately[K, V]:
-        """What is kept of a pair; nothing at first, and once another one is loaded, be it from the same files."""
-        if self._pair is None or self._pair() is not pair:
-            self._pair, self._kept = weakref.ref(pair), Lately(self._most)
-        return self._kept
+def lately_of(pair: "Pair", owner: object, most: int) -> Lately[Any, Any]:
+    """What an owner keeps of a pair, among all that is made of the models: it goes when they go."""
+    found = pair.kept.setdefault(owner, Lately(most))
+    assert isinstance(found, Lately)
+    return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from explorer.digests import digest
 from explorer.serve.generation import Guard, Scored
-from explorer.serve.lately import LatelyOf
+from explorer.serve.lately import Lately, lately_of
 from explorer.serve.scoring import Score, foresee_harm, score_answers
 
 if TYPE_CHECKING:
@@ -28,23 +28,21 @@ class ScoredOnce:
     def __init__(self, score: Score | None = None, most: int = KEPT) -> None:
         """What scores what is new: `score_answers` when left out."""
         self._score = score or score_answers
-        self._known: LatelyOf[str, _Scores] = LatelyOf(most)
+        self._most = most
 
     def knows(self, pair: "Pair", prompt: str, texts: Mapping[str, str]) -> bool:
         """Whether nothing is left to be scored."""
-        kept = self._known.of(pair)
-        return all(kept.get(digest([prompt, text])) for text in texts.values())
+        return len(self._known(pair, prompt, texts)) == len(texts)
 
     def __call__(self, pair: "Pair", prompt: str, texts: Mapping[str, str]) -> Scored:
         """See `score_answers`."""
-        kept = self._known.of(pair)
-        known = {name: found for name, text in texts.items() if (found := kept.get(digest([prompt, text])))}
+        known = self._known(pair, prompt, texts)
         new = {name: text for name, text in texts.items() if name not in known}
         scored = self._score(pair, prompt, new) if new else Scored({}, {})
         if not scored.note:
             for name, refused in scored.refused.items():
                 found = _Scores(scored.costs.get(name), refused, scored.rewards.get(name))
-                kept.put(digest([prompt, texts[name]]), found)
+                self._of(pair).put(digest([prompt, texts[name]]), found)
         return replace(
             scored,
             costs={**scored.costs, **{name: found.cost for name, found in known.items()}},
@@ -52,16 +50,25 @@ class ScoredOnce:
             rewards={**scored.rewards, **{name: found.reward for name, found in known.items()}},
         )
 
+    def _known(self, pair: "Pair", prompt: str, texts: Mapping[str, str]) -> "dict[str, _Scores]":
+        """The scores that are there, by column."""
+        kept = self._of(pair)
+        return {name: found for name, text in texts.items() if (found := kept.get(digest([prompt, text])))}
+
+    def _of(self, pair: "Pair") -> "Lately[str, _Scores]":
+        return lately_of(pair, self, self._most)
+
 
 class ForeseenOnce:
     """Foresees like `foresee_harm`, but each prompt once."""
 
     def __init__(self, most: int = KEPT) -> None:
-        self._known: LatelyOf[str, float] = LatelyOf(most)
+        self._most = most
 
     def __call__(self, pair: "Pair", prompt: str, guard: Guard) -> float:
         """See `foresee_harm`."""
-        kept, key = self._known.of(pair), digest([prompt, guard.weight.tolist(), guard.bias])
+        kept: Lately[str, float] = lately_of(pair, self, self._most)
+        key = digest([prompt, guard.weight.tolist(), guard.bias])
         found = kept.get(key)
         if found is None:
             found = foresee_harm(pair, prompt, guard)

@@ -44,13 +44,13 @@ def choose_method(run: Run, table: pd.DataFrame) -> ChosenMethod:
 
 def choose_among(methods: list[str]) -> str:
     """One of several methods; with one there is nothing to ask. An address that names none of them is told so."""
-    asked = heed(METHOD, {method_label(name): name for name in methods})
+    heed(METHOD, {method_label(name): name for name in methods})
     if len(methods) == 1:
         return methods[0]
     found = st.segmented_control(
         "Ranking",
         methods,
-        default=None if asked or METHOD in st.session_state else methods[0],
+        default=None if METHOD in st.session_state else methods[0],
         required=True,
         format_func=method_label,
         key=METHOD,

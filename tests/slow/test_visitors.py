@@ -85,7 +85,7 @@ class Visitor:
         return True
 
     def _done(self) -> bool:
-        return self.lab.finished() and bool(self.lab.page.get_by_text("The settings have changed").count() == 0)
+        return self.lab.finished() and not self.lab.page.get_by_text("The settings have changed").count()
 
 
 @dataclass
