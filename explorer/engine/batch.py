@@ -129,8 +129,7 @@ class DecodeBatch:
     def step(self) -> list[Row]:
         """Run everything over its pending tokens; the rows, each with its next tokens written."""
         with torch.inference_mode(), self.pair.lock:
-            recorded = self.graphs if self.checked and not any(self.ways) else None
-            best = self._best() if recorded is None else self._best_by_graph(recorded)
+            best = self._best() if self.graphs is None or not self.checked else self._best_by_graph(self.graphs)
         n1, width = len(self.first), 1 + self.drafted
         read = [*self.pending[:n1], *(self.pending[n1 + i] for i in self.aligned_at)]
         for number, (row, tokens) in enumerate(zip(self.rows, read, strict=True)):
@@ -151,17 +150,13 @@ class DecodeBatch:
             self.checked = True
         states = self._states(first, second)
         if any(self.ways):
-            return self._sampled(states)
+            return self._sampled([one.logits(its) for one, its in zip(self.passes, states, strict=True) if len(its)])
         return [token for one, its in zip(self.passes, states, strict=True) for token in one.greedy(its)]
 
-    def _sampled(self, states: Sequence[torch.Tensor]) -> list[int]:
-        """The same where prompts are sampled; those that are not get the likeliest."""
+    def _sampled(self, logits: Sequence[torch.Tensor]) -> list[int]:
+        """The same where prompts are sampled, from each pass's logits; those that are not get the likeliest."""
         places = iter(self._places())
-        found: list[int] = []
-        for one, its in zip(self.passes, states, strict=True):
-            if len(its):
-                found += sampled(one.logits(its), list(islice(places, len(its))))
-        return found
+        return [token for its in logits for token in sampled(its, list(islice(places, len(its))))]
 
     def _places(self) -> list[Place | None]:
         """How the tokens that come next are sampled, those behind each draft token too, by row."""
@@ -178,18 +173,19 @@ class DecodeBatch:
         reading = [number for number, share in enumerate(self._shares()) if share]
         steps = [passes[number].prepare(self._shares()[number]) for number in reading]
 
-        def best(steps: Sequence[Step]) -> torch.Tensor:
+        def compute(steps: Sequence[Step]) -> list[torch.Tensor]:
+            """Of each pass with rows that write: the likeliest tokens, or logits, from which some are sampled."""
             step_of = dict(zip(reading, steps, strict=True))
 
             def read(number: int, visit: InPlaceVisit) -> torch.Tensor:
                 return passes[number].run(step_of[number], visit, 1 + self.drafted)
 
             states = self._states(*self._forward(read))
-            return torch.cat([one.choose(its) for one, its in zip(passes, states, strict=True) if len(its)])
+            writing = [(one, its) for one, its in zip(passes, states, strict=True) if len(its)]
+            return [one.logits(its) if any(self.ways) else one.choose(its) for one, its in writing]
 
-        found = best(steps) if self.replacing.moves else graphs.run(steps, best)
-        chosen: list[int] = found.tolist()
-        return chosen
+        found = compute(steps) if self.replacing.moves else graphs.run(steps, compute)
+        return self._sampled(found) if any(self.ways) else [token for its in found for token in its.tolist()]
 
     def _states(self, first: torch.Tensor, second: torch.Tensor) -> list[torch.Tensor]:
         """What is unembedded of M1's rows and of the aligned ones: for each pass hidden states [rows, hidden]."""

@@ -15,16 +15,19 @@ from explorer.engine.given_text import last_prompt_activations
 from explorer.engine.head_patterns import head_patterns
 from explorer.engine.heads import head_losses
 from explorer.engine.inspect import activations_over_words, vocabulary_projection
+from explorer.engine.joining import Asked, Joint
 from explorer.engine.keeping import KeptColumn
 from explorer.engine.keeping_answers import answers_with_kept
 from explorer.engine.logit_attribution import attribute_margin
 from explorer.engine.logit_lens import lens_margins
+from explorer.engine.options import Columns, Decoding, Sampling
 from explorer.engine.patching import generate
 from explorer.engine.paths import path_margins
 from explorer.engine.projecting import Projected, answers_projected, margins_without
 from explorer.engine.segments import segment_sums
 from explorer.engine.token_margin import TokenMargin
 from explorer.engine.trace import trace
+from explorer.models.loader import reads_one_kv_head_on_gpu
 from explorer.models.pair import Pair
 from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
@@ -55,6 +58,24 @@ def _direction(pair: Pair) -> np.ndarray:
     return np.random.default_rng(0).normal(size=pair.backbone1.config.hidden_size)
 
 
+def _joined(pair: Pair) -> list[tuple[int, ...]]:
+    """Answers to requests that join one batch two steps apart, greedy and sampled by turns."""
+    joint, texts, number_of = Joint(pair), {}, {}
+    waiting = list(range(len(PROMPTS)))
+    while waiting or joint.active:
+        if waiting and joint.takes_another:
+            which = waiting.pop(0)
+            how = Decoding(NEW, sampling=Sampling(0.9, seed=which) if which % 2 else None)
+            number, tokens = joint.join(Asked(_ids(pair)[which], Columns(_sets(pair)), how))
+            number_of[number] = which
+            texts.update({(which, token.column): (token.token,) for token in tokens})
+        for _ in range(2):
+            for number, tokens in joint.step().items():
+                for token in tokens:
+                    texts[number_of[number], token.column] += (token.token,)
+    return [texts[key] for key in sorted(texts)]
+
+
 COMPUTATIONS: dict[str, Callable[[Pair], Any]] = {
     "contrast": lambda pair: contrast(pair, PROMPTS, NEW).scores,
     "contrast, prompts": lambda pair: contrast(pair, PROMPTS, positions="prompt").scores,
@@ -65,6 +86,8 @@ COMPUTATIONS: dict[str, Callable[[Pair], Any]] = {
     "patched at the prompt": lambda pair: _patched(pair, positions="prompt"),
     "patched at 3 tokens": lambda pair: _patched(pair, positions=3),
     "broken": lambda pair: _patched(pair.reversed()),
+    "sampled": lambda pair: _patched(pair, sampling=Sampling(0.9, 0.9)),
+    "joined": _joined,
     "divergence": lambda pair: answer_divergences(
         pair, _ids(pair), [[1, 2, 3]] * len(PROMPTS), [Patch(ns) for ns in _sets(pair)]
     ),
@@ -112,9 +135,12 @@ def differences(pair: Pair, device: torch.device) -> Iterator[tuple[str, str]]:
 
 
 def moved(pair: Pair, device: torch.device) -> Pair:
-    """A copy of a pair on a device."""
+    """A copy of a pair on a device, its attention computed as in models that are loaded there."""
     first = copy.deepcopy(pair.backbone1).to(device)
     second = first if pair.shared else copy.deepcopy(pair.backbone2).to(device)
+    for model in (first, second):
+        if reads_one_kv_head_on_gpu(model):
+            model.set_attn_implementation("eager")
     factors = None if pair.scale2 is None else [f.to(device) for f in pair.scale2]
     return Pair(pair.tokenizer, first, second, None, factors, pair.spec)
 

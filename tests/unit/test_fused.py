@@ -1,5 +1,7 @@
 """The fused back end's families, windows and replayed steps, each against the naive reference and `generate`."""
 
+from collections import Counter
+
 import pytest
 import torch
 
@@ -7,9 +9,10 @@ from explorer.engine import products
 from explorer.engine.backends import graphed
 from explorer.engine.backends.choosing import backend_of
 from explorer.engine.backends.fused import FusedPass
+from explorer.engine.backends.fused_weights import ACTIVATIONS
 from explorer.engine.contrast import contrast
-from explorer.engine.options import Columns, Decoding
-from explorer.engine.patching import sweep
+from explorer.engine.options import Columns, Decoding, Sampling
+from explorer.engine.patching import generate, sweep
 from explorer.engine.reference import naive_activations, naive_greedy, naive_patched
 from explorer.neurons.patch import Patch
 from explorer.neurons.sets import NeuronSet
@@ -93,26 +96,50 @@ class Replay:
 
     def __init__(self, steps, compute):
         self._steps, self._compute, self.times = steps, compute, 0
-        self.chosen = compute(steps).clone()
+        self.found = [part.clone() for part in compute(steps)]
 
     def replay(self):
         self.times += 1
-        self.chosen.copy_(self._compute(self._steps))
+        for part, new in zip(self.found, self._compute(self._steps), strict=True):
+            part.copy_(new)
+
+
+class TorchKernels:
+    """What the kernels of a step compute, in torch; counts how often each was called."""
+
+    def __init__(self):
+        self.calls = Counter()
+
+    def turn(self, mixed, cos, sin, heads):
+        self.calls["turn"] += 1
+        turned, half = mixed[:, :heads].clone(), mixed.shape[-1] // 2
+        mixed[:, :heads] = turned * cos + torch.cat([turned[..., half:], turned[..., :half]], -1) * sin
+
+    def gated(self, gate_up, gate):
+        self.calls["gated"] += 1
+        first, up = gate_up.chunk(2, -1)
+        return ACTIVATIONS[gate](first) * up
+
+    def added_and_normed(self, x, added, norm):
+        self.calls["added_and_normed"] += 1
+        return x + added, norm(x + added)
 
 
 @pytest.fixture
 def replayed(monkeypatch):
-    """Steps are replayed on the processor, too; the list fills with what was recorded."""
+    """Steps are replayed on the processor, too, with kernels of their own; the list fills with what was recorded."""
     made = []
     plain = FusedPass.__init__
+    kernels = TorchKernels()
 
     def begin(self, *args):
         plain(self, *args)
-        self.replays = True
+        self.replays, self.kernels = True, kernels
 
     def record(self, steps, compute):
         made.append(Replay(steps, compute))
-        return graphed.Recorded(made[-1], steps, made[-1].chosen)
+        made[-1].kernels = kernels
+        return graphed.Recorded(made[-1], steps, made[-1].found)
 
     monkeypatch.setattr(FusedPass, "__init__", begin)
     monkeypatch.setattr(graphed.StepGraphs, "_record", record)
@@ -120,14 +147,27 @@ def replayed(monkeypatch):
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "lockstep"])
-@pytest.mark.parametrize("kind", ["llama", "gemma2", "mistral", "qwen2"])
+@pytest.mark.parametrize("kind", ["llama", "gemma2", "gemma3_text", "mistral", "qwen2", "qwen3"])
 def test_replayed_steps_write_the_same_answers(kind, shared, replayed):
-    pair = (tiny.shared_pair if shared else tiny.lockstep_pair)(kind)
+    pair = tiny.any_pair(kind, shared)
     sets = [NeuronSet.random(pair, k, seed=k) for k in (4, 20, 50)]
     prompts, new = tiny.PROMPTS[:3], 44  # several blocks of the cache
     for group in ([prompts[0]], prompts):
         check_against_naive(pair, group, sets, new)
     assert any(one.times > 1 for one in replayed)
+    calls = replayed[0].kernels.calls
+    assert calls["turn"] == calls["gated"] > 0
+    assert calls["added_and_normed"] > calls["turn"]
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "lockstep"])
+def test_replayed_steps_are_sampled_alike(shared, replayed, monkeypatch):
+    pair = (tiny.shared_pair if shared else tiny.lockstep_pair)()
+    ns, how = NeuronSet.random(pair, 20, seed=1), Sampling(0.9, 0.9)
+    found = generate(pair, tiny.PROMPTS[:3], ns, 24, sampling=how)
+    assert any(one.times > 1 for one in replayed)
+    monkeypatch.undo()
+    assert found == generate(pair, tiny.PROMPTS[:3], ns, 24, sampling=how)
 
 
 def test_a_patch_of_some_positions_is_not_replayed(replayed):

@@ -23,6 +23,7 @@ from explorer.engine.backends.fused_blocks import FEW, Real, attention, run_bloc
 from explorer.engine.backends.fused_masks import Masks, additive, cache_masks, reading_mask
 from explorer.engine.backends.fused_weights import FusedWeights, fused_weights
 from explorer.engine.backends.interface import DecodePass, InPlaceVisit
+from explorer.engine.backends.kernels_here import kernels_for
 from explorer.engine.backends.padding import Padding
 from explorer.engine.backends.unembedding import logits_of
 from explorer.engine.reading import Inputs
@@ -119,6 +120,7 @@ class FusedPass:
         rope = getattr(module.base_model.rotary_emb, "rope_type", "")
         ropes = set(rope.values() if isinstance(rope, dict) else [rope])
         self.replays = self.device.type == "cuda" and ropes <= STEADY_ROPES
+        self.kernels = kernels_for(self.device) if self.replays else None
         self.longest = self._rounded(longest)
         self.padding = Padding(torch.device("cpu"))
         self.rows = 0
@@ -176,7 +178,7 @@ class FusedPass:
 
         x = self.module.get_input_embeddings()(step.ids)
         turned_by = turns(self.module, w, x, step.positions)
-        x = run_blocks(w, x, turned_by, real, attend, visit)
+        x = run_blocks(w, x, turned_by, real, attend, visit, self.kernels if step.slots is not None else None)
         body: Any = self.module.base_model
         hidden: torch.Tensor = body.norm(x[:, -last:])
         return hidden

@@ -1,13 +1,15 @@
 """The layers of the fused back end: from embeddings to the last residual stream, over real tokens only."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.nn import functional
 
-from explorer.engine.backends.fused_weights import Block, FusedWeights
+from explorer.engine.backends.fused_weights import ACTIVATIONS, Block, FusedWeights
 from explorer.engine.backends.interface import InPlaceVisit
+from explorer.engine.norms import RmsNorm
+from explorer.engine.products import Product
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -19,6 +21,24 @@ Attend = Callable[[int, torch.Tensor], torch.Tensor]
 
 Turn = tuple[torch.Tensor, ...]
 """Cosine and sine of the rotary angles, [rows, positions, head_dim] each."""
+
+
+class StepKernels(Protocol):
+    """What lies between products, each as one kernel (`step_kernels.py`); without it, torch computes the same."""
+
+    def turn(self, mixed: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int) -> None:
+        """Turn the first heads of each token by its rotary angles, in place."""
+        ...
+
+    def gated(self, gate_up: torch.Tensor, gate: str) -> torch.Tensor:
+        """The neurons of each token."""
+        ...
+
+    def added_and_normed(
+        self, x: torch.Tensor, added: torch.Tensor, norm: RmsNorm
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The residual stream with something added, and its norm."""
+        ...
 
 
 class Real:
@@ -57,7 +77,13 @@ def turns(module: "PreTrainedModel", w: FusedWeights, x: torch.Tensor, positions
 
 
 def run_blocks(
-    w: FusedWeights, x: torch.Tensor, turned_by: Mapping[str, Turn], real: Real, attend: Attend, visit: InPlaceVisit
+    w: FusedWeights,
+    x: torch.Tensor,
+    turned_by: Mapping[str, Turn],
+    real: Real,
+    attend: Attend,
+    visit: InPlaceVisit,
+    kernels: StepKernels | None = None,
 ) -> torch.Tensor:
     """The layers: from embeddings to the last residual stream, [rows, positions, hidden] both.
 
@@ -69,6 +95,7 @@ def run_blocks(
         attend: gets a layer and [tokens, heads + 2 × kv_heads, head_dim], q, k and v one behind the other; gives what
             the heads have seen, [tokens, heads × head_dim].
         visit: see `interface.InPlaceVisit`.
+        kernels: compute what lies between products; torch where left out.
     """
     half = w.head_dim // 2
     angles = {}
@@ -77,19 +104,62 @@ def run_blocks(
         # The minus of "rotate half", once for all layers.
         angles[kind] = cos, torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
     x = real.take(x)
+    normed = w.blocks[0].norm1(x)
     for number, block in enumerate(w.blocks):
         cos, sin = angles.get(block.kind) or angles[""]
-        mixed = block.qkv(block.norm1(x)).unflatten(-1, (-1, w.head_dim))
+        mixed = block.qkv(normed).unflatten(-1, (-1, w.head_dim))
         _norm_heads(w, block, mixed)
-        turned = mixed.narrow(1, 0, w.heads + w.kv_heads)
-        swapped = turned.roll(half, -1)
-        turned.mul_(cos).addcmul_(swapped, sin)
-        x = _added(block.out, block.after_attention, x, attend(number, mixed))
-        gate, up = block.gate_up(block.norm2(x)).chunk(2, dim=-1)
-        neurons = real.spread(w.activation(gate).mul_(up))
+        _turn(mixed, cos, sin, w.heads + w.kv_heads, kernels)
+        x, normed = _onward(block.out, block.after_attention, x, attend(number, mixed), block.norm2, kernels)
+        neurons = real.spread(_gated(w, block.gate_up(normed), kernels))
         visit(number, neurons)
-        x = _added(block.down, block.after_mlp, x, real.take(neurons))
+        last = number + 1 == len(w.blocks)
+        following = None if last else w.blocks[number + 1].norm1
+        x, normed = _onward(block.down, block.after_mlp, x, real.take(neurons), following, kernels)
     return real.spread(x)
+
+
+def _turn(mixed: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int, kernels: StepKernels | None) -> None:
+    """Turn queries and keys by their rotary angles, in place."""
+    if kernels is not None:
+        kernels.turn(mixed, cos, sin, heads)
+        return
+    turned = mixed.narrow(1, 0, heads)
+    swapped = turned.roll(mixed.shape[-1] // 2, -1)
+    turned.mul_(cos).addcmul_(swapped, sin)
+
+
+def _gated(w: FusedWeights, gate_up: torch.Tensor, kernels: StepKernels | None) -> torch.Tensor:
+    """The neurons of each token, [tokens, n_neurons]."""
+    if kernels is not None:
+        return kernels.gated(gate_up, w.gate)
+    gate, up = gate_up.chunk(2, dim=-1)
+    return ACTIVATIONS[w.gate](gate).mul_(up)
+
+
+def _onward(
+    product: Product,
+    after: RmsNorm | None,
+    x: torch.Tensor,
+    seen: torch.Tensor,
+    norm: RmsNorm | None,
+    kernels: StepKernels | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The residual stream with a product added, behind its norm where there is one, and what comes next normed.
+
+    Args:
+        product: of the attention or of the MLP.
+        after: its norm, if it has one.
+        x: the residual stream, [tokens, hidden].
+        seen: what is multiplied.
+        norm: of what comes next; None where nothing does, and then the stream itself is given in its place.
+        kernels: see `run_blocks`.
+    """
+    if kernels is not None and norm is not None:
+        added = product(seen)
+        return kernels.added_and_normed(x, added if after is None else after(added), norm)
+    x = product.added_to(x, seen) if after is None else x + after(product(seen))
+    return x, x if norm is None else norm(x)
 
 
 def _norm_heads(w: FusedWeights, block: Block, mixed: torch.Tensor) -> None:
@@ -98,12 +168,6 @@ def _norm_heads(w: FusedWeights, block: Block, mixed: torch.Tensor) -> None:
         if norm is not None:
             part = mixed.narrow(1, start, heads)
             part.copy_(norm(part.reshape(-1, w.head_dim)).view_as(part))
-
-
-def _added(product: Any, norm: Any, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """The residual stream with a product added, behind its norm where there is one."""
-    added: torch.Tensor = product.added_to(residual, x) if norm is None else residual + norm(product(x))
-    return added
 
 
 def attention(

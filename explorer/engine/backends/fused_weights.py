@@ -73,7 +73,7 @@ class FusedWeights:
         heads, kv_heads, head_dim: of attention.
         scaling: of the products of queries and keys.
         softcap: attention's logits are capped smoothly at this; None where they are not.
-        activation: of the gate.
+        gate: the activation of the gate, by its name in `ACTIVATIONS`.
         kinds: of layers that have rotary angles of their own; (None,) where all share them.
     """
 
@@ -84,7 +84,7 @@ class FusedWeights:
     head_dim: int
     scaling: float
     softcap: float | None
-    activation: Callable[[torch.Tensor], torch.Tensor]
+    gate: str
     kinds: tuple[str | None, ...]
 
     @property
@@ -145,7 +145,9 @@ def _fuse_model(module: "PreTrainedModel") -> FusedWeights:
     config, layers, kinds = module.config, body.layers, _kinds(module.config)
     attention = layers[0].self_attn
     multiplied = partial(product, copies=affords_copies(module))
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # packing is work of one thread
+    # Packing is work of one thread. On a GPU there is none: layers beside each other would only hold more memory.
+    threads = torch.get_num_threads() if module.device.type == "cpu" else 1
+    with ThreadPoolExecutor(threads) as pool:
         head = pool.submit(multiplied, [module.get_output_embeddings()])
         blocks = list(pool.map(partial(_fuse_block, config=config, multiplied=multiplied), layers, kinds))
     return_freed_memory()
@@ -157,7 +159,7 @@ def _fuse_model(module: "PreTrainedModel") -> FusedWeights:
         attention.head_dim,
         attention.scaling,
         getattr(config, "attn_logit_softcapping", None),
-        ACTIVATIONS[_activation_name(config)],
+        _activation_name(config),
         tuple(sorted(set(kinds))) if config.model_type == "gemma3_text" else (None,),
     )
 

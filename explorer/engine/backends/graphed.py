@@ -19,6 +19,9 @@ from explorer.engine.backends.interface import DecodePass
 BEFORE = 2
 """So often a step of one shape runs as it is written: recording it takes about as long as running it twice."""
 
+Compute = Callable[[Sequence[Step]], list[torch.Tensor]]
+"""What a step gives, from one prepared step of each pass."""
+
 MOST = 24
 """Graphs that are kept, at most; each holds what its step computes on the way."""
 
@@ -29,7 +32,7 @@ class Recorded:
 
     graph: Any
     steps: Sequence[Step]
-    chosen: torch.Tensor
+    found: list[torch.Tensor]
 
 
 class StepGraphs:
@@ -46,7 +49,7 @@ class StepGraphs:
         self._recorded.clear()
         self._pool = None  # which went with the last graph that used it
 
-    def run(self, steps: Sequence[Step], compute: Callable[[Sequence[Step]], torch.Tensor]) -> torch.Tensor:
+    def run(self, steps: Sequence[Step], compute: Compute) -> list[torch.Tensor]:
         """What `compute` makes of these steps.
 
         Args:
@@ -66,15 +69,15 @@ class StepGraphs:
             for own, new in zip(known.steps, steps, strict=True):
                 own.take(new)
         known.graph.replay()
-        return known.chosen
+        return known.found
 
-    def _record(self, steps: Sequence[Step], compute: Callable[[Sequence[Step]], torch.Tensor]) -> Recorded:
+    def _record(self, steps: Sequence[Step], compute: Compute) -> Recorded:
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
         with torch.cuda.graph(graph, pool=self._pool):
-            chosen = compute(steps)
+            found = compute(steps)
         self._pool = self._pool or graph.pool()  # replayed one at a time, they may share their memory
-        return Recorded(graph, steps, chosen)
+        return Recorded(graph, steps, found)
 
 
 def graphs_for(passes: Sequence[DecodePass]) -> StepGraphs | None:
