@@ -5,15 +5,16 @@
 
 On a processor there are two forms beside torch's own (docs/speed.md has their times):
 
-- float32 weights that half precision holds exactly (those of every checkpoint that was published in float16, and of
-  one in bfloat16 whose numbers are neither huge nor tiny) are packed once by FBGEMM: its kernels read two bytes a
-  weight and multiply in float32, so nothing is rounded that was not rounded before, and they are made for the few rows
-  of a decoding step;
+- float32 weights that half precision holds, as those of every checkpoint that was published in float16 or bfloat16, are
+  packed once by FBGEMM: its kernels read two bytes a weight and multiply in float32, so nothing is rounded that was not
+  rounded before, and they are made for the few rows of a decoding step. bfloat16 reaches to smaller numbers than half
+  precision: its weights are multiplied by a power of two, and the inputs divided by it;
 - bfloat16 weights, where the processor multiplies bfloat16, are laid out once as oneDNN's kernels want them; torch's
   own product does so anew in every call, which at few rows takes longer than multiplying.
 """
 
 import ctypes
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 
 COPIED_BYTES = 2_000_000_000
 """Of larger models no second copy is made: a 7B pair in bfloat16, 14 GB, is to fit into a machine of 24 GB."""
+
+
+_PART = 2**24
+"""Weights that are looked at together: copies of all of an unembedding would be gigabytes."""
+
+_LOST = 2.0**-36
+"""Of the greatest weight, what one of them may lose in packing: a 4,000th of what a float32 product is rounded by."""
 
 
 class Product(Protocol):
@@ -83,13 +91,20 @@ class Several(Product):
 
 @dataclass(frozen=True)
 class Packed(Product):
-    """By FBGEMM, from weights packed in half precision; input and output are float32."""
+    """By FBGEMM, from weights packed in half precision; input and output are float32.
+
+    Attributes:
+        weights: packed, divided by `scale`.
+        scale: a power of two.
+    """
 
     weights: Any
+    scale: float = 1.0
     row_price = 0.1
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self.weights)
+        scaled = x if self.scale == 1 else x * self.scale
+        out: torch.Tensor = torch.ops.quantized.linear_dynamic_fp16(scaled, self.weights)
         return out
 
 
@@ -169,8 +184,10 @@ def product(linears: "Sequence[nn.Linear]", *, copies: bool = True) -> Product:
         if not copies and len(linears) > 1 and weights[0].device.type == "cpu":
             return Several([Plain(linear.weight, linear.bias) for linear in linears])
         bias = torch.cat(biases) if biases else None
-        if copies and all(_packs_exactly(weight) for weight in weights):
-            return Packed(torch.ops.quantized.linear_prepack_fp16(torch.cat(weights), bias))
+        scale = _packing_scale(weights) if copies else None
+        if scale is not None:
+            scaled = torch.cat(weights) if scale == 1 else torch.cat(weights).div_(scale)
+            return Packed(torch.ops.quantized.linear_prepack_fp16(scaled, bias), scale)
         if copies and all(_blocks(weight) for weight in weights):
             # The second argument is the number of rows to expect; the layout is the same for any.
             return Blocked(torch.ops.mkldnn._reorder_linear_weight(torch.cat(weights), None), bias)
@@ -187,13 +204,27 @@ def product(linears: "Sequence[nn.Linear]", *, copies: bool = True) -> Product:
     return Plain(weight, bias)
 
 
-def _packs_exactly(weight: torch.Tensor) -> bool:
-    return (
-        weight.dtype is torch.float32
-        and weight.device.type == "cpu"
-        and torch.backends.quantized.engine in ("fbgemm", "x86")
-        and torch.equal(weight.half().float(), weight)
-    )
+def _packing_scale(weights: Sequence[torch.Tensor]) -> float | None:
+    """The power of two that weights are divided by so that half precision holds them; None where it does not.
+
+    Undivided, all of them are held exactly. Divided, the greatest lies between 2¹⁴ and 2¹⁵, so that bfloat16's eight
+    bits are held down to 2⁻³² of it; what smaller ones lose is less than `_LOST` of the greatest.
+    """
+    on_cpu = all(weight.dtype is torch.float32 and weight.device.type == "cpu" for weight in weights)
+    if not on_cpu or torch.backends.quantized.engine not in ("fbgemm", "x86"):
+        return None
+    parts = [part for weight in weights for part in weight.flatten().split(_PART)]
+    greatest = max(float(part.abs().max()) for part in parts)
+    if not math.isfinite(greatest):
+        return None
+    if all(torch.equal(part.half().float(), part) for part in parts):
+        return 1.0
+    scale = 2.0 ** (math.frexp(greatest)[1] - 15)
+    for part in parts:
+        divided = part / scale
+        if float((divided.half().float() - divided).abs().max()) > _LOST * greatest / scale:
+            return None
+    return scale
 
 
 def _blocks(weight: torch.Tensor) -> bool:

@@ -4,7 +4,7 @@ Weights are random, made on the device: speed and memory depend on the shape alo
 (IA)³ factors, as the paper's are. Nothing is drafted. A step's bound is the time in which its weights can be read once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from explorer.models.pair import Pair
 from explorer.models.pair_spec import ModelSpec, PairSpec
 from explorer.neurons.sets import NeuronSet
 from tests import tiny
-from tests.bench.generation import written_by_generate
+from tests.bench.generation import Undrafted, written_by_generate
 from tests.bench.gpu_place import Place
 from tests.bench.measure import Line, never_ending
 
@@ -58,14 +58,6 @@ SMALL = {
     "intermediate_size": 344,
     "vocab_size": 1_000,
 }
-
-
-class Undrafted:
-    """Proposes nothing: random weights repeat themselves, which no model of use does so much."""
-
-    def propose(self, texts: Sequence[Sequence[int]], rows: int, row_price: float, most: int) -> list[list[int]]:
-        """See `drafts.Draft`."""
-        return [[] for _ in texts]
 
 
 def shape(place: Place, name: str) -> Iterator[Line]:

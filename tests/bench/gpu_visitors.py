@@ -11,8 +11,9 @@ from explorer.neurons.sets import NeuronSet
 from explorer.serve.generation import Generation, Request, Scored
 from explorer.serve.loading import SharedPair
 from explorer.serve.worker import Worker
+from tests.bench.generation import Undrafted
 from tests.bench.gpu_place import Place
-from tests.bench.gpu_speed import TOKENS, Undrafted, random_pair
+from tests.bench.gpu_speed import TOKENS, random_pair
 from tests.bench.measure import Line, never_ending
 
 if TYPE_CHECKING:

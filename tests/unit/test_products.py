@@ -40,13 +40,32 @@ def test_several_linear_maps_are_one_product(rounded, bias, rows):
 
 
 @pytest.mark.skipif(not PACKS, reason="this build of torch has no FBGEMM")
-def test_only_weights_that_half_precision_holds_exactly_are_packed():
+def test_only_weights_that_half_precision_holds_are_packed():
     (linear, *_) = linears(True, False)
-    assert isinstance(product([linear]), Packed)
-    linear.weight.data[3, 5] = 1e6  # beyond half precision
+    fused = product([linear])
+    assert isinstance(fused, Packed)
+    assert fused.scale == 1
+    linear.weight.data[3, 5] = 0.1  # more bits than half precision has
     assert isinstance(product([linear]), Plain)
-    linear.weight.data[3, 5] = 0.1
+    linear.weight.data[3, 5] = torch.inf
     assert isinstance(product([linear]), Plain)
+
+
+@pytest.mark.skipif(not PACKS, reason="this build of torch has no FBGEMM")
+@pytest.mark.parametrize("value", [1e6, 1e-9, 3e-30])
+@pytest.mark.parametrize("bias", [False, True])
+def test_numbers_of_bfloat16_that_half_precision_does_not_reach_are_scaled(value, bias):
+    maps = linears(True, bias)
+    maps[0].weight.data[3] = torch.tensor(value).bfloat16().float()
+    x = torch.randn(5, 24)
+    x[:, ::2] = 0  # so that the row's sum is not of its signs alone
+    wanted = torch.cat([linear(x).double() for linear in maps], dim=-1)
+    fused = product(maps)
+    assert isinstance(fused, Packed)
+    assert fused.scale != 1
+    assert_close(fused(x), wanted.float())
+    if value > 1e-20:  # smaller ones are lost: less than 2⁻³⁶ of the greatest weight
+        assert_close(fused(x)[:, 3], wanted[:, 3].float())
 
 
 @pytest.mark.parametrize("rows", [1, 3, 70])
