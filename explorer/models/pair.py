@@ -27,6 +27,7 @@ from explorer.models.pair_spec import PairSpec, check_dtype
 from explorer.models.precision import resolve_dtype
 from explorer.models.ragged import own_width
 from explorer.models.tokenising import Reading, end_tokens, plain_decoding, read_alike, read_together
+from explorer.models.weight_size import bytes_by_address
 from explorer.neurons.experts import split_experts
 from explorer.progress import NamedProgress
 
@@ -135,9 +136,7 @@ class Pair:
     @property
     def memory_bytes(self) -> int:
         """What the weights take, in bytes; weights that both models share count once."""
-        tensors = [t for m in (self.backbone1, self.backbone2) for t in [*m.parameters(), *m.buffers()]]
-        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
-        return sum(storages.values())
+        return sum(bytes_by_address(self.backbone1, self.backbone2).values())
 
     @property
     def devices(self) -> list[str]:

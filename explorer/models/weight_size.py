@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from explorer.models.checkpoint import CONFIG, read_json_file
+
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Of a number of each type."""
@@ -39,3 +43,9 @@ def _files(place: Path) -> Iterator[Path]:
         return
     found = list(place.glob("*.safetensors"))
     yield from found or place.glob("*.gguf")
+
+
+def bytes_by_address(*models: "Module") -> dict[int, int]:
+    """What the weights of models take, by where they lie: what is shared stands there once."""
+    tensors = [tensor for model in models for tensor in [*model.parameters(), *model.buffers()]]
+    return {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}

@@ -3,13 +3,18 @@
 kind, size = expected_size("demo")      # ("cpu", 541000000); 0 bytes where nothing is known
 """
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
 from explorer.models import embedded
 from explorer.models.pair_file import EMBEDDED, read_pair_file
-from explorer.models.pair_spec import ModelSpec
-from explorer.models.weight_size import weight_bytes
+from explorer.models.pair_spec import ModelSpec, PairSpec
+from explorer.models.weight_size import bytes_by_address, weight_bytes
+
+if TYPE_CHECKING:
+    from explorer.models.pair import Pair
 
 
 def expected_size(name: str) -> tuple[str, int]:
@@ -26,6 +31,28 @@ def expected_size(name: str) -> tuple[str, int]:
     except (ExplorerError, OSError):
         return "cpu", 0
     return kind, sum(sizes) if all(sizes) else 0
+
+
+def shared_size(name: str, pairs: "Iterable[Pair]") -> int:
+    """How many bytes of a pair's weights are in memory already, as a model of one of these pairs."""
+    try:
+        spec = read_pair_file(name)
+    except ExplorerError:
+        return 0
+    wanted = {_identity(model, spec) for model in (spec.m1, spec.m2)}
+    held: dict[int, int] = {}
+    for pair in pairs:
+        for model, module in ((pair.spec.m1, pair.backbone1), (pair.spec.m2, pair.backbone2)):
+            if _identity(model, pair.spec) in wanted:
+                held |= bytes_by_address(module)
+    return sum(held.values())
+
+
+def _identity(model: ModelSpec, spec: PairSpec) -> tuple[object, ...]:
+    """Equal for models of two pair files that are loaded once; see `models.loader.Loader.load`."""
+    beside = spec.source.parent if spec.source and model.adapters else None  # where adapters of a relative path lie
+    place, how = str(_folder(model, spec.source)), (spec.dtype, spec.device, str(spec.device_map), spec.quantisation)
+    return place, model.adapters, beside, model.revision, *how
 
 
 def _kind(device: str, spread: bool) -> str:

@@ -8,16 +8,17 @@ PAIRS.peek("demo")                          # looks, and changes nothing
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
 from explorer.models import embedded
 from explorer.models.pair_file import EMBEDDED, find_pair_file, read_pair_file
+from explorer.models.weight_size import bytes_by_address
 from explorer.public import is_public, public_limits, refuse_in_public
 from explorer.runs.reader import find_run, run_names
-from explorer.serve.expected_size import expected_size
+from explorer.serve.expected_size import expected_size, shared_size
 from explorer.serve.line import QueueLimits
 from explorer.serve.loading import SharedPair
 from explorer.serve.worker import Worker
@@ -141,27 +142,38 @@ class PairRegistry:
         others = [service for service in others if service.pair.ready]
         for service in others:
             self._note(service.pair)
-        kind, needed = self._sizes.get(wanted.name) or self._expect(wanted.name)
+        kind, whole = self._sizes.get(wanted.name) or self._expect(wanted.name)
         idle = sorted((s for s in others if not s.busy), key=lambda service: service.pair.last_used)
-        while idle and (not needed or self._taken(kind, wanted) + needed > self._budget(kind)):
+
+        def room() -> tuple[int, int]:
+            """Bytes that are taken, and those that would be added: models of loaded pairs are not loaded again."""
+            loaded = self._loaded(wanted)
+            return _taken(kind, loaded), max(0, whole - shared_size(wanted.name, loaded))
+
+        taken, needed = room()
+        while idle and (not whole or taken + needed > self._budget(kind)):
             idle.pop(0).pair.release()
-        taken = self._taken(kind, wanted)
-        if needed and taken and taken + needed > self._budget(kind):
+            taken, needed = room()
+        if whole and taken and taken + needed > self._budget(kind):
             raise ExplorerError(
                 f"The models of “{wanted.name}” take {needed / 1e9:.2f} GB, and pairs that others work with now take "
                 f"{taken / 1e9:.2f} of {self._budget(kind) / 1e9:.2f} GB ({MEMORY}); try again when they are done."
             )
 
-    def _taken(self, kind: str, besides: SharedPair) -> int:
-        """Bytes of the pairs that are loaded on a kind of device, but for one."""
+    def _loaded(self, besides: SharedPair) -> "list[Pair]":
+        """The pairs that are loaded, but for one."""
         with self._lock:
-            loaded = [s.pair for s in self._services.values() if s.pair.ready and s.pair is not besides]
-        sizes = [self._sizes[pair.name] for pair in loaded if pair.name in self._sizes]
-        return sum(size for where, size in sizes if where == kind)
+            ready = [s.pair for s in self._services.values() if s.pair.ready and s.pair is not besides]
+        loaded = []
+        for shared in ready:
+            with contextlib.suppress(ExplorerError):  # it has just been released
+                loaded.append(shared.result())
+        return loaded
 
     def _note(self, shared: SharedPair) -> None:
         try:
-            self._sizes[shared.name] = _size(shared.result())
+            pair = shared.result()
+            self._sizes[shared.name] = _kind(pair), pair.memory_bytes
         except ExplorerError:  # it has just been released
             return
 
@@ -213,9 +225,15 @@ def _shown_pairs() -> set[str]:
     return shown
 
 
-def _size(pair: "Pair") -> tuple[str, int]:
-    """On which kind of device a pair is, and how many bytes it takes there."""
-    return "cuda" if any(device.startswith("cuda") for device in pair.devices) else "cpu", pair.memory_bytes
+def _kind(pair: "Pair") -> str:
+    """On which kind of device a pair is."""
+    return "cuda" if any(device.startswith("cuda") for device in pair.devices) else "cpu"
+
+
+def _taken(kind: str, pairs: "Iterable[Pair]") -> int:
+    """Bytes of the weights of pairs on a kind of device; what they share counts once."""
+    there = [model for pair in pairs if _kind(pair) == kind for model in (pair.backbone1, pair.backbone2)]
+    return sum(bytes_by_address(*there).values())
 
 
 def _identity(name: str) -> tuple[str, str]:

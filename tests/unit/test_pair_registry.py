@@ -3,7 +3,6 @@
 import random
 import threading
 import time
-from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -18,12 +17,15 @@ from tests import tiny
 from tests.unit.test_worker import Slow, finish, no_score, request, until
 
 
-@dataclass
 class Models:
     """Stands for a loaded pair of a size."""
 
-    memory_bytes: int
-    devices: list[str] = field(default_factory=lambda: ["cpu"])
+    devices = ("cpu",)
+
+    def __init__(self, size: int) -> None:
+        self.backbone1 = self.backbone2 = torch.nn.Module()
+        self.backbone1.register_buffer("weights", torch.zeros(size, dtype=torch.uint8))
+        self.memory_bytes = size
 
 
 class House:
@@ -110,6 +112,27 @@ def test_a_size_is_told_from_the_files_before_the_first_load(tmp_path, monkeypat
         monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
         assert expected_size("near") == (kind, files)
     assert expected_size("lost") == ("cpu", 0)
+
+
+def test_a_model_that_two_pairs_share_is_counted_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPLORER_PAIRS", str(tmp_path))
+    for seed, name in enumerate(("base", "safe", "kind", "third")):
+        tiny.model("llama", seed).save_pretrained(tmp_path / name)
+        tiny.tokenizer().save_pretrained(tmp_path / name)
+    for name in ("safe", "kind", "third"):
+        file = f'dtype = "float32"\n[m1]\nbase = "base"\n[m2]\nbase = "{name}"\n'
+        (tmp_path / f"with-{name}.toml").write_text(file)
+    one = sum(file.stat().st_size for file in (tmp_path / "base").glob("*.safetensors"))
+    registry = PairRegistry(lambda _kind: int(3.4 * one))
+
+    def load(name: str) -> set[str]:
+        registry.service(name).pair.start()
+        assert registry.service(name).pair.wait(60)
+        return {name for name, service in registry.all().items() if service.pair.ready}
+
+    assert load("with-safe") == {"with-safe"}
+    assert load("with-kind") == {"with-safe", "with-kind"}  # three models, of which M1 is one
+    assert load("with-third") == {"with-kind", "with-third"}  # a fourth has no room
 
 
 def test_what_does_not_fit_beside_those_in_use_is_one_sentence():
