@@ -17,6 +17,7 @@ from explorer.ui.patch_lab.history_view import show_history
 from explorer.ui.patch_lab.list_view import show_list
 from explorer.ui.patch_lab.overlap_view import show_overlap
 from explorer.ui.patch_lab.presets import show_presets
+from explorer.ui.patch_lab.refused import press, refusal, refuse
 from explorer.ui.plain import plain, show_problem
 from explorer.ui.shared_pairs import pair_service
 
@@ -57,10 +58,11 @@ with st.container(horizontal=True, vertical_alignment="center"):
     if pressed and neurons is not None:
         controls.forget_address_problems()
         linked_view.forget_link()
+        press()
         try:
             generation = view.generate(service, chosen, neurons, run)
         except ExplorerError as wrong:
-            problem = str(wrong)
+            refuse(chosen, str(wrong))
     active = generation is not None and generation.active
     if st.button(
         "Film strip",
@@ -69,13 +71,14 @@ with st.container(horizontal=True, vertical_alignment="center"):
         disabled=bool(missing),
         help="The same prompt at eight shares of patched neurons at once",
     ):
+        press()
         try:
             strip_view.ask(service, chosen, scores, run, other)
         except ExplorerError as wrong:
-            problem = str(wrong)
+            refuse(chosen, str(wrong))
     st.button("Stop", icon=":material/stop:", key="stop", disabled=not active, on_click=view.stop)
     controls.show_options(chosen)
-for sentence in (missing, "" if chosen.unfinished and not pressed else problem):
+for sentence in dict.fromkeys((missing, "" if chosen.unfinished and not pressed else problem, refusal(chosen))):
     if sentence:
         show_problem(sentence)
 no_control = "" if neurons is None else control_here(chosen, neurons)[1]

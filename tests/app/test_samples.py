@@ -91,8 +91,9 @@ def test_each_column_goes_on_from_its_own_answers(tiny_run, open_page) -> None:
     assert "conversations = {" in code_of(app)
     app.button(key="trace-start").click().run()
     until(app, lambda app: traced_charts(app) == 2)  # behind the column's own conversation
-    app.run()  # a trace that has just ended draws the page once more
     app.button(key="film").click().run()
+    assert any("conversation that all its frames share" in e.value for e in app.error)
+    app.run()  # nobody pressed anything: it is still said
     assert any("conversation that all its frames share" in e.value for e in app.error)
 
     other = open_page(PATCH_LAB, answers=name)
@@ -104,6 +105,7 @@ def test_each_column_goes_on_from_its_own_answers(tiny_run, open_page) -> None:
     app.button(key="generate").click().run()
     assert any("in the direction “restore”" in e.value for e in app.error)
     app.button(key="start-over").click().run()
+    assert not app.error
     assert not says(app, "Said before")
 
 
