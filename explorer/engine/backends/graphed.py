@@ -8,6 +8,7 @@ runs as it is written until it has come `BEFORE` times.
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +37,18 @@ class Recorded:
 
 
 class StepGraphs:
-    """The recorded steps of one decoding batch."""
+    """The recorded steps of one decoding batch.
 
-    def __init__(self) -> None:
+    Attributes:
+        device: where all of it lies; not always the one that torch works on unless told otherwise.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
         self._times: Counter[Hashable] = Counter()
         self._recorded: dict[Hashable, Recorded] = {}
         self._pool: Any = None
+        self._stream: Any = None
 
     def clear(self) -> None:
         """Rows have ended or parted: no step is as one before."""
@@ -68,14 +75,18 @@ class StepGraphs:
         else:
             for own, new in zip(known.steps, steps, strict=True):
                 own.take(new)
-        known.graph.replay()
+        with _working_on(self.device):
+            known.graph.replay()
         return known.found
 
     def _record(self, steps: Sequence[Step], compute: Compute) -> Recorded:
-        graph = torch.cuda.CUDAGraph()
-        torch.cuda.synchronize()
-        with torch.cuda.graph(graph, pool=self._pool):
-            found = compute(steps)
+        with _working_on(self.device):
+            graph = torch.cuda.CUDAGraph()
+            torch.cuda.synchronize()
+            # The stream that torch keeps for all recordings is of the device that recorded first.
+            self._stream = self._stream or torch.cuda.Stream()
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+                found = compute(steps)
         self._pool = self._pool or graph.pool()  # replayed one at a time, they may share their memory
         return Recorded(graph, steps, found)
 
@@ -85,7 +96,11 @@ def graphs_for(passes: Sequence[DecodePass]) -> StepGraphs | None:
     fused = fused_passes(passes)
     if len(fused) < len(passes) or not all(one.replays for one in fused):
         return None
-    return StepGraphs() if len({one.device for one in fused}) == 1 else None
+    return StepGraphs(fused[0].device) if len({one.device for one in fused}) == 1 else None
+
+
+def _working_on(device: torch.device) -> AbstractContextManager[object]:
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def fused_passes(passes: Sequence[DecodePass]) -> list[FusedPass]:

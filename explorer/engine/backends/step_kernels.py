@@ -87,7 +87,8 @@ def turn(mixed: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int) 
     """
     half = mixed.shape[-1] // 2
     launch: Any = _turn[(len(mixed), heads)]
-    launch(mixed, cos, sin, mixed.stride(0), half, triton.next_power_of_2(half), num_warps=1)
+    with torch.cuda.device_of(mixed):  # Triton starts kernels on the current device, wherever their tensors are
+        launch(mixed, cos, sin, mixed.stride(0), half, triton.next_power_of_2(half), num_warps=1)
 
 
 def gated(gate_up: torch.Tensor, gate: str) -> torch.Tensor:
@@ -95,7 +96,8 @@ def gated(gate_up: torch.Tensor, gate: str) -> torch.Tensor:
     tokens, width = gate_up.shape[0], gate_up.shape[1] // 2
     neurons = gate_up.new_empty(tokens, width)
     launch: Any = _gate[(tokens, triton.cdiv(width, _BLOCK))]
-    launch(gate_up, neurons, width, GATES[gate], _BLOCK, num_warps=4)
+    with torch.cuda.device_of(gate_up):
+        launch(gate_up, neurons, width, GATES[gate], _BLOCK, num_warps=4)
     return neurons
 
 
@@ -105,5 +107,6 @@ def added_and_normed(x: torch.Tensor, added: torch.Tensor, norm: RmsNorm) -> tup
     tokens, hidden = x.shape
     width = triton.next_power_of_2(hidden)
     launch: Any = _add_norm[(tokens,)]
-    launch(x, added, norm.weight, stream, normed, hidden, norm.eps, width, num_warps=8 if width > 1024 else 4)
+    with torch.cuda.device_of(x):
+        launch(x, added, norm.weight, stream, normed, hidden, norm.eps, width, num_warps=8 if width > 1024 else 4)
     return stream, normed
