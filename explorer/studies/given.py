@@ -3,7 +3,7 @@
 Only what studies use is said here; `pipeline.context` and `pipeline.models` provide it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -182,6 +182,21 @@ class Build(Protocol):
     ) -> Iterable[Any]:
         """Run a task on all items, each result kept as soon as it is there and until the stage is done: for sums over
         all neurons, which would fill the disk."""
+        ...
+
+    def compute_in_pieces(
+        self,
+        stage: str,
+        key: str,
+        split: Task,
+        task: Task,
+        shared: Any,
+        items: Sequence[Any],
+        join: Callable[[Iterator[Any]], Any],
+        tell: Tell,
+    ) -> Iterable[Any]:
+        """The same for items that take long: `split` gives the pieces of each, `task` computes one, `join` makes the
+        result of all; what is computed of an item is kept until that is there."""
         ...
 
     def read(self, task: Task, shared: Any, items: Sequence[Any], tell: Tell) -> Iterable[Any]:
