@@ -223,9 +223,23 @@ class BuildContext:
             items: one for each result.
             tell: progress callback, fraction in [0, 1].
         """
+        parts = self._kept(self._read_by(task, shared, items))
+        parts.fill(self.engine, task, shared, items, tell, self.kept)
+        return parts
+
+    def read_in_pieces(
+        self, split: Task, task: Task, shared: Any, items: Sequence[Any], join: Join, tell: Tell
+    ) -> Parts:
+        """The same for items that take long, see `compute_in_pieces`."""
+        parts = self._kept(self._read_by(task, shared, items))
+        parts.fill_in_pieces(self.engine, split, task, shared, items, join, tell, self.kept)
+        return parts
+
+    def _read_by(self, task: Task, shared: Any, items: Sequence[Any]) -> str:
+        """A digest of all that readings depend on: the task by its name, its options, the models, the items."""
         plain = plain_value(shared)
         named = [plain[role] for role in ROLES_OF_MODELS if isinstance(plain, dict) and role in plain]
-        read_by = digest(
+        return digest(
             {
                 "task": f"{task.__module__}.{task.__name__}",
                 "options": plain,
@@ -233,9 +247,6 @@ class BuildContext:
                 "items": plain_value(items),
             }
         )
-        parts = self._kept(read_by)
-        parts.fill(self.engine, task, shared, items, tell, self.kept)
-        return parts
 
     def _kept(self, by: str) -> Parts:
         """Parts that outlive their stage, by the digest of what they depend on."""

@@ -9,7 +9,7 @@ Where a part takes long, it is computed a piece at a time, and the pieces are ke
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -52,6 +52,7 @@ class Parts:
         items: Sequence[Any],
         tell: Tell,
         kept: Callable[[], None] = lambda: None,
+        only: Collection[int] | None = None,
     ) -> None:
         """Compute the parts that are not there yet.
 
@@ -60,9 +61,10 @@ class Parts:
             task, shared, items: see `Engine.map`; one part for each item.
             tell: progress callback, fraction in [0, 1].
             kept: called before `tell` is told of parts that were there already.
+            only: which parts are wanted, by number; all where left out.
         """
         self._count = len(items)
-        missing = [i for i in range(len(items)) if self.read(i) is None]
+        missing = [i for i in range(len(items)) if (only is None or i in only) and self.read(i) is None]
         done = len(items) - len(missing)
         if done:
             kept()
@@ -92,14 +94,13 @@ class Parts:
             join: makes a part of its pieces.
         """
         self._count = len(items)
+        lacking = [number for number in range(len(items)) if self.read(number) is None]
         plan = Parts(self.folder / "pieces", self.key)
-        plan.fill(engine, split, shared, items, part_of(tell, 0, SPLITTING), kept)
-        rows = list(plan)
+        plan.fill(engine, split, shared, items, part_of(tell, 0, SPLITTING), kept, lacking)
+        rows = {number: plan.read(number) for number in lacking}
         # By what its pieces are: another device may split a part otherwise.
         unfinished = {
-            number: Parts(self.folder / str(number), digest({"key": self.key, "pieces": rows[number]}))
-            for number in range(len(items))
-            if self.read(number) is None
+            n: Parts(self.folder / str(n), digest({"key": self.key, "pieces": pieces})) for n, pieces in rows.items()
         }
         missing = [(n, i) for n, part in unfinished.items() for i in range(len(rows[n])) if part.read(i) is None]
         left = Counter(number for number, _ in missing)
@@ -112,11 +113,16 @@ class Parts:
         for number in unfinished:
             if not left[number]:  # the build ended just before they were joined
                 finish(number)
-        of = sum(map(len, rows))
-        done, telling = of - len(missing), part_of(tell, SPLITTING, 1 - SPLITTING)
-        if done:
+        of, done = sum(map(len, rows.values())), 0
+        telling = part_of(tell, SPLITTING, 1 - SPLITTING)
+
+        def share() -> float:
+            there = len(items) - len(lacking)
+            return (there + len(lacking) * (1 - (len(missing) - done) / max(1, of))) / len(items)
+
+        if share():
             kept()
-            telling(done / of)
+            telling(share())
         for place, result in engine.map(task, shared, [rows[number][i] for number, i in missing]):
             number, i = missing[place]
             unfinished[number].write(i, result)
@@ -124,7 +130,8 @@ class Parts:
             if not left[number]:
                 finish(number)
             done += 1
-            telling(done / of)
+            telling(share())
+        shutil.rmtree(plan.folder, ignore_errors=True)
 
     def __iter__(self) -> Iterator[Any]:
         """The parts in the order of their items."""

@@ -29,6 +29,7 @@ class LoadedModels(Protocol):
 
 
 Task = Callable[[Any, Any, Any], Any]
+Join = Callable[[Iterator[Any]], Any]
 """task(models, shared, item): rows (a list of plain dicts) or arrays by name. A function of a module, so that another
 process can run it; its name is part of what answers are kept by."""
 
@@ -192,7 +193,7 @@ class Build(Protocol):
         task: Task,
         shared: Any,
         items: Sequence[Any],
-        join: Callable[[Iterator[Any]], Any],
+        join: Join,
         tell: Tell,
     ) -> Iterable[Any]:
         """The same for items that take long: `split` gives the pieces of each, `task` computes one, `join` makes the
@@ -201,6 +202,12 @@ class Build(Protocol):
 
     def read(self, task: Task, shared: Any, items: Sequence[Any], tell: Tell) -> Iterable[Any]:
         """What a task reads in the models for each item, kept by what it depends on, apart from the stage."""
+        ...
+
+    def read_in_pieces(
+        self, split: Task, task: Task, shared: Any, items: Sequence[Any], join: Join, tell: Tell
+    ) -> Iterable[Any]:
+        """The same for items that take long, see `compute_in_pieces`."""
         ...
 
     def once(self, task: Task, shared: Any) -> Any:

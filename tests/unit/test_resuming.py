@@ -184,7 +184,7 @@ def test_pieces_that_were_not_joined_yet_are_not_computed_again(tmp_path):
     assert told == pytest.approx([0.1, 0.2, 0.4, 0.6, 0.8])
     fill(lambda *_: pytest.fail("a piece is computed again"))
     assert [int(part["sum"]) for part in parts] == [42, 82]
-    assert {file.name for file in tmp_path.iterdir()} == {"0.npz", "1.npz", "pieces"}
+    assert {file.name for file in tmp_path.iterdir()} == {"0.npz", "1.npz"}
 
 
 def test_what_was_kept_says_nothing_of_the_speed():
