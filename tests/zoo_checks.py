@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from explorer.engine.attribution import Answered, AttributionSums
+from explorer.engine.attribution import Answered
 from explorer.engine.attribution import _add as add_batch
+from explorer.engine.attribution_sums import AttributionSums
 from explorer.engine.backends.caching import caches_level_rows, caches_rows
 from explorer.engine.contrast import contrast
 from explorer.engine.options import Columns, Decoding

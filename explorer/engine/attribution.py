@@ -9,7 +9,7 @@ Syed et al. 2310.10348, Kramár et al. 2403.00745); with several it is integrate
 et al. 1703.01365, Hanna et al. 2403.17806). Only sums are kept, so memory does not grow with the number of prompts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from explorer.engine.attributing import STEPS, Attributing, steps_of
+from explorer.engine.attribution_sums import AttributionSums
 from explorer.engine.contrast import CHUNK, scores_of
 from explorer.engine.memory import in_batches
 from explorer.engine.mixing import guide_activations, mixed_gradients
@@ -24,7 +25,7 @@ from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
 from explorer.engine.reading import TokenText, inputs_of, longest_first, parts, positions_of_layers
 from explorer.engine.sane import check_models_differ, not_finite
-from explorer.engine.sums import Summing, Sums
+from explorer.engine.sums import Summing
 from explorer.errors import ExplorerError
 from explorer.models.pair import Pair
 from explorer.models.prompting import encode_plain
@@ -41,54 +42,6 @@ class Answered(TokenText):
     """A text whose answer counts with a sign: +1 for what is to be likelier, −1 for what is to be less so."""
 
     sign: float = 1.0
-
-
-@dataclass
-class AttributionSums:
-    """Running sums over prompts; sums of parts add up to those of the whole.
-
-    Attributes:
-        by_step: float64 [steps, n_layers, n_neurons], ∂L/∂m at each step.
-        log_ratio: float64 [steps], L there, in nats.
-        alike: prompts that both models answer alike: nothing is to be attributed.
-        activations: of both models at the positions that predict the answers, at step 0.
-    """
-
-    by_step: np.ndarray
-    log_ratio: np.ndarray
-    alike: int
-    activations: Sums
-
-    @classmethod
-    def zeros(cls, steps: int, n_layers: int, n_neurons: int) -> "AttributionSums":
-        """Nothing summed yet."""
-        nothing = np.zeros((steps, n_layers, n_neurons))
-        return cls(nothing, np.zeros(steps), 0, Sums.zeros(n_layers, n_neurons))
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """The sums by name."""
-        own = {"by_step": self.by_step, "log_ratio": self.log_ratio, "alike": np.array(self.alike)}
-        return own | {f"activations_{name}": value for name, value in self.activations.to_arrays().items()}
-
-    @classmethod
-    def total(cls, parts: Iterable[dict[str, np.ndarray]]) -> "AttributionSums":
-        """The sum of parts that `to_arrays` gave, added in their order: the same parts, the same bits.
-
-        Raises:
-            ExplorerError: there are none.
-        """
-        whole: AttributionSums | None = None
-        for part in parts:
-            if whole is None:
-                whole = cls.zeros(*part["by_step"].shape)
-            whole.by_step += part["by_step"]
-            whole.log_ratio += part["log_ratio"]
-            whole.alike += int(part["alike"])
-            for name, value in whole.activations.to_arrays().items():
-                value += part[f"activations_{name}"]
-        if whole is None:
-            raise ExplorerError("There are no prompts to attribute on; give at least one.")
-        return whole
 
 
 def attribute(
@@ -182,35 +135,87 @@ def attribution_sums(
     Raises:
         ExplorerError: a prompt is not usable, there are no prompts, or the models write no answers.
     """
-    if not prompts:
-        raise ExplorerError("There are no prompts to attribute on; give at least one.")
-    if pair.kind == "encoder":
-        raise ExplorerError("This model is a classifier, which writes no answers; rank its neurons by contrast.")
-    target = encode_plain(pair.tokenizer, how.target)[: how.first_tokens or None] if how.target else []
-    ids = [pair.encode(prompt, len(target) or how.answer_tokens) for prompt in prompts]
+    ids = _encode(pair, prompts, how)
     sums = AttributionSums.zeros(len(how.steps), pair.n_layers, pair.n_neurons)
     for start in range(0, len(prompts), CHUNK):
         asked = slice(start, start + CHUNK)
         tell = part_of(progress, start / len(prompts), len(prompts[asked]) / len(prompts))
-        if target:
-            texts = [Answered(prompt, target) for prompt in ids[asked]]
-        else:
-            texts = _answers(pair, prompts[asked], ids[asked], how, part_of(tell, 0.0, 0.2))
-            sums.alike += len(prompts[asked]) - len(texts) // (1 if how.objective == "m2" else 2)
-
-        def add(batch: Sequence[Answered]) -> None:
-            for part in parts(batch, CPU_TOKENS) if pair.backbone1.device.type == "cpu" else [batch]:
-                _add(pair, part, how.steps, sums)
-
-        in_batches(longest_first(texts), batch_size, add, part_of(tell, 0.2, 0.8))
+        texts = _answers(pair, prompts[asked], ids[asked], how, part_of(tell, 0.0, 0.2))
+        sums.alike += _alike(ids[asked], texts, how)
+        _add_all(pair, texts, how, sums, batch_size, part_of(tell, 0.2, 0.8))
         tell(1.0)
     return sums
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Texts that are read at once, a step of `attribution_sums` that can be kept.
+
+    Attributes:
+        texts: longest first.
+        alike: prompts beside them that both models answer alike, and which so have no texts.
+    """
+
+    texts: tuple[Answered, ...]
+    alike: int = 0
+
+    def to_row(self) -> dict[str, Any]:
+        """The batch as plain JSON values."""
+        texts = [[list(text.prompt), list(text.answer), text.sign] for text in self.texts]
+        return {"alike": self.alike, "texts": texts}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Batch":
+        """The batch of `to_row`."""
+        return cls(tuple(Answered(*text) for text in row["texts"]), row["alike"])
+
+
+def attribution_batches(pair: Pair, prompts: Sequence[str], how: Attributing, *, batch_size: int = 16) -> list[Batch]:
+    """The first part of the work of `attribution_sums` for at most `contrast.CHUNK` prompts: the answers, in the
+    batches that their texts are read in; at least one batch. The sums of the batches (`batch_sums`), added in their
+    order with `AttributionSums.total`, are those of `attribution_sums` to the bit.
+
+    Raises:
+        ExplorerError: as `attribution_sums`.
+    """
+    ids = _encode(pair, prompts, how)
+    texts = _answers(pair, prompts, ids, how)
+    ways = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
+    first, *others = [part for batch in ways for part in _read_at_once(pair, batch)] or [()]
+    return [Batch(tuple(first), _alike(ids, texts, how)), *(Batch(tuple(part)) for part in others)]
+
+
+def batch_sums(pair: Pair, batch: Batch, how: Attributing) -> AttributionSums:
+    """The sums of one batch of `attribution_batches`."""
+    sums = AttributionSums.zeros(len(how.steps), pair.n_layers, pair.n_neurons)
+    sums.alike = batch.alike
+    _add_all(pair, batch.texts, how, sums, max(1, len(batch.texts)))
+    return sums
+
+
+def _encode(pair: Pair, prompts: Sequence[str], how: Attributing) -> list[list[int]]:
+    """Token ids of the prompts; one that is not usable shows before the work begins."""
+    if not prompts:
+        raise ExplorerError("There are no prompts to attribute on; give at least one.")
+    if pair.kind == "encoder":
+        raise ExplorerError("This model is a classifier, which writes no answers; rank its neurons by contrast.")
+    room = len(_target(pair, how)) or how.answer_tokens
+    return [pair.encode(prompt, room) for prompt in prompts]
+
+
+def _target(pair: Pair, how: Attributing) -> list[int]:
+    """Token ids of the text whose log-probability is attributed; none where the models' answers are."""
+    return encode_plain(pair.tokenizer, how.target)[: how.first_tokens or None] if how.target else []
+
+
 def _answers(
-    pair: Pair, prompts: Sequence[str], ids: Sequence[list[int]], how: Attributing, progress: Progress
+    pair: Pair, prompts: Sequence[str], ids: Sequence[list[int]], how: Attributing, progress: Progress | None = None
 ) -> list[Answered]:
-    """The texts whose answers count: M2's, and M1's where those do too; none where both answer alike."""
+    """The texts whose answers count, longest first: the target's, or M2's, and M1's where those do too; none where
+    both answer alike."""
+    target = _target(pair, how)
+    if target:
+        return longest_first([Answered(prompt, target) for prompt in ids])
     both = how.objective == "both"
     out = sweep(pair, prompts, Columns(unpatched=both), Decoding(how.answer_tokens), progress=progress)
     texts = []
@@ -220,7 +225,34 @@ def _answers(
         elif out.unpatched[number].token_ids != second.token_ids:
             texts.append(Answered(prompt, second.token_ids))
             texts.append(Answered(prompt, out.unpatched[number].token_ids, sign=-1.0))
-    return texts
+    return longest_first(texts)
+
+
+def _alike(prompts: Sequence[list[int]], texts: Sequence[Answered], how: Attributing) -> int:
+    """How many of the prompts have no texts, since both models answer them alike."""
+    return len(prompts) - len(texts) // (2 if how.objective == "both" else 1)
+
+
+def _read_at_once(pair: Pair, batch: Sequence[Answered]) -> Iterable[Sequence[Answered]]:
+    """A batch as the device reads it; what this gives is read as it is."""
+    return parts(batch, CPU_TOKENS) if pair.backbone1.device.type == "cpu" else [batch]
+
+
+def _add_all(
+    pair: Pair,
+    texts: Sequence[Answered],
+    how: Attributing,
+    sums: AttributionSums,
+    batch_size: int,
+    progress: Progress | None = None,
+) -> None:
+    """Add the gradients of all texts."""
+
+    def add(batch: Sequence[Answered]) -> None:
+        for part in _read_at_once(pair, batch):
+            _add(pair, part, how.steps, sums)
+
+    in_batches(texts, batch_size, add, progress)
 
 
 @torch.inference_mode(False)  # a caller may be in that mode, where nothing has a gradient

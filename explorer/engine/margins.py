@@ -52,38 +52,58 @@ def answer_margins(
     if pair.kind == "encoder":
         raise ExplorerError("This model is a classifier, which writes no answers; no answer has a log-probability.")
     margins = np.zeros((1 + len(sets), len(prompts)))
-    texts = []
-    for number, (prompt, answer, other) in enumerate(zip(prompts, answers, others, strict=True)):
-        if tuple(answer) != tuple(other):
-            texts += [_Counted(prompt, answer, number, 1.0), _Counted(prompt, other, number, -1.0)]
-    masks = [None, *(torch.from_numpy(ns.mask()) for ns in sets)]
-    # What no neuron of a set changes is read once, with M1 itself.
-    firsts = [0, *(int(ns.layers.min()) if len(ns) else 0 for ns in sets)]
-    blocks = FirstBlocks(pair.backbone1)
-    for _, batch in batches(texts, BATCH):
-        # The last token of an answer predicts nothing that counts.
-        inputs = inputs_of(pair.backbone1, [TokenText(text.prompt, text.answer[:-1]) for text in batch])
-        at = positions_of_layers(pair, inputs, batch, "paper")[-1]
-        tokens = torch.tensor([token for text in batch for token in text.answer])
-        ends = np.cumsum([len(text.answer) for text in batch])[:-1]
-        with torch.inference_mode(), pair.lock:
-            guide = guide_activations(pair, inputs)
-            for row, (mask, first) in enumerate(zip(masks, firsts, strict=True)):
-                with blocks.skipped(first) if row else blocks.kept(firsts[1:]):
-                    found = _log_probs(pair, inputs, guide, mask, at, tokens)
-                for text, own in zip(batch, np.split(found, ends), strict=True):
-                    margins[row, text.number] += text.sign * own.sum()
-    if not np.isfinite(margins).all():
-        raise ExplorerError(not_finite("M1", None, pair.dtype))
+    for batch in margin_batches(prompts, answers, others):
+        margins += batch_margins(pair, batch, sets, len(prompts))
     return margins
 
 
 @dataclass(frozen=True)
-class _Counted(TokenText):
+class Counted(TokenText):
     """A text of a prompt by its number, whose answer counts with a sign."""
 
     number: int = 0
     sign: float = 1.0
+
+
+def margin_batches(
+    prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], others: Sequence[Sequence[int]]
+) -> list[list[Counted]]:
+    """The texts that `answer_margins` reads, as it reads them; prompts whose two answers are the same have none."""
+    texts = []
+    for number, (prompt, answer, other) in enumerate(zip(prompts, answers, others, strict=True)):
+        if tuple(answer) != tuple(other):
+            texts += [Counted(prompt, answer, number, 1.0), Counted(prompt, other, number, -1.0)]
+    return [batch for _, batch in batches(texts, BATCH)]
+
+
+def batch_margins(pair: Pair, batch: Sequence[Counted], sets: Sequence[NeuronSet], prompts: int) -> np.ndarray:
+    """What one batch of `margin_batches` adds to the margins of so many prompts, float64 [1 + sets, prompts].
+
+    Raises:
+        ExplorerError: a log-probability is NaN or infinite.
+    """
+    margins = np.zeros((1 + len(sets), prompts))
+    if not batch:
+        return margins
+    masks = [None, *(torch.from_numpy(ns.mask()) for ns in sets)]
+    # What no neuron of a set changes is read once, with M1 itself.
+    firsts = [0, *(int(ns.layers.min()) if len(ns) else 0 for ns in sets)]
+    blocks = FirstBlocks(pair.backbone1)
+    # The last token of an answer predicts nothing that counts.
+    inputs = inputs_of(pair.backbone1, [TokenText(text.prompt, text.answer[:-1]) for text in batch])
+    at = positions_of_layers(pair, inputs, batch, "paper")[-1]
+    tokens = torch.tensor([token for text in batch for token in text.answer])
+    ends = np.cumsum([len(text.answer) for text in batch])[:-1]
+    with torch.inference_mode(), pair.lock:
+        guide = guide_activations(pair, inputs)
+        for row, (mask, first) in enumerate(zip(masks, firsts, strict=True)):
+            with blocks.skipped(first) if row else blocks.kept(firsts[1:]):
+                found = _log_probs(pair, inputs, guide, mask, at, tokens)
+            for text, own in zip(batch, np.split(found, ends), strict=True):
+                margins[row, text.number] += text.sign * own.sum()
+    if not np.isfinite(margins).all():
+        raise ExplorerError(not_finite("M1", None, pair.dtype))
+    return margins
 
 
 def _log_probs(

@@ -87,6 +87,7 @@ def build(
         ctx.keep_date()
         stages = plan(ctx)
         clock = Clock(stages, [is_done(stage, work) for stage in stages])
+        ctx.kept = clock.kept
 
         def tell(stage: str, share: float) -> None:
             if progress:

@@ -18,7 +18,7 @@ from explorer.pipeline import tasks
 from explorer.pipeline.build_config import BuildConfig
 from explorer.pipeline.engine import Engine, Task
 from explorer.pipeline.models import Models, ModelsSpec, step_name
-from explorer.pipeline.parts import Parts
+from explorer.pipeline.parts import Join, Parts
 from explorer.pipeline.rankings import HIDDEN, ranking_stage
 from explorer.pipeline.scorers import judge_parts, scorer_key
 from explorer.pipeline.stages import plain_value
@@ -61,12 +61,14 @@ class BuildContext:
         engine: where tasks run.
         models: of this process, loaded on first use.
         suites: prompts by the name that the build file uses.
+        kept: called before a stage tells of work that an earlier build left.
     """
 
     def __init__(self, config: BuildConfig, work: Path, models: Models, engine: Engine) -> None:
         self.config, self.work, self.models, self.engine = config, work, models, engine
         self.writer = RunWriter(work)
         self.suites: dict[str, list[Prompt]] = {}
+        self.kept: Callable[[], None] = lambda: None
         self._withheld: dict[str, str] = {}
         self._keys: dict[str, str] = {}
         self._writers: dict[str, str] = {}
@@ -197,7 +199,16 @@ class BuildContext:
         """Run a task on all items, each result kept as soon as it is there."""
         folder = self.work / "parts" / stage
         parts = Parts(folder / digest(name)[:12] if name else folder, key)
-        parts.fill(self.engine, task, shared, items, tell)
+        parts.fill(self.engine, task, shared, items, tell, self.kept)
+        return parts
+
+    def compute_in_pieces(
+        self, stage: str, key: str, split: Task, task: Task, shared: Any, items: Sequence[Any], join: Join, tell: Tell
+    ) -> Parts:
+        """The same for items that take long: each is split, and the results of its pieces are kept until they are
+        joined."""
+        parts = Parts(self.work / "parts" / stage, key)
+        parts.fill_in_pieces(self.engine, split, task, shared, items, join, tell, self.kept)
         return parts
 
     def read(self, task: Task, shared: Any, items: Sequence[Any], tell: Tell) -> Parts:
@@ -212,9 +223,23 @@ class BuildContext:
             items: one for each result.
             tell: progress callback, fraction in [0, 1].
         """
+        parts = self._kept(self._read_by(task, shared, items))
+        parts.fill(self.engine, task, shared, items, tell, self.kept)
+        return parts
+
+    def read_in_pieces(
+        self, split: Task, task: Task, shared: Any, items: Sequence[Any], join: Join, tell: Tell
+    ) -> Parts:
+        """The same for items that take long, see `compute_in_pieces`."""
+        parts = self._kept(self._read_by(task, shared, items))
+        parts.fill_in_pieces(self.engine, split, task, shared, items, join, tell, self.kept)
+        return parts
+
+    def _read_by(self, task: Task, shared: Any, items: Sequence[Any]) -> str:
+        """A digest of all that readings depend on: the task by its name, its options, the models, the items."""
         plain = plain_value(shared)
         named = [plain[role] for role in ROLES_OF_MODELS if isinstance(plain, dict) and role in plain]
-        read_by = digest(
+        return digest(
             {
                 "task": f"{task.__module__}.{task.__name__}",
                 "options": plain,
@@ -222,9 +247,6 @@ class BuildContext:
                 "items": plain_value(items),
             }
         )
-        parts = self._kept(read_by)
-        parts.fill(self.engine, task, shared, items, tell)
-        return parts
 
     def _kept(self, by: str) -> Parts:
         """Parts that outlive their stage, by the digest of what they depend on."""
@@ -262,7 +284,8 @@ class BuildContext:
         task = task or tasks.answer
         written_by = self._written_by(task, how, prompts)
         written = self._kept(written_by)
-        written.fill(self.engine, task, how, chunks(prompts, CHUNK), part_of(tell, 0, 1 - SCORING))
+        some, writing = chunks(prompts, CHUNK), part_of(tell, 0, 1 - SCORING)
+        written.fill(self.engine, task, how, some, writing, self.kept)
         answers, columns = list(written), self.config.scorer_columns if scorers is None else scorers
         frame = pd.DataFrame([row for part in answers for row in part])
         found = verdicts(frame["answer"].tolist(), frame["prompt"].tolist())

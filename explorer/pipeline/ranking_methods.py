@@ -5,9 +5,11 @@ RANKING_METHODS[spec.method].compute(ctx, spec, texts, key, tell)
 `studies.basis.Method` lets a build file name a method, `studies.words.METHODS` says what sentences call it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
 
 from explorer.digests import digest
 from explorer.neurons.ranking import Ranking
@@ -97,11 +99,14 @@ class ByGradients:
 
     def compute(self, ctx: Build, spec: RankingSpec, texts: Texts, key: str, tell: Tell) -> Ranking:
         """See `RankingMethod.compute`."""
-        from explorer.engine.attribution import AttributionSums, attributions_of
+        from explorer.engine.attribution import attributions_of
+        from explorer.engine.attribution_sums import AttributionSums
 
         how, prompts = spec.attributing(), texts[spec.suite]
-        shared = tasks.Attribution(spec.adapter or "m2", vars(how))
-        parts = ctx.compute(f"ranking-{spec.name}", key, tasks.attribute, shared, chunks(prompts, CHUNK), tell)
+        shared, some = tasks.Attribution(spec.adapter or "m2", vars(how)), chunks(prompts, CHUNK)
+        parts = ctx.compute_in_pieces(
+            f"ranking-{spec.name}", key, tasks.attribution_batches, tasks.attribute, shared, some, _added, tell
+        )
         meta: dict[str, Any] = {
             "method": spec.method,
             "suite": spec.suite,
@@ -111,6 +116,13 @@ class ByGradients:
         meta |= {name: value for name, value in (("adapter", spec.adapter), ("category", spec.category)) if value}
         sums = AttributionSums.total(parts)
         return attributions_of(sums, how, ctx.pair_name, meta, spec.exclude_layers).by(spec.end)
+
+
+def _added(found: Iterator[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The sums of a part from those of its batches."""
+    from explorer.engine.attribution_sums import AttributionSums
+
+    return AttributionSums.total(found).to_arrays()
 
 
 def _prompt_difference(found: Sequence[Ranking], spec: RankingSpec, meta: dict[str, Any]) -> Ranking:

@@ -106,19 +106,26 @@ class Clock:
         self._names = [stage.name for stage in stages]
         self._weights = [stage.tokens + FLAT for stage in stages]
         self._shares = [float(d) for d in done]
-        self._began = self._at_start()
+        self._began, self._kept = self._so_far(), False
         self._now, self._start = now, now()
+
+    def kept(self) -> None:
+        """What is told next was there before: it says nothing of the speed."""
+        self._kept = True
 
     def tell(self, stage: str, share: float) -> Status:
         """Take in a stage's progress; the state of the build."""
-        number = self._names.index(stage)
+        number, before = self._names.index(stage), self._so_far()
         self._shares[number] = max(self._shares[number], share)
-        seconds, done, total = self._now() - self._start, self._at_start(), sum(self._weights)
+        seconds, done, total = self._now() - self._start, self._so_far(), sum(self._weights)
+        if self._kept:
+            self._began, self._kept = self._began + done - before, False
         worked = done - self._began
         left = seconds * (total - done) / worked if worked > 0 and seconds > 0 else None
         return Status(stage, share, number + 1, len(self._names), done / total, seconds, left)
 
-    def _at_start(self) -> float:
+    def _so_far(self) -> float:
+        """Tokens of all that is done."""
         return sum(w * s for w, s in zip(self._weights, self._shares, strict=True))
 
 

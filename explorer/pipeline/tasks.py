@@ -83,12 +83,22 @@ def contrast(models: Models, how: Contrasting, prompts: list[str]) -> dict[str, 
     return contrast_sums(pair, prompts, Comparison(how.tokens, how.positions, how.answers)).to_arrays()
 
 
-def attribute(models: Models, how: Attribution, prompts: list[str]) -> dict[str, np.ndarray]:
-    """Sums of gradients at every step, by name."""
+def attribution_batches(models: Models, how: Attribution, prompts: list[str]) -> list[dict[str, Any]]:
+    """The texts that prompts are attributed by, in the batches that they are read in; at least one."""
     from explorer.engine.attributing import Attributing
-    from explorer.engine.attribution import attribution_sums
+    from explorer.engine.attribution import attribution_batches as batches_of
 
-    return attribution_sums(models.pair("m1", how.second), prompts, Attributing(**how.settings)).to_arrays()
+    found = batches_of(models.pair("m1", how.second), prompts, Attributing(**how.settings))
+    return [batch.to_row() for batch in found]
+
+
+def attribute(models: Models, how: Attribution, batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Sums of gradients at every step over a batch of `attribution_batches`, by name."""
+    from explorer.engine.attributing import Attributing
+    from explorer.engine.attribution import Batch, batch_sums
+
+    pair = models.pair("m1", how.second)
+    return batch_sums(pair, Batch.from_row(batch), Attributing(**how.settings)).to_arrays()
 
 
 def shape(models: Models, _shared: None, _item: None) -> dict[str, Any]:

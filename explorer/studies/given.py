@@ -3,7 +3,7 @@
 Only what studies use is said here; `pipeline.context` and `pipeline.models` provide it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,6 +29,7 @@ class LoadedModels(Protocol):
 
 
 Task = Callable[[Any, Any, Any], Any]
+Join = Callable[[Iterator[Any]], Any]
 """task(models, shared, item): rows (a list of plain dicts) or arrays by name. A function of a module, so that another
 process can run it; its name is part of what answers are kept by."""
 
@@ -184,8 +185,29 @@ class Build(Protocol):
         all neurons, which would fill the disk."""
         ...
 
+    def compute_in_pieces(
+        self,
+        stage: str,
+        key: str,
+        split: Task,
+        task: Task,
+        shared: Any,
+        items: Sequence[Any],
+        join: Join,
+        tell: Tell,
+    ) -> Iterable[Any]:
+        """The same for items that take long: `split` gives the pieces of each, `task` computes one, `join` makes the
+        result of all; what is computed of an item is kept until that is there."""
+        ...
+
     def read(self, task: Task, shared: Any, items: Sequence[Any], tell: Tell) -> Iterable[Any]:
         """What a task reads in the models for each item, kept by what it depends on, apart from the stage."""
+        ...
+
+    def read_in_pieces(
+        self, split: Task, task: Task, shared: Any, items: Sequence[Any], join: Join, tell: Tell
+    ) -> Iterable[Any]:
+        """The same for items that take long, see `compute_in_pieces`."""
         ...
 
     def once(self, task: Task, shared: Any) -> Any:

@@ -23,7 +23,7 @@ from explorer.studies.effect import by_prompt, with_holm
 from explorer.studies.given import Build
 from explorer.studies.joining import Part
 from explorer.studies.planning import CHUNK, chunks, share
-from explorer.studies.single_neurons import Margins, by_direction, read_margins
+from explorer.studies.single_neurons import Margins, margins_of
 from explorer.studies.statistics import Estimate, mean, paired_difference, paired_p
 from explorer.studies.study import Column, Needs, Study, Table, inputs
 
@@ -88,8 +88,7 @@ class LeaveOut(Study[LeaveOutSpec]):
             whole = build.ranking(asked.ranking).top(min(asked.neurons, len(build.ranking(asked.ranking).order)))
             sets = (whole, *(without(whole, i) for i in range(len(whole))))
             how, texts = Margins(tokens, second, sets, ("restore",)), chunks([p.prompt for p in prompts], CHUNK)
-            read = build.read(read_margins, how, texts, share(tell, 0, 2))
-            margins = by_direction(read)["restore"]
+            margins = margins_of(build, how, texts, share(tell, 0, 2))["restore"]
             frame = None
             if answered:
                 patching = build.patching(sets=sets, second=second, unpatched=False, aligned=False)

@@ -127,8 +127,8 @@ class SingleNeurons(Study[SingleNeuronsSpec]):
             top = ranking.top(min(one.neurons, len(ranking.order)))
             sets, texts = singles(top), chunks([p.prompt for p in prompts], CHUNK)
             parts = 3 + 1 + len(one.beside)
-            read = build.read(read_margins, Margins(tokens, second, sets), texts, share(tell, 0, parts))
-            margins = by_direction(read)
+            how = Margins(tokens, second, sets)
+            margins = margins_of(build, how, texts, share(tell, 0, parts))
             rows = []
             for number, direction in enumerate(DIRECTIONS):
                 first, other = ("m1", second) if number == 0 else (second, "m1")
@@ -142,7 +142,7 @@ class SingleNeurons(Study[SingleNeuronsSpec]):
             rows = []
             for number, (name, chosen) in enumerate(compared.items()):
                 how = Margins(tokens, second, singles(chosen))
-                margins = by_direction(build.read(read_margins, how, texts, share(tell, 3 + number, parts)))
+                margins = margins_of(build, how, texts, share(tell, 3 + number, parts))
                 for direction, found in margins.items():
                     cells = {"ranking": one.ranking, "set": name, "direction": direction, "suite": one.suite}
                     rows += beside_rows(cells, how.sets, found, tokens)
@@ -175,9 +175,9 @@ class Margins:
     directions: tuple[str, ...] = DIRECTIONS
 
 
-def read_margins(models: LoadedModels, how: Margins, prompts: list[str]) -> dict[str, np.ndarray]:
-    """For each direction float64 [1 + sets, prompts]: the margin of M2's answer over M1's, unpatched and patched."""
-    from explorer.engine.margins import answer_margins
+def split_margins(models: LoadedModels, how: Margins, prompts: list[str]) -> list[dict[str, Any]]:
+    """Both models' answers, in the batches that each direction reads: direction, number of prompts, texts."""
+    from explorer.engine.margins import margin_batches
     from explorer.engine.options import Columns, Decoding
     from explorer.engine.patching import sweep
 
@@ -185,13 +185,36 @@ def read_margins(models: LoadedModels, how: Margins, prompts: list[str]) -> dict
     out = sweep(pair, prompts, Columns(), Decoding(how.tokens))
     ids = [pair.encode(prompt, how.tokens) for prompt in prompts]
     first, second = ([answer.token_ids for answer in answers] for answers in (out.unpatched, out.aligned))
-    ways = {name: pair if name == DIRECTIONS[0] else pair.reversed() for name in how.directions}
-    return {name: answer_margins(way, ids, second, first, how.sets) for name, way in ways.items()}
+    texts = [
+        [[list(text.prompt), list(text.answer), text.number, text.sign] for text in batch]
+        for batch in margin_batches(ids, second, first) or [[]]
+    ]
+    return [{"way": way, "prompts": len(prompts), "texts": batch} for way in how.directions for batch in texts]
 
 
-def by_direction(read: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The margins of `read_margins` over all its parts: for each direction float64 [1 + sets, prompts]."""
-    parts = list(read)
+def read_margins(models: LoadedModels, how: Margins, piece: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What one batch of `split_margins` adds to its direction, float64 [1 + sets, prompts]: to the margin of M2's
+    answer over M1's, unpatched and patched."""
+    from explorer.engine.margins import Counted, batch_margins
+
+    pair, way = models.pair("m1", how.second), piece["way"]
+    batch = [Counted(*text) for text in piece["texts"]]
+    patched = pair if way == DIRECTIONS[0] else pair.reversed()
+    return {way: batch_margins(patched, batch, how.sets, piece["prompts"])}
+
+
+def add_margins(found: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """For each direction float64 [1 + sets, prompts], of what its batches add."""
+    margins: dict[str, np.ndarray] = {}
+    for piece in found:
+        for way, added in piece.items():
+            margins[way] = margins[way] + added if way in margins else added
+    return margins
+
+
+def margins_of(build: Build, how: Margins, prompts: Sequence[list[str]], tell: Tell) -> dict[str, np.ndarray]:
+    """The margins of all prompts, which are given in chunks: for each direction float64 [1 + sets, prompts]."""
+    parts = list(build.read_in_pieces(split_margins, read_margins, how, prompts, add_margins, tell))
     return {way: np.concatenate([part[way] for part in parts], axis=1) for way in parts[0]}
 
 

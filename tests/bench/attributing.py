@@ -7,7 +7,8 @@ from torch.nn import functional
 
 import explorer
 from explorer.data.suites_io import load_suite
-from explorer.engine.attribution import Answered, AttributionSums, _add
+from explorer.engine.attribution import Answered, _add
+from explorer.engine.attribution_sums import AttributionSums
 from explorer.engine.reading import TokenText, inputs_of
 from tests.bench.contrasting import GIVING_BACK, flat
 from tests.bench.measure import Line, forget_peak, own_process, resident_mb, side_by_side

@@ -1,5 +1,7 @@
 """Attribution: gradients against finite differences of the naive form in every family, completeness, batching."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,15 @@ import torch
 import explorer
 from explorer.engine.attribution import (
     Attributing,
-    AttributionSums,
+    Batch,
     attribute,
+    attribution_batches,
     attribution_sums,
     attributions_of,
+    batch_sums,
     steps_of,
 )
+from explorer.engine.attribution_sums import AttributionSums
 from explorer.engine.contrast import contrast
 from explorer.engine.options import Columns, Decoding
 from explorer.engine.patching import sweep
@@ -133,6 +138,30 @@ def test_parts_add_up_to_the_whole():
     assert added.steps == whole.steps == (0.0, 0.2, 0.4, 0.6, 0.8)
     with pytest.raises(ExplorerError, match="no prompts"):
         AttributionSums.total([])
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "t5"])
+@pytest.mark.parametrize("objective", ["both", "m2", "target"])
+def test_kept_batches_add_up_to_the_whole_to_the_bit(kind, objective, monkeypatch):
+    pair = tiny.shared_pair() if kind == "llama" else tiny.any_pair(kind, shared=False)
+    how = Attributing(NEW, objective=objective, target="no" if objective == "target" else "")
+    prompts = [*tiny.PROMPTS[:7]]
+    monkeypatch.setattr("explorer.engine.attribution.CPU_TOKENS", 60)
+    rows = json.loads(json.dumps([batch.to_row() for batch in attribution_batches(pair, prompts, how, batch_size=5)]))
+    assert len(rows) > 3
+    kept = [batch_sums(pair, Batch.from_row(row), how).to_arrays() for row in rows]
+    whole = attribution_sums(pair, prompts, how, batch_size=5).to_arrays()
+    for name, value in AttributionSums.total(kept).to_arrays().items():
+        np.testing.assert_array_equal(value, whole[name], name)
+
+
+def test_prompts_that_both_models_answer_alike_are_one_batch_without_texts():
+    pair = tiny.shared_pair(spread=0.0)
+    (batch,) = attribution_batches(pair, PROMPTS, Attributing(NEW))
+    assert batch == Batch((), len(PROMPTS))
+    sums = batch_sums(pair, batch, Attributing(NEW))
+    assert sums.alike == len(PROMPTS)
+    assert not sums.by_step.any()
 
 
 def test_no_more_than_a_chunk_s_texts_are_held(monkeypatch):

@@ -1,5 +1,7 @@
 """The top neurons one by one: margins against the naive reference, the stage, and its table."""
 
+from functools import wraps
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +20,7 @@ from explorer.neurons.sets import NeuronSet
 from explorer.pipeline.build import build
 from explorer.pipeline.config import read_build_config
 from explorer.runs.reader import open_run
-from explorer.studies.single_neurons import single_rows, singles
+from explorer.studies.single_neurons import read_margins, single_rows, singles
 from tests import tiny
 from tests.close import assert_close
 from tests.tiny_build import CONFIG, write_build
@@ -120,6 +122,34 @@ def test_a_build_measures_the_top_neurons_alone(tmp_path, monkeypatch):
         np.array([(margins[1] - margins[0]).mean()], dtype=np.float32),
         layers=tiny.LAYERS,
     )
+
+
+def test_margins_that_were_stopped_go_on_behind_the_last_batch(tmp_path, monkeypatch):
+    config = read_build_config(write_build(tmp_path, CONFIG + STUDY))
+    monkeypatch.setattr("explorer.engine.margins.BATCH", 2)
+    calls: list[int] = []
+
+    @wraps(read_margins)  # readings are kept by the task's name
+    def counted(*args):
+        calls.append(1)
+        if len(calls) == stops_at:
+            raise KeyboardInterrupt
+        return read_margins(*args)
+
+    monkeypatch.setattr("explorer.studies.single_neurons.read_margins", counted)
+    stops_at = 0
+    monkeypatch.setenv("EXPLORER_RUNS", str(tmp_path / "whole"))
+    whole = open_run(build(config))
+    batches = len(calls)
+    calls.clear()
+    stops_at = 4
+    monkeypatch.setenv("EXPLORER_RUNS", str(tmp_path / "cache"))
+    with pytest.raises(KeyboardInterrupt):
+        build(config)
+    resumed = open_run(build(config))
+    assert len(calls) == batches + 1, "one batch was lost"
+    for table in ("single_neurons", "single_beside"):
+        pd.testing.assert_frame_equal(resumed.whole_table(table), whole.whole_table(table), check_exact=True)
 
 
 def test_a_neuron_alone_is_of_the_same_architecture():
