@@ -79,7 +79,7 @@ def write_ranking(changes: Ranking, path: str | Path) -> Path:
 
             data = io.BytesIO()  # torch tells of a full disk in words of its own
             torch.save(_to_tuple(changes), data)
-            half.write_bytes(data.getbuffer())
+            half.write_bytes(data.getvalue())  # a view in a full disk's traceback crashes Python 3.12.1
     return path
 
 

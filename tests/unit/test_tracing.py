@@ -13,11 +13,11 @@ from explorer.neurons.sets import NeuronSet
 from explorer.serve.generation import Generation, Request
 from explorer.serve.job import Phase
 from explorer.serve.loading import SharedPair
-from explorer.serve.scoring import score_answers
 from explorer.serve.tracing import TraceRequest, Tracing
 from explorer.serve.worker import Worker
 from explorer.serve.writers import stream_request
 from tests import tiny
+from tests.unit.test_worker import no_score
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def finish(*jobs, seconds: float = 60.0) -> None:
 
 
 def test_a_written_answer_is_traced_as_the_engine_traces_it(pair, source) -> None:
-    ns, worker = NeuronSet.random(pair, 30, seed=1), Worker(source)
+    ns, worker = NeuronSet.random(pair, 30, seed=1), Worker(source, score=no_score)
     generation = Generation(Request("Why?", ns, 12, direction="break", strength=0.5, positions=4))
     worker.submit(generation)
     finish(generation)
@@ -68,7 +68,7 @@ def test_a_trace_waits_its_turn_and_fails_in_one_sentence(pair, source) -> None:
         go.wait(20)
         yield from stream_request(pair, request)
 
-    worker = Worker(source, slow, score_answers)
+    worker = Worker(source, slow, no_score)
     patch = Patch(NeuronSet.random(pair, 3, seed=1))
     generation, tracing = Generation(Request("Why?", patch.neurons, 2)), Tracing(TraceRequest("Hi", patch))
     worker.submit(generation)
@@ -91,7 +91,7 @@ def test_a_trace_that_nobody_waits_for_ends(pair, source) -> None:
             shares.append(0.5)
             time.sleep(0.01)
 
-    worker = Worker(source, follow=follow)
+    worker = Worker(source, score=no_score, follow=follow)
     patch = Patch(NeuronSet.random(pair, 3, seed=1))
     dropped, after = Tracing(TraceRequest("Hi", patch, (1,))), Generation(Request("Hi", patch.neurons, 2))
     worker.submit(dropped)
