@@ -36,6 +36,32 @@ for hidden in (20, 576, 4096):
     torch.testing.assert_close(normed, functional.rms_norm(stream, (hidden,), weight, 1e-5))
 """
 
+ANSWERS = """
+from explorer.engine.backends import graphed, step_kernels
+from explorer.engine.backends.fused import FusedPass
+from explorer.engine.options import Columns, Decoding
+from explorer.engine.patching import sweep
+from explorer.engine.reference import naive_greedy, naive_patched
+from explorer.neurons.sets import NeuronSet
+from tests import tiny
+
+plain = FusedPass.__init__
+
+def begin(self, *args):
+    plain(self, *args)
+    self.replays, self.kernels = True, step_kernels
+
+FusedPass.__init__ = begin
+graphed.BEFORE = 1_000  # no step is recorded
+for kind in ("llama", "gemma2", "gemma3_text", "qwen3"):
+    pair = tiny.any_pair(kind)
+    ns, prompts, new = NeuronSet.random(pair, 8, 1), tiny.PROMPTS[:2], 10
+    out = sweep(pair, prompts, Columns([ns]), Decoding(new))
+    for number, ids in enumerate(map(pair.encode, prompts)):
+        assert list(out.patched[0][number].token_ids) == naive_patched(pair, ids, ns, new), kind
+        assert list(out.unpatched[number].token_ids) == naive_greedy(pair, pair.m1, ids, new), kind
+"""
+
 
 def test_steps_go_without_where_triton_is_not(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "triton", None)
@@ -48,11 +74,10 @@ def test_steps_go_without_where_triton_is_not(monkeypatch, caplog):
     assert len([line for line in caplog.messages if "without Triton kernels" in line]) == 1
 
 
-def test_they_compute_what_torch_computes():
+@pytest.mark.parametrize("script", [IN_TRITONS_INTERPRETER, ANSWERS], ids=["alone", "in answers"])
+def test_they_compute_what_torch_computes(script):
     """On the processor, in Triton's interpreter; `make gpu` holds them against the naive reference on a GPU."""
     pytest.importorskip("triton")
     settings = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(
-        [sys.executable, "-c", IN_TRITONS_INTERPRETER], env=settings, capture_output=True, text=True, timeout=200
-    )
+    done = subprocess.run([sys.executable, "-c", script], env=settings, capture_output=True, text=True, timeout=280)
     assert not done.returncode, done.stderr[-2000:]

@@ -8,6 +8,7 @@ Triton comes with torch's CUDA builds for Linux, and needs a C compiler; `kernel
 works.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -85,6 +86,9 @@ def turn(mixed: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int) 
         cos, sin: [tokens, 1, head_dim], the first half of `sin` with its sign changed.
         heads: of queries and keys.
     """
+    _check(cos, (len(mixed), 1, mixed.shape[-1]))
+    _check(sin, cos.shape)
+    _check(mixed, mixed.shape)
     half = mixed.shape[-1] // 2
     launch: Any = _turn[(len(mixed), heads)]
     with torch.cuda.device_of(mixed):  # Triton starts kernels on the current device, wherever their tensors are
@@ -93,6 +97,7 @@ def turn(mixed: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int) 
 
 def gated(gate_up: torch.Tensor, gate: str) -> torch.Tensor:
     """The neurons of each token, [tokens, n_neurons], from gate and up one behind the other."""
+    _check(gate_up, gate_up.shape)
     tokens, width = gate_up.shape[0], gate_up.shape[1] // 2
     neurons = gate_up.new_empty(tokens, width)
     launch: Any = _gate[(tokens, triton.cdiv(width, _BLOCK))]
@@ -103,6 +108,9 @@ def gated(gate_up: torch.Tensor, gate: str) -> torch.Tensor:
 
 def added_and_normed(x: torch.Tensor, added: torch.Tensor, norm: RmsNorm) -> tuple[torch.Tensor, torch.Tensor]:
     """The residual stream with something added, and its RMS norm, both [tokens, hidden]."""
+    added = added.contiguous()  # a norm may give a part of a wider tensor
+    _check(x, x.shape)
+    _check(added, x.shape)
     stream, normed = torch.empty_like(x), torch.empty_like(x)
     tokens, hidden = x.shape
     width = triton.next_power_of_2(hidden)
@@ -110,3 +118,9 @@ def added_and_normed(x: torch.Tensor, added: torch.Tensor, norm: RmsNorm) -> tup
     with torch.cuda.device_of(x):
         launch(x, added, norm.weight, stream, normed, hidden, norm.eps, width, num_warps=8 if width > 1024 else 4)
     return stream, normed
+
+
+def _check(x: torch.Tensor, shape: Sequence[int]) -> None:
+    """A kernel reads where it is told to, whatever lies there: only what has this shape and lies in one piece."""
+    assert tuple(x.shape) == tuple(shape), (x.shape, shape)
+    assert x.is_contiguous()
