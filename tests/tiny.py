@@ -39,7 +39,7 @@ _SIZE = {
 }
 _EXPERTS = {"moe_intermediate_size": 8, "num_experts": 4, "num_experts_per_tok": 2}
 
-_ENCODER_DECODER = {
+ENCODER_DECODER = {
     "d_model": 16,
     "encoder_layers": LAYERS,
     "decoder_layers": LAYERS,
@@ -62,7 +62,7 @@ FAMILIES: dict[str, dict] = {
     "qwen2_moe": _SIZE | _EXPERTS | {"shared_expert_intermediate_size": 12},
     "qwen3_moe": _SIZE | _EXPERTS | {"head_dim": 8, "norm_topk_prob": True},
     "t5": {"d_model": 16, "d_ff": NEURONS, "d_kv": 8, "num_layers": LAYERS, "num_heads": 2},
-    **dict.fromkeys(("bart", "mbart"), _ENCODER_DECODER),
+    **dict.fromkeys(("bart", "mbart"), ENCODER_DECODER),
     **dict.fromkeys(("bert", "roberta", "electra", "deberta-v2", "modernbert"), _SIZE),
     "distilbert": {"dim": 16, "hidden_dim": NEURONS, "n_layers": LAYERS, "n_heads": 2},
 }
