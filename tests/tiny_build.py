@@ -36,6 +36,16 @@ suites = ["ordinary_eval"]
 texts_per_suite = 2
 """
 
+CAUSE = """
+[rankings.cause]
+suite = "redteam_eval"
+limit = 20
+max_new_tokens = 3
+method = "attribution"
+steps = [0.0, 0.5]
+"""
+"""A ranking by attribution, beside those of `CONFIG`."""
+
 
 def write_adapter(folder: Path, seed: int = 3) -> None:
     """A random (IA)³ adapter of the tiny model."""

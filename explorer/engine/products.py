@@ -214,7 +214,7 @@ def _packing_scale(weights: Sequence[torch.Tensor]) -> float | None:
     if not on_cpu or torch.backends.quantized.engine not in ("fbgemm", "x86"):
         return None
     parts = [part for weight in weights for part in weight.flatten().split(_PART)]
-    greatest = max(float(part.abs().max()) for part in parts)
+    greatest = max(abs(float(end)) for part in parts for end in part.aminmax())
     if not math.isfinite(greatest):
         return None
     if all(torch.equal(part.half().float(), part) for part in parts):

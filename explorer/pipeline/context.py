@@ -18,7 +18,7 @@ from explorer.pipeline import tasks
 from explorer.pipeline.build_config import BuildConfig
 from explorer.pipeline.engine import Engine, Task
 from explorer.pipeline.models import Models, ModelsSpec, step_name
-from explorer.pipeline.parts import Join, Parts
+from explorer.pipeline.parts import Parts
 from explorer.pipeline.rankings import HIDDEN, ranking_stage
 from explorer.pipeline.scorers import judge_parts, scorer_key
 from explorer.pipeline.stages import plain_value
@@ -29,6 +29,7 @@ from explorer.runs.columns import with_columns
 from explorer.runs.format import TENSORS
 from explorer.runs.writer import RunWriter
 from explorer.studies.basis import AnswerSpec, RankingSpec
+from explorer.studies.given import Join
 from explorer.studies.planning import CHUNK, Stage, chunks, table_file
 
 if TYPE_CHECKING:

@@ -21,12 +21,10 @@ from explorer.files import read_json, whole, write_json
 from explorer.pipeline.engine import Engine, Task
 from explorer.progress import Progress as Tell
 from explorer.progress import part_of
+from explorer.studies.given import Join
 
 SPLITTING = 0.2
 """About the share of the work on a part that goes into its pieces before they are computed: answers are written."""
-
-Join = Callable[[Iterator[Any]], Any]
-"""The result of a part from those of its pieces, in their order."""
 
 
 class Parts:

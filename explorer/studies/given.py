@@ -29,9 +29,11 @@ class LoadedModels(Protocol):
 
 
 Task = Callable[[Any, Any, Any], Any]
-Join = Callable[[Iterator[Any]], Any]
 """task(models, shared, item): rows (a list of plain dicts) or arrays by name. A function of a module, so that another
 process can run it; its name is part of what answers are kept by."""
+
+Join = Callable[[Iterator[Any]], Any]
+"""The result of an item from those of its pieces, in their order."""
 
 
 class BuildFile(Protocol):

@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from explorer.models import embedded
-from tests.bench.gpu_exact import computations, equal_answers, exact_demo, exact_loaded, exact_split, exact_tiny
+from tests.bench.gpu_exact import computations, exact_demo, exact_loaded, exact_split, exact_tiny
 from tests.bench.gpu_place import Place, bandwidth_of
 from tests.bench.gpu_speed import SHAPES, shape
 from tests.bench.gpu_visitors import visitors
@@ -67,7 +67,7 @@ def _lines(place: Place, only: tuple[str, ...]) -> Iterator[Line]:
     if "visitors" in only:
         yield from visitors(place)
     if "quantised" in only:
-        yield from quantised(place.device, equal_answers)
+        yield from quantised(place.device)
 
 
 if __name__ == "__main__":

@@ -61,11 +61,11 @@ def exact_split() -> Line:
         )
 
 
-def with_factors(loaded: Pair) -> Pair:
-    """A pair of one set of weights, with (IA)³ factors between M1 and M2."""
+def with_factors(loaded: Pair, spread: float = 0.6) -> Pair:
+    """A pair of one set of weights, with (IA)³ factors of so much spread between M1 and M2."""
     generator = torch.Generator().manual_seed(1)
     layers = neuron_layers(loaded.backbone1)
-    factors = [(1 + 0.6 * torch.randn(layer.width, generator=generator)).to(layer.device) for layer in layers]
+    factors = [(1 + spread * torch.randn(layer.width, generator=generator)).to(layer.device) for layer in layers]
     return Pair(loaded.tokenizer, loaded.backbone1, loaded.backbone1, None, factors, loaded.spec)
 
 

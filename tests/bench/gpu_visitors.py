@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from explorer.engine.options import Sampling
 from explorer.neurons.sets import NeuronSet
-from explorer.serve.generation import Generation, Request, Scored
+from explorer.serve.generation import Request, Scored
 from explorer.serve.loading import SharedPair
 from explorer.serve.worker import Worker
 from tests.bench.generation import Undrafted
 from tests.bench.gpu_place import Place
 from tests.bench.gpu_speed import TOKENS, random_pair
 from tests.bench.measure import Line, never_ending
+from tests.bench.visitors import ask
 
 if TYPE_CHECKING:
     from explorer.models.pair import Pair
@@ -77,11 +78,7 @@ def _wait(worker: Worker, request: Request, visitor: str) -> float:
     Raises:
         RuntimeError: an answer is not whole.
     """
-    generation, start = Generation(request), time.monotonic()
-    worker.submit(generation, visitor)
-    while generation.active:
-        generation.drain()
-        time.sleep(0.005)
+    _, seconds, generation = ask(worker, request, visitor, pause=0.005)
     if generation.problem or generation.notice:
         raise RuntimeError(generation.problem or generation.notice)
-    return time.monotonic() - start
+    return seconds

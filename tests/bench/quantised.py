@@ -1,17 +1,17 @@
 """A pair in 8 and in 4 bits, by bitsandbytes: it answers, as its own naive form, in a part of the memory."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import explorer
-from explorer.models.layers import neuron_layers
 from explorer.models.pair import Pair
 from explorer.models.pair_spec import ModelSpec, PairSpec
 from tests import tiny
+from tests.bench.gpu_exact import equal_answers, with_factors
 from tests.bench.measure import Line
 
 SHAPE = {
@@ -25,15 +25,12 @@ SHAPE = {
 BOUNDS = {"8bit": 0.6, "4bit": 0.4}
 """Of the memory of the same weights in float16, at most; embedding and unembedding stay as they are."""
 
-Compare = Callable[[Pair, list[str], int], list[bool]]
 
-
-def quantised(device: torch.device, compare: Compare) -> Iterator[Line]:
+def quantised(device: torch.device) -> Iterator[Line]:
     """A line for each precision; one that says why not where it cannot be.
 
     Args:
         device: where it is measured.
-        compare: whether each answer of a pair to some prompts, of so many tokens, is its naive form's.
     """
     if find_spec("bitsandbytes") is None:
         yield Line("8 and 4 bits", "", "bitsandbytes is not installed", None, "", None)
@@ -50,7 +47,7 @@ def quantised(device: torch.device, compare: Compare) -> Iterator[Line]:
         for kind, bound in BOUNDS.items():
             try:
                 pair = _load(folder, device, kind)
-                found = compare(pair, tiny.PROMPTS[:3], 12)
+                found = equal_answers(pair, tiny.PROMPTS[:3], 12)
             except Exception as problem:  # noqa: BLE001  every kind of failure is a finding
                 yield Line(
                     f"a pair in {kind}", f"{type(problem).__name__}: {problem}"[:300], "", None, "it runs", False
@@ -68,8 +65,4 @@ def _load(folder: str, device: torch.device, quantisation: str) -> Pair:
     """One set of weights with (IA)³ factors, as the paper's pairs are."""
     spec = ModelSpec(folder)
     said = PairSpec("quantised", spec, spec, "float16", device=str(device), quantisation=quantisation)
-    loaded = explorer.load_pair(said)
-    generator = torch.Generator().manual_seed(1)
-    layers = neuron_layers(loaded.backbone1)
-    factors = [(1 + 0.3 * torch.randn(layer.width, generator=generator)).to(layer.device) for layer in layers]
-    return Pair(loaded.tokenizer, loaded.backbone1, loaded.backbone1, None, factors, loaded.spec)
+    return with_factors(explorer.load_pair(said), 0.3)

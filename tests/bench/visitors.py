@@ -18,15 +18,15 @@ from explorer.serve.loading import SharedPair
 from explorer.serve.worker import Worker
 
 
-def ask(worker: Worker, request: Request, visitor: str) -> tuple[float, float, Generation]:
-    """Seconds until the first word and until the last score of a request."""
+def ask(worker: Worker, request: Request, visitor: str, pause: float = 0.05) -> tuple[float, float, Generation]:
+    """Seconds until the first word and until the last score of a request, looked at after each pause."""
     generation, start, first = Generation(request), time.monotonic(), 0.0
     worker.submit(generation, visitor)
     while generation.active:
         generation.drain()
         if generation.tokens and not first:
             first = time.monotonic() - start
-        time.sleep(0.05)
+        time.sleep(pause)
     return first, time.monotonic() - start, generation
 
 

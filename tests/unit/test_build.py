@@ -18,7 +18,7 @@ from explorer.pipeline.config import read_build_config
 from explorer.runs.reader import open_run
 from tests import tiny
 from tests.close import assert_close, assert_tables_close
-from tests.tiny_build import CONFIG, tables, write_build
+from tests.tiny_build import CAUSE, CONFIG, tables, write_build
 
 
 @pytest.fixture
@@ -72,14 +72,7 @@ def test_a_build_gives_a_whole_run_and_the_same_one_again(config, monkeypatch):
 
 
 def test_a_ranking_by_attribution_restores_and_breaks(config):
-    added = """
-[rankings.cause]
-suite = "redteam_eval"
-limit = 20
-max_new_tokens = 3
-method = "attribution"
-steps = [0.0, 0.5]
-end = "absolute"
+    added = f"""{CAUSE}end = "absolute"
 [[answers]]
 suite = "redteam_eval"
 ranking = "cause"

@@ -18,16 +18,8 @@ from explorer.pipeline.parts import Parts
 from explorer.pipeline.status import Clock
 from explorer.runs.reader import open_run
 from explorer.studies.planning import CHUNK, Stage
-from tests.tiny_build import CONFIG, write_build
+from tests.tiny_build import CAUSE, CONFIG, write_build
 
-CAUSE = """
-[rankings.cause]
-suite = "redteam_eval"
-limit = 20
-max_new_tokens = 3
-method = "attribution"
-steps = [0.0, 0.5]
-"""
 STAGE = "ranking-cause"
 MANY, FEW = 200, 10_000  # tokens of a batch: many batches, or one for each 16 texts
 
